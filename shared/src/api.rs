@@ -141,7 +141,9 @@ impl ApiKind {
             Self::OpenAiResponses => Flag::OpenAiResponses,
             Self::AnthropicMessages | Self::AnthropicCountTokens => Flag::AnthropicMessages,
             Self::GeminiGenerate | Self::GeminiCountTokens | Self::GeminiEmbed => Flag::GeminiGenerateContent,
-            Self::VertexGenerate | Self::VertexCountTokens | Self::VertexPredict => Flag::GoogleGenerateContent,
+            Self::VertexGenerate | Self::VertexCountTokens | Self::VertexPredict => {
+                Flag::GoogleGenerateContent
+            }
             Self::VertexRawPredict => Flag::GoogleRawPredict,
             Self::BedrockInvoke | Self::BedrockCountTokens => Flag::BedrockModelInvoke,
             Self::BedrockConverse => Flag::BedrockConverse,
@@ -187,7 +189,10 @@ mod tests {
         for flag in Flag::ALL {
             assert_eq!(Flag::parse(flag.name()), Some(*flag));
         }
-        assert_eq!(ApiKind::parse("anthropic-messages"), Some(ApiKind::AnthropicMessages));
+        assert_eq!(
+            ApiKind::parse("anthropic-messages"),
+            Some(ApiKind::AnthropicMessages)
+        );
         assert_eq!(ApiKind::parse("nothing"), None);
     }
 }

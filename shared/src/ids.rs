@@ -5,12 +5,16 @@ use std::fmt;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// Generation of the configuration. Only ever grows; 0 means "none yet".
-#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[rkyv(derive(Debug))]
 pub struct Epoch(pub u64);
 
 /// Index of a shard, one thread pinned to one core.
-#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[rkyv(derive(Debug))]
 pub struct ShardId(pub u16);
 

@@ -3,7 +3,9 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// Money in integer nanodollars: 1 USD = 1,000,000,000. Never floating point.
-#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[rkyv(derive(Debug))]
 pub struct NanoUsd(pub u64);
 
@@ -19,7 +21,9 @@ impl NanoUsd {
 }
 
 /// Wall-clock time in microseconds since 1970-01-01T00:00:00Z. For records only; limits count [`MonoMicros`].
-#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[rkyv(derive(Debug))]
 pub struct UnixMicros(pub u64);
 

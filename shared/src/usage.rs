@@ -179,3 +179,46 @@ pub struct UsageRecord {
     /// Body bytes of the answer as sent to the client.
     pub response_bytes: u64,
 }
+
+impl UsageRecord {
+    /// A record with nothing but its identity: the draft that a running request fills.
+    #[must_use]
+    pub fn draft(
+        request_id: RequestId,
+        time: UnixMicros,
+        shard: ShardId,
+        epoch: Epoch,
+        api: ApiKind,
+    ) -> Self {
+        Self {
+            request_id,
+            time,
+            shard,
+            epoch,
+            user: String::new(),
+            node: String::new(),
+            tags: Vec::new(),
+            api,
+            path: String::new(),
+            provider: String::new(),
+            model_asked: String::new(),
+            model_answered: None,
+            status: 0,
+            stream: false,
+            ended: Ended::Aborted,
+            usage_known: Known::Unknown,
+            usage: Usage::default(),
+            cost: None,
+            priced: false,
+            stop_reason: None,
+            tool_calls: 0,
+            error: None,
+            ttft_us: None,
+            duration_us: 0,
+            session: None,
+            user_agent: None,
+            request_bytes: 0,
+            response_bytes: 0,
+        }
+    }
+}

@@ -1,1 +1,6 @@
-//! Being written.
+//! What crosses process borders: frames on the control socket, records in journal segments, slots of the
+//! in-flight table. All are versioned, bounded and checksummed; nothing here trusts the other side.
+
+pub mod control;
+pub mod inflight;
+pub mod journal;

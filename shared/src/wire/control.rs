@@ -1,0 +1,307 @@
+//! Frames of the control socket between the planes.
+//!
+//! A frame is a 16-byte header and an rkyv payload:
+//!
+//! ```text
+//! 0       4         6      8             12       16
+//! | magic | version | zero | payload len | crc32c | payload … |
+//! ```
+//!
+//! The checksum covers version, length and payload. A frame that does not hold ends the connection: both sides
+//! then start over with a hello, the data plane serving on meanwhile.
+
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Deserialize, Serialize, rancor};
+
+use crate::ids::Epoch;
+
+/// Version of the frames. The sides must agree exactly.
+pub const VERSION: u16 = 1;
+/// Bytes of a frame header.
+pub const HEADER_BYTES: usize = 16;
+/// Largest payload, in bytes. Snapshots do not travel in frames but as sealed memory files beside them.
+pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+
+const MAGIC: &[u8; 4] = b"SLCF";
+
+/// What the data plane says.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[rkyv(attr(allow(missing_docs, reason = "the archived twin of a documented type")))]
+pub enum ToControl {
+    /// First frame of a connection.
+    Hello {
+        /// Process id, for people who read logs.
+        pid: u32,
+        /// Generation of this data plane's journal directory.
+        incarnation: u64,
+        /// Epoch it runs on; 0 if none.
+        epoch: Epoch,
+    },
+    /// Who is the peer at this address?
+    WhoIs {
+        /// Chosen by the asker, returned in the answer.
+        ticket: u64,
+        /// Address of the peer; IPv4 mapped into IPv6.
+        address: [u8; 16],
+        /// Port of the peer.
+        port: u16,
+    },
+    /// The snapshot that was sent could not be used; the old one stays.
+    SnapshotRefused {
+        /// Epoch announced with it.
+        epoch: Epoch,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// The snapshot is in use from now on.
+    SnapshotApplied {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+}
+
+/// What the control plane says.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[rkyv(attr(allow(missing_docs, reason = "the archived twin of a documented type")))]
+pub enum ToData {
+    /// A sealed memory file with a snapshot travels with this frame (one descriptor, `SCM_RIGHTS`).
+    Snapshot {
+        /// Its epoch, larger than every earlier one.
+        epoch: Epoch,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// Answer to [`ToControl::WhoIs`].
+    Identity {
+        /// Ticket of the question.
+        ticket: u64,
+        /// What is known.
+        answer: IdentityAnswer,
+    },
+    /// Forget what was said about this address (or about every address); cut what runs on it.
+    Revoke {
+        /// Address, or `None` for all.
+        address: Option<[u8; 16]>,
+    },
+}
+
+/// What is known about a peer.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[rkyv(attr(allow(missing_docs, reason = "the archived twin of a documented type")))]
+pub enum IdentityAnswer {
+    /// A principal.
+    Known {
+        /// Who.
+        principal: Principal,
+        /// Holds for every connection from this address, not just for this port.
+        whole_address: bool,
+        /// How long it may be used without asking again, in milliseconds.
+        age_ms_max: u64,
+    },
+    /// No source knows the peer: 403.
+    Unknown {
+        /// How long that may be remembered, in milliseconds.
+        age_ms_max: u64,
+    },
+    /// A source that would have to be asked is down: 503, never "allow".
+    Unavailable {
+        /// Seconds after which a client should try again.
+        retry_after_s: u32,
+    },
+}
+
+/// Who calls, as proven by the network.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// Source that proved it, e.g. `loopback`, `static`.
+    pub source: String,
+    /// Login; for a tagged device its tags, sorted, joined by `,`.
+    pub login: String,
+    /// Stable id of the node; the address where the source knows no nodes.
+    pub node: String,
+    /// Tags, sorted.
+    pub tags: Vec<String>,
+    /// Groups, `group:x`, sorted.
+    pub groups: Vec<String>,
+}
+
+/// Why a frame was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// Not a frame.
+    #[error("not a control frame")]
+    Magic,
+    /// The other side is of another version.
+    #[error("control frame has version {0}, this build speaks {VERSION}")]
+    Version(u16),
+    /// Longer than [`PAYLOAD_BYTES_MAX`].
+    #[error("control frame of {0} bytes is too long")]
+    TooLong(u32),
+    /// Bytes were changed.
+    #[error("control frame checksum does not match")]
+    Checksum,
+    /// The checksum holds and the structure does not.
+    #[error("control frame structure is invalid")]
+    Structure,
+}
+
+/// A checked header: what is still to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of payload that follow.
+    pub payload_bytes: usize,
+    crc: u32,
+}
+
+impl Header {
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// Magic, version or length do not fit.
+    pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, FrameError> {
+        let [m0, m1, m2, m3, v0, v1, z0, z1, l0, l1, l2, l3, c0, c1, c2, c3] = *bytes;
+        if &[m0, m1, m2, m3] != MAGIC || [z0, z1] != [0, 0] {
+            return Err(FrameError::Magic);
+        }
+        let version = u16::from_le_bytes([v0, v1]);
+        if version != VERSION {
+            return Err(FrameError::Version(version));
+        }
+        let length = u32::from_le_bytes([l0, l1, l2, l3]);
+        match usize::try_from(length) {
+            Ok(payload_bytes) if payload_bytes <= PAYLOAD_BYTES_MAX => Ok(Self {
+                payload_bytes,
+                crc: u32::from_le_bytes([c0, c1, c2, c3]),
+            }),
+            _ => Err(FrameError::TooLong(length)),
+        }
+    }
+
+    fn check(&self, payload: &[u8]) -> Result<AlignedVec, FrameError> {
+        if payload.len() != self.payload_bytes || checksum(payload) != self.crc {
+            return Err(FrameError::Checksum);
+        }
+        let mut aligned = AlignedVec::with_capacity(payload.len());
+        aligned.extend_from_slice(payload);
+        Ok(aligned)
+    }
+
+    /// Reads the payload of a frame that the data plane sent.
+    ///
+    /// # Errors
+    /// Checksum or structure do not hold.
+    pub fn to_control(&self, payload: &[u8]) -> Result<ToControl, FrameError> {
+        rkyv::from_bytes::<ToControl, rancor::Error>(&self.check(payload)?).map_err(|_| FrameError::Structure)
+    }
+
+    /// Reads the payload of a frame that the control plane sent.
+    ///
+    /// # Errors
+    /// Checksum or structure do not hold.
+    pub fn to_data(&self, payload: &[u8]) -> Result<ToData, FrameError> {
+        rkyv::from_bytes::<ToData, rancor::Error>(&self.check(payload)?).map_err(|_| FrameError::Structure)
+    }
+}
+
+fn checksum(payload: &[u8]) -> u32 {
+    let head = crc32c::crc32c(&VERSION.to_le_bytes());
+    let length = crc32c::crc32c_append(head, &(payload.len() as u64).to_le_bytes());
+    crc32c::crc32c_append(length, payload)
+}
+
+fn frame(payload: &[u8]) -> Result<Vec<u8>, FrameError> {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(FrameError::TooLong(length));
+    }
+    let mut out = Vec::with_capacity(HEADER_BYTES + payload.len());
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&checksum(payload).to_le_bytes());
+    out.extend_from_slice(payload);
+    Ok(out)
+}
+
+impl ToControl {
+    /// The whole frame, ready to be sent.
+    ///
+    /// # Errors
+    /// The payload would be longer than [`PAYLOAD_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, FrameError> {
+        frame(&rkyv::to_bytes::<rancor::Error>(self).map_err(|_| FrameError::Structure)?)
+    }
+}
+
+impl ToData {
+    /// The whole frame, ready to be sent.
+    ///
+    /// # Errors
+    /// The payload would be longer than [`PAYLOAD_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, FrameError> {
+        frame(&rkyv::to_bytes::<rancor::Error>(self).map_err(|_| FrameError::Structure)?)
+    }
+}
+
+/// Entry for fuzzing: whatever the bytes, an answer and no panic; what decodes encodes to the same bytes.
+#[doc(hidden)]
+pub fn fuzz_frames(data: &[u8]) {
+    let Some((head, payload)) = data.split_first_chunk::<HEADER_BYTES>() else {
+        return;
+    };
+    let Ok(header) = Header::parse(head) else { return };
+    let Some(payload) = payload.get(..header.payload_bytes) else {
+        return;
+    };
+    if let Ok(frame) = header.to_control(payload) {
+        assert!(frame.encode().is_ok());
+    }
+    if let Ok(frame) = header.to_data(payload) {
+        assert!(frame.encode().is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> Result<ToControl, FrameError> {
+        let (head, payload) = bytes
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or(FrameError::Magic)?;
+        Header::parse(head)?.to_control(payload)
+    }
+
+    #[test]
+    fn frames_survive_the_wire_and_nothing_else_does() {
+        let hello = ToControl::Hello {
+            pid: 1,
+            incarnation: 2,
+            epoch: Epoch(3),
+        };
+        let bytes = hello.encode().unwrap();
+        assert_eq!(decode(&bytes), Ok(hello));
+        for cut in 0..bytes.len() {
+            assert!(decode(&bytes[..cut]).is_err());
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&flipped).is_err(), "bit {bit}");
+            fuzz_frames(&flipped);
+        }
+    }
+
+    #[test]
+    fn long_and_foreign_frames_are_refused_by_their_header() {
+        let mut head = [0; HEADER_BYTES];
+        assert_eq!(Header::parse(&head), Err(FrameError::Magic));
+        head[..4].copy_from_slice(MAGIC);
+        head[4..6].copy_from_slice(&9u16.to_le_bytes());
+        assert_eq!(Header::parse(&head), Err(FrameError::Version(9)));
+        head[4..6].copy_from_slice(&VERSION.to_le_bytes());
+        head[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(Header::parse(&head), Err(FrameError::TooLong(u32::MAX)));
+    }
+}
