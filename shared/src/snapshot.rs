@@ -11,6 +11,8 @@
 //! rkyv's structural check lets most bit flips through, therefore the checksum over `version`, length and archive
 //! comes first. Any change to these types changes [`VERSION`].
 
+#![allow(missing_docs, reason = "rkyv derives undocumented twins of documented fields")]
+
 use std::fmt;
 
 use rkyv::util::AlignedVec;
@@ -223,7 +225,6 @@ pub struct Grant {
 /// Whom a grant is for.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[rkyv(derive(Debug))]
-#[rkyv(attr(allow(missing_docs, reason = "the archived twin of a documented type")))]
 pub enum Source {
     /// Every principal.
     Any,

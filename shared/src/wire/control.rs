@@ -10,6 +10,8 @@
 //! The checksum covers version, length and payload. A frame that does not hold ends the connection: both sides
 //! then start over with a hello, the data plane serving on meanwhile.
 
+#![allow(missing_docs, reason = "rkyv derives undocumented twins of documented fields")]
+
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 
@@ -26,7 +28,6 @@ const MAGIC: &[u8; 4] = b"SLCF";
 
 /// What the data plane says.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[rkyv(attr(allow(missing_docs, reason = "the archived twin of a documented type")))]
 pub enum ToControl {
     /// First frame of a connection.
     Hello {
@@ -62,7 +63,6 @@ pub enum ToControl {
 
 /// What the control plane says.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[rkyv(attr(allow(missing_docs, reason = "the archived twin of a documented type")))]
 pub enum ToData {
     /// A sealed memory file with a snapshot travels with this frame (one descriptor, `SCM_RIGHTS`).
     Snapshot {
@@ -87,7 +87,6 @@ pub enum ToData {
 
 /// What is known about a peer.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[rkyv(attr(allow(missing_docs, reason = "the archived twin of a documented type")))]
 pub enum IdentityAnswer {
     /// A principal.
     Known {

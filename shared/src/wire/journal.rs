@@ -12,6 +12,8 @@
 //! The payload and the rest of the header are written first, the length word last (release): a record whose length
 //! is 0 does not exist yet. [`END_OF_SEGMENT`] in the length word says that the shard went on in the next segment.
 
+#![allow(missing_docs, reason = "rkyv derives undocumented twins of documented fields")]
+
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 
@@ -35,10 +37,9 @@ const MAGIC: &[u8; 8] = b"SLUICEJN";
 
 /// What a record says.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[rkyv(attr(allow(missing_docs, reason = "the archived twin of a documented type")))]
 pub enum Entry {
     /// A request has ended.
-    Usage(UsageRecord),
+    Usage(Box<UsageRecord>),
     /// A request that was recorded as complete did not reach its client after all. The record is written before
     /// the last bytes of the answer go out, so that no crash can lose a record of a completed request.
     Amend {
