@@ -1,3 +1,131 @@
-//! Being written.
+//! `cargo xtask`: the one door to everything that checks this project.
+//!
+//! `cargo xtask ci` does on a laptop what CI does. It needs Rust only; what needs more (Python for the official
+//! client libraries) is skipped with a line that says so.
 
-fn main() {}
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program whose output is its purpose"
+)]
+
+mod e2e;
+mod fuzz;
+mod run;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::run::run;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Checks, benchmarks and fuzzing of this project"
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything CI checks: tidy, fmt, clippy, tests, client libraries end to end
+    Ci,
+    /// Import walls, unreferenced files, forbidden words, links in documents
+    Tidy,
+    /// The official Python client libraries through `sluice up` (needs python3 with venv)
+    E2e,
+    /// Claude Code, Codex and Gemini CLI through `sluice up` (needs npm; installs them below target/)
+    Clients {
+        /// Folder that already holds their node_modules
+        #[arg(long)]
+        node: Option<PathBuf>,
+    },
+    /// Fuzz every target, one after the other (needs `cargo install cargo-fuzz`)
+    Fuzz {
+        /// Seconds a target
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Only these targets
+        targets: Vec<String>,
+    },
+    /// The criterion benchmarks of benches/
+    Bench {
+        /// Passed to criterion, e.g. a filter
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let task = Cli::parse().task;
+    match perform(task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<()> {
+    let root = root()?;
+    match task {
+        Task::Ci => ci(&root),
+        Task::Tidy => tidy::tidy(&root),
+        Task::E2e => e2e::libraries(&root),
+        Task::Clients { node } => e2e::programs(&root, node),
+        Task::Fuzz { seconds, targets } => fuzz::fuzz(&root, seconds, &targets),
+        Task::Bench { args } => run(cargo(&root)
+            .args(["bench", "--package", "sluice-benches", "--"])
+            .args(args)),
+    }
+}
+
+fn ci(root: &Path) -> Result<()> {
+    let steps: [(&str, &dyn Fn() -> Result<()>); 5] = [
+        ("tidy", &|| tidy::tidy(root)),
+        ("fmt", &|| run(cargo(root).args(["fmt", "--all", "--check"]))),
+        ("clippy", &|| {
+            run(cargo(root).args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        }),
+        ("test", &|| run(cargo(root).args(["test", "--workspace"]))),
+        ("e2e", &|| e2e::libraries(root)),
+    ];
+    let mut times = Vec::new();
+    for (name, step) in steps {
+        println!("── {name}");
+        let started = Instant::now();
+        step().with_context(|| format!("{name} failed"))?;
+        times.push(format!("{name} {} s", started.elapsed().as_secs()));
+    }
+    println!("── all good: {}", times.join(", "));
+    Ok(())
+}
+
+/// A cargo of this workspace.
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+/// Where build products go.
+fn target_dir(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+/// The root of the workspace: two levels above this package.
+fn root() -> Result<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(package
+        .ancestors()
+        .nth(2)
+        .context("this package lies too high")?
+        .to_owned())
+}

@@ -1,0 +1,53 @@
+//! Real clients through the real program. The clients are Python and Node programs, hence scripts in `tools/e2e`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::run::{run, works};
+use crate::{cargo, target_dir};
+
+/// The official client libraries from PyPI, in a venv below `target/`.
+///
+/// # Errors
+/// If a check fails. A machine without Python gets a line instead.
+pub(crate) fn libraries(root: &Path) -> Result<()> {
+    let venv = target_dir(root).join("e2e-venv");
+    let python = venv.join("bin/python");
+    let wanted = root.join("tools/e2e/requirements.txt");
+    let installed = venv.join("requirements.installed");
+    if std::fs::read(&wanted).ok() != std::fs::read(&installed).ok() {
+        if !works(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+            println!("SKIPPED: the client libraries; python3 with venv is missing (Debian: python3-venv)");
+            return Ok(());
+        }
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--requirement"])
+            .arg(&wanted))?;
+        std::fs::copy(&wanted, &installed)?;
+    }
+    run(Command::new(&python)
+        .arg(root.join("tools/e2e/libraries.py"))
+        .arg(build(root)?))
+}
+
+/// Claude Code, Codex and Gemini CLI from npm, below `target/` unless they are elsewhere.
+///
+/// # Errors
+/// If a check fails or the programs cannot be installed.
+pub(crate) fn programs(root: &Path, node: Option<PathBuf>) -> Result<()> {
+    let folder = node.unwrap_or_else(|| target_dir(root).join("clients"));
+    run(Command::new("python3")
+        .arg(root.join("tools/e2e/programs.py"))
+        .arg("--node")
+        .arg(folder)
+        .arg(build(root)?))
+}
+
+/// Builds `sluice` and says where it is.
+fn build(root: &Path) -> Result<PathBuf> {
+    run(cargo(root).args(["build", "--quiet", "--package", "sluice"]))?;
+    Ok(target_dir(root).join("debug/sluice"))
+}
