@@ -1,5 +1,15 @@
 //! The data plane: monoio shards between clients and providers.
 
+pub mod clock;
+pub mod control_link;
+pub mod dns;
+pub mod identity;
+pub mod journal;
+pub mod mailbox;
+pub mod metrics;
+pub mod tls;
+mod wake;
+
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;

@@ -1,0 +1,396 @@
+//! The Prometheus text (exposition format 0.0.4): families in a fixed order, each with its help and type, base units
+//! only, every label value escaped.
+
+use std::fmt::Write;
+
+use sluice_shared::api::ApiKind;
+use sluice_shared::usage::Ended;
+
+use super::{Counts, Gauges, Histogram, LabelSlot, ProcessGauges, ShardMetrics};
+
+/// Writes one family after the other.
+struct Text {
+    out: String,
+}
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.raw(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn raw(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing into a string has no errors.
+        let _ = self.out.write_fmt(text);
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: std::fmt::Arguments<'_>) {
+        self.out.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            self.out.push(if index == 0 { '{' } else { ',' });
+            self.out.push_str(label);
+            self.out.push_str("=\"");
+            escape(text, &mut self.out);
+            self.out.push('"');
+        }
+        if !labels.is_empty() {
+            self.out.push('}');
+        }
+        self.raw(format_args!(" {value}\n"));
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        self.sample(name, &[], format_args!("{value}"));
+    }
+
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
+        let bucket = format!("{name}_bucket");
+        let bounded = |le: &str, count: u64, text: &mut Self| {
+            let labels: Vec<_> = labels.iter().copied().chain([("le", le)]).collect();
+            text.sample(&bucket, &labels, format_args!("{count}"));
+        };
+        for (bound, count) in histogram.cumulative() {
+            bounded(&decimal(bound, 6), count, self);
+        }
+        let count = histogram.count();
+        bounded("+Inf", count, self);
+        let sum = decimal(histogram.sum_us(), 6);
+        self.sample(&format!("{name}_sum"), labels, format_args!("{sum}"));
+        self.sample(&format!("{name}_count"), labels, format_args!("{count}"));
+    }
+}
+
+/// The whole text; without a shard only what the process knows.
+pub(super) fn render(sum: Option<&ShardMetrics>, process: &ProcessGauges, missing: usize) -> String {
+    let mut text = Text { out: String::new() };
+    text.family("sluice_build_info", "gauge", "Version of Sluice; the value is always 1.");
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    text.sample("sluice_build_info", &version, format_args!("1"));
+    process_gauges(&mut text, process);
+    text.single(
+        "sluice_metrics_shards_missing",
+        "gauge",
+        "Shards that did not hand in their metrics for this text.",
+        missing as u64,
+    );
+    if let Some(sum) = sum {
+        requests(&mut text, sum);
+        times(&mut text, sum);
+        spending(&mut text, sum);
+        counts(&mut text, &sum.counts);
+        gauges(&mut text, &sum.gauges);
+    }
+    text.out
+}
+
+fn process_gauges(text: &mut Text, process: &ProcessGauges) {
+    let connected = u64::from(process.control_connected);
+    text.single(
+        "sluice_control_connected",
+        "gauge",
+        "Whether the control plane is connected.",
+        connected,
+    );
+    text.single(
+        "sluice_control_connects_total",
+        "counter",
+        "Connections made to the control plane.",
+        process.control_connects,
+    );
+    text.single(
+        "sluice_snapshots_refused_total",
+        "counter",
+        "Configurations that were refused.",
+        process.snapshots_refused,
+    );
+    text.single(
+        "sluice_journal_segments",
+        "gauge",
+        "Journal segments that are not yet stored and removed.",
+        process.journal_segments,
+    );
+    text.single(
+        "sluice_journal_bytes",
+        "gauge",
+        "Disk taken by those segments.",
+        process.journal_bytes,
+    );
+    text.single(
+        "sluice_journal_failures_total",
+        "counter",
+        "Journal segments that could not be prepared.",
+        process.journal_failures,
+    );
+}
+
+fn requests(text: &mut Text, sum: &ShardMetrics) {
+    let name = "sluice_requests_total";
+    text.family(
+        name,
+        "counter",
+        "Requests by API, provider, class of status and end.",
+    );
+    let mut keys: Vec<_> = sum.requests.iter().collect();
+    keys.sort();
+    for (key, count) in keys {
+        let [provider, api, class, ended] = key.to_be_bytes();
+        let provider = sum.labels.provider_name(LabelSlot(provider));
+        let status = match class {
+            0 => "none".to_owned(),
+            class => format!("{class}xx"),
+        };
+        let labels = [
+            ("api", ApiKind::from_index(api).map_or("other", ApiKind::name)),
+            ("provider", provider.as_str()),
+            ("status", status.as_str()),
+            ("ended", Ended::from_index(ended).map_or("other", Ended::name)),
+        ];
+        text.sample(name, &labels, format_args!("{count}"));
+    }
+    let name = "sluice_rejects_total";
+    text.family(name, "counter", "Requests that Sluice refused, by the code of the error.");
+    let mut rejects = sum.rejects.clone();
+    rejects.sort_unstable();
+    for (code, count) in rejects {
+        text.sample(name, &[("code", code)], format_args!("{count}"));
+    }
+}
+
+fn times(text: &mut Text, sum: &ShardMetrics) {
+    let by_api = |text: &mut Text, name: &str, help: &str, pick: fn(&super::ApiTimes) -> &Histogram| {
+        text.family(name, "histogram", help);
+        for (api, times) in ApiKind::ALL.iter().zip(&sum.api) {
+            if pick(times).count() > 0 {
+                text.histogram(name, &[("api", api.name())], pick(times));
+            }
+        }
+    };
+    by_api(
+        text,
+        "sluice_request_duration_seconds",
+        "From the head of a request to its end.",
+        |t| &t.duration,
+    );
+    by_api(
+        text,
+        "sluice_time_to_first_byte_seconds",
+        "From the head of a request to the first byte of the answer's body.",
+        |t| &t.ttft,
+    );
+    text.family(
+        "sluice_event_gap_seconds",
+        "histogram",
+        "Between two pieces of a streaming answer.",
+    );
+    text.histogram("sluice_event_gap_seconds", &[], &sum.event_gap);
+    text.family(
+        "sluice_overhead_seconds",
+        "histogram",
+        "Time that Sluice itself added to a request.",
+    );
+    text.histogram("sluice_overhead_seconds", &[], &sum.overhead);
+}
+
+fn spending(text: &mut Text, sum: &ShardMetrics) {
+    let mut keys: Vec<_> = sum.spending.iter().collect();
+    keys.sort_by_key(|(key, _)| **key);
+    let named: Vec<_> = keys
+        .into_iter()
+        .map(|(key, spent)| {
+            let [_, _, provider, model] = key.to_be_bytes();
+            let provider = sum.labels.provider_name(LabelSlot(provider));
+            (provider, sum.labels.model_name(LabelSlot(model)), spent)
+        })
+        .collect();
+    let name = "sluice_tokens_total";
+    text.family(name, "counter", "Tokens that providers stated, by kind.");
+    for (provider, model, spent) in &named {
+        for (kind, count) in [
+            ("input", spent.input_uncached),
+            ("cached_read", spent.cached_read),
+            ("cache_write", spent.cache_write),
+            ("output", spent.output),
+        ] {
+            let labels = [("provider", provider.as_str()), ("model", model), ("kind", kind)];
+            text.sample(name, &labels, format_args!("{count}"));
+        }
+    }
+    let name = "sluice_cost_dollars_total";
+    text.family(name, "counter", "Cost in US dollars by the price table.");
+    for (provider, model, spent) in &named {
+        let cost = decimal(spent.cost_nanousd, 9);
+        let labels = [("provider", provider.as_str()), ("model", model)];
+        text.sample(name, &labels, format_args!("{cost}"));
+    }
+}
+
+fn counts(text: &mut Text, counts: &Counts) {
+    for (name, help, value) in [
+        (
+            "sluice_usage_unknown_total",
+            "Billed requests whose usage nobody stated.",
+            counts.usage_unknown,
+        ),
+        (
+            "sluice_unpriced_total",
+            "Requests with usage whose model has no price.",
+            counts.unpriced,
+        ),
+        (
+            "sluice_pool_hits_total",
+            "Provider connections taken from the pool.",
+            counts.pool_hits,
+        ),
+        (
+            "sluice_pool_misses_total",
+            "Provider connections that had to be made.",
+            counts.pool_misses,
+        ),
+        (
+            "sluice_connect_failures_total",
+            "Provider connections that could not be made.",
+            counts.connect_failures,
+        ),
+        (
+            "sluice_connections_accepted_total",
+            "Client connections accepted.",
+            counts.connections_accepted,
+        ),
+        (
+            "sluice_connections_refused_total",
+            "Client connections refused because of a limit.",
+            counts.connections_refused,
+        ),
+        (
+            "sluice_identity_hits_total",
+            "Identities known to the shard.",
+            counts.identity_hits,
+        ),
+        (
+            "sluice_identity_misses_total",
+            "Identities that had to be asked for.",
+            counts.identity_misses,
+        ),
+        (
+            "sluice_journal_appended_total",
+            "Records written to the journal.",
+            counts.journal_appended,
+        ),
+        (
+            "sluice_journal_dropped_total",
+            "Records that found the journal full.",
+            counts.journal_dropped,
+        ),
+        (
+            "sluice_panics_total",
+            "Faults of Sluice that cost one connection.",
+            counts.panics,
+        ),
+        (
+            "sluice_mailbox_refused_total",
+            "Messages that found a full mailbox and had to wait.",
+            counts.mailbox_refused,
+        ),
+    ] {
+        text.single(name, "counter", help, value);
+    }
+    let name = "sluice_network_bytes_total";
+    text.family(name, "counter", "Bytes read and written, by peer and direction.");
+    for (peer, direction, value) in [
+        ("client", "in", counts.client_bytes_in),
+        ("client", "out", counts.client_bytes_out),
+        ("provider", "in", counts.provider_bytes_in),
+        ("provider", "out", counts.provider_bytes_out),
+    ] {
+        let labels = [("peer", peer), ("direction", direction)];
+        text.sample(name, &labels, format_args!("{value}"));
+    }
+}
+
+fn gauges(text: &mut Text, gauges: &Gauges) {
+    for (name, help, value) in [
+        (
+            "sluice_connections_open",
+            "Client connections that are open.",
+            gauges.connections_open,
+        ),
+        (
+            "sluice_pool_open",
+            "Provider connections that are open.",
+            gauges.pool_open,
+        ),
+        (
+            "sluice_pool_idle",
+            "Provider connections that are idle.",
+            gauges.pool_idle,
+        ),
+        (
+            "sluice_requests_running",
+            "Requests that run.",
+            gauges.requests_running,
+        ),
+        (
+            "sluice_buffer_bytes",
+            "Bytes of bodies that are held.",
+            gauges.buffer_bytes,
+        ),
+        (
+            "sluice_config_epoch",
+            "Configuration in use; the oldest where shards differ.",
+            gauges.epoch.0,
+        ),
+    ] {
+        text.single(name, "gauge", help, value);
+    }
+}
+
+/// An integer of `10^-places` units as a decimal number, exact, without trailing zeros.
+fn decimal(value: u64, places: u32) -> String {
+    let unit = 10u64.pow(places);
+    let (whole, part) = (value / unit, value % unit);
+    if part == 0 {
+        return whole.to_string();
+    }
+    let part = format!("{part:0width$}", width = places as usize);
+    format!("{whole}.{}", part.trim_end_matches('0'))
+}
+
+/// A label value as the format wants it; other control characters become `?`, lest a terminal obeys them.
+fn escape(value: &str, out: &mut String) {
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() => out.push('?'),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_exact() {
+        let check = |value, places, expected: &str| assert_eq!(decimal(value, places), expected);
+        check(0, 6, "0");
+        check(1, 6, "0.000001");
+        check(1_500_000, 6, "1.5");
+        check(1_000_000_000, 9, "1");
+        check(u64::MAX, 9, "18446744073.709551615");
+    }
+
+    #[test]
+    fn label_values_cannot_leave_their_quotes() {
+        let check = |value: &str, expected: &str| {
+            let mut out = String::new();
+            escape(value, &mut out);
+            assert_eq!(out, expected);
+        };
+        check("plain/model-1", "plain/model-1");
+        check("a\"b\\c\nd", "a\\\"b\\\\c\\nd");
+        check("\u{1b}[31mred\r\0", "?[31mred??");
+    }
+}
