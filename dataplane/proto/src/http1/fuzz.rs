@@ -270,7 +270,7 @@ fn check_framing(head: &[u8], headers: &Headers, framing: Framing, bodiless: boo
         Framing::Length(length) => assert!(lengths == 1 && length <= LENGTH_MAX, "a length out of nothing"),
         Framing::Chunked => assert_eq!(codings, 1, "chunks out of nothing"),
         Framing::None | Framing::UntilClose => {
-            assert!(bodiless || lengths + codings == 0, "a framing was ignored")
+            assert!(bodiless || lengths + codings == 0, "a framing was ignored");
         }
     }
 }
