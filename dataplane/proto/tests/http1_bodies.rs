@@ -1,5 +1,7 @@
 //! The body decoder against a naive one, in pieces and in place, at every cut.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests stop where a test would")]
+
 use proptest::prelude::*;
 use sluice_proto::http1::fuzz::{BodyOutcome, body_cut, fuzz_chunked, fuzz_length};
 use sluice_proto::http1::{BodyDecoder, BodyError, Framing};
@@ -95,7 +97,7 @@ fn naive_extensions(text: &[u8]) -> bool {
                     .get(at + 1)
                     .is_some_and(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) =>
             {
-                at += 2
+                at += 2;
             }
             b'\t' | b' '..=b'[' | b']'..=b'~' | 0x80.. => at += 1,
             _ => return false,

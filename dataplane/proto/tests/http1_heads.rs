@@ -121,14 +121,20 @@ fn naive_target(method: &[u8], target: &[u8]) -> bool {
         })
 }
 
-/// For the hosts that the generators below make: names and ports only.
+/// For the hosts that the generators below can make: names and ports, no address in brackets.
 fn naive_host(host: &[u8]) -> bool {
     let text = String::from_utf8_lossy(host);
     let (name, port) = text.split_once(':').unwrap_or((&text, ""));
+    let name = name.as_bytes();
     !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&b))
+        && name.iter().enumerate().all(|(at, &b)| {
+            b.is_ascii_alphanumeric()
+                || b"-._~!$&'()*+;=".contains(&b)
+                || (b == b'%'
+                    && name.len() > at + 2
+                    && name[at + 1].is_ascii_hexdigit()
+                    && name[at + 2].is_ascii_hexdigit())
+        })
         && port.bytes().all(|b| b.is_ascii_digit())
         && (port.is_empty() || port.parse::<u32>().is_ok_and(|port| port <= 65_535))
 }
@@ -212,9 +218,8 @@ proptest! {
             2 => { head.remove(at); }
             _ => head.truncate(at),
         }
-        // An empty line before the request, a mutated host and bytes behind the head have rows of their own.
-        let mutated_host = naive(&head) != Some(true) && matches!(request_outcome(&head, head.len()), Ok(Some(_)));
-        prop_assume!(!head.starts_with(b"\r\n") && !(mutated_host && head.windows(6).any(|six| six.eq_ignore_ascii_case(b"\nhost:"))));
+        // Empty lines before the request have rows of their own.
+        prop_assume!(!head.starts_with(b"\r\n"));
         agree(&head);
     }
 

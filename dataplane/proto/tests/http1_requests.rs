@@ -4,6 +4,8 @@
 //! what follows, and ends at the first fault. Requests served before the fault and the fault itself must not depend
 //! on the cut.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests stop where a test would")]
+
 use std::fmt::Write as _;
 
 use sluice_proto::http1::{
