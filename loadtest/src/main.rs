@@ -1,6 +1,16 @@
 //! `loadtest`: the mock provider, load scenarios, the comparison with other proxies, kill and disconnect loops.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints")]
 
+mod compare;
+mod generator;
+mod measure;
+mod process;
+mod scenario;
+mod target;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use clap::{Parser, Subcommand};
 use sluice_loadtest::mock::{self, MockOptions};
 
@@ -17,10 +27,35 @@ enum Command {
     Mock {
         /// Address to listen on
         #[arg(long, default_value = "127.0.0.1:9090")]
-        listen: std::net::SocketAddr,
+        listen: SocketAddr,
         #[command(flatten)]
         options: MockOptions,
     },
+    /// Put one scenario, or all, on a running gateway that serves `mock-*` from a mock
+    Run {
+        /// Address of the gateway
+        #[arg(long)]
+        target: SocketAddr,
+        /// Scenarios to run (default: all)
+        #[arg(long = "scenario", value_name = "NAME", value_delimiter = ',')]
+        scenarios: Vec<String>,
+        /// Processes of the gateway; their children count too
+        #[arg(long = "pid", value_delimiter = ',')]
+        pids: Vec<u32>,
+        /// Measured seconds
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+        /// Seconds before measuring
+        #[arg(long, default_value_t = 1.0)]
+        warmup: f64,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare gateways with nginx and haproxy, side by side
+    Compare(compare::Options),
+    /// List the scenarios
+    Scenarios,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -35,5 +70,37 @@ fn main() -> anyhow::Result<()> {
             mock::serve(listener, options).await?;
             Ok(())
         }),
+        Command::Run {
+            target,
+            scenarios,
+            pids,
+            seconds,
+            warmup,
+            json,
+        } => {
+            let timing = measure::Timing {
+                warmup: Duration::from_secs_f64(warmup.clamp(0.0, 600.0)),
+                window: Duration::from_secs_f64(seconds.clamp(0.1, 3600.0)),
+            };
+            for scenario in compare::scenarios(&scenarios)? {
+                let cell = runtime.block_on(measure::measure_at(&scenario, target, &pids, true, timing));
+                if json {
+                    println!(
+                        "{}",
+                        serde_json::json!({"scenario": scenario.name, "figures": cell})
+                    );
+                } else {
+                    println!("{:<18} {}", scenario.name, compare::line(&scenario, &cell));
+                }
+            }
+            Ok(())
+        }
+        Command::Compare(options) => runtime.block_on(compare::run(options)),
+        Command::Scenarios => {
+            for scenario in scenario::all() {
+                println!("{:<18} {}", scenario.name, scenario.about);
+            }
+            Ok(())
+        }
     }
 }
