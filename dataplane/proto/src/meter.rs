@@ -4,9 +4,31 @@
 //! bytes, cuts the body into events, and folds those that matter into an [`Outcome`]. It never changes the
 //! bytes, never fails and holds a bounded amount of memory: what it cannot read it passes over, and says so
 //! by [`Known`].
+//!
+//! ```text
+//! body ─ decode (gzip …) ─ framing (SSE, event stream, lines, array, one document) ─ gate ─ parse ─ fold
+//! ```
+//!
+//! Most events of a stream end at the gate: a search for a few words in the raw bytes says that nothing in them is
+//! counted. They cost no allocation and no parsing.
+//!
+//! What a meter holds at most: an unfinished event or document of 1 MiB (a longer one is reduced as it passes),
+//! 4 MiB of decoded bytes for a moment, and the parser's buffers, which are given back after a large document.
+
+mod decode;
+mod reader;
+mod skeleton;
+pub(crate) mod tree;
+
+#[doc(hidden)]
+pub mod fuzz;
 
 use sluice_shared::api::ApiKind;
 use sluice_shared::usage::{Known, Usage};
+
+use crate::api::{Fold, State};
+use decode::{Decoder, Encoding};
+use reader::{Framing, Hint, Reader};
 
 /// What is known of an answer before its body.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +103,8 @@ pub struct Outcome {
     pub known: Known,
     /// Model named by the answer.
     pub model: Option<String>,
-    /// The provider's word for why generation stopped (first choice).
+    /// The provider's word for why generation stopped (first choice). OpenAI responses: the status, or
+    /// `incomplete:<reason>`; Gemini: `blocked:<reason>` for a refused prompt.
     pub stop_reason: Option<String>,
     /// The words of all choices, if there is more than one.
     pub stop_reasons: Vec<String>,
@@ -101,61 +124,159 @@ pub struct Outcome {
     pub response_id: Option<String>,
     /// Result of a token counting call.
     pub counted_tokens: Option<u64>,
+    /// Calls of tools that the provider ran, by its word for them.
+    pub hosted_tools: Vec<(String, u32)>,
+    /// Images in the answer to an image call.
+    pub images: Option<u64>,
+    /// Results in a batch.
+    pub items: Option<u64>,
+    /// Bedrock InvokeModel: where the counts were found: `body`, `headers` or `amazon-bedrock-invocationMetrics`.
+    pub usage_from: Option<&'static str>,
+    /// Oddities in the counts, for people who check a bill.
+    pub notes: Vec<&'static str>,
+    /// Events seen.
+    pub events: u64,
 }
 
 /// Reads one answer. See the module.
 pub struct Meter {
-    kind: ApiKind,
-    status: u16,
+    decoder: Option<Decoder>,
+    /// Decoding or reading has stopped for good.
+    stopped: bool,
+    framing: Framing,
+    hint: Hint,
+    reader: Reader,
+}
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meter").field("fold", &self.reader.state.fold).field("events", &self.events()).finish()
+    }
 }
 
 impl Meter {
     /// A meter for the answer to a call of this kind.
     #[must_use]
     pub fn new(kind: ApiKind, facts: ResponseFacts<'_>) -> Self {
-        Self { kind, status: facts.status }
+        let mut meter = Self::with_fold(Fold::of(kind), facts);
+        meter.hint.one_document |= kind == ApiKind::OllamaEmbed;
+        meter
+    }
+
+    fn with_fold(fold: Fold, facts: ResponseFacts<'_>) -> Self {
+        let content_type = facts.content_type.unwrap_or_default().to_ascii_lowercase();
+        let encoding = Encoding::of(facts.content_encoding);
+        let decoder = Decoder::new(encoding);
+        let binary = ["audio/", "image/", "video/"].iter().any(|kind| content_type.starts_with(kind));
+        Self {
+            stopped: encoding != Encoding::Identity && decoder.is_none(),
+            decoder,
+            framing: if binary { Framing::Ignored } else { Framing::Unknown },
+            hint: Hint {
+                sse: content_type.contains("event-stream") || (content_type.is_empty() && facts.streaming_expected),
+                event_stream: content_type.contains("amazon.eventstream"),
+                lines: content_type.contains("ndjson") || content_type.contains("jsonl"),
+                one_document: false,
+            },
+            reader: Reader::new(State::new(fold, facts.status, facts.bedrock)),
+        }
+    }
+
+    /// The same meter without its gate: every event is parsed. To check the gate against.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn ungated(mut self) -> Self {
+        self.reader.gated = false;
+        self
     }
 
     /// Takes the next piece of the body, HTTP framing removed, still content-encoded.
     pub fn feed(&mut self, body: &[u8]) {
-        let _ = (self.kind, self.status, body);
+        if self.stopped {
+            return;
+        }
+        let Self { decoder, framing, hint, reader, .. } = self;
+        match decoder {
+            None => framing.feed(body, *hint, reader),
+            Some(decoder) => {
+                if !decoder.feed(body, |decoded| framing.feed(decoded, *hint, reader)) {
+                    self.stopped = true;
+                    self.reader.overlooked = true;
+                }
+            }
+        }
     }
 
     /// Events seen: SSE events, event-stream messages, lines, array elements.
     #[must_use]
     pub const fn events(&self) -> u64 {
-        0
+        self.reader.state.events
     }
 
     /// Whether the protocol's own end was seen. A client that leaves after it has had everything.
     #[must_use]
     pub const fn at_end_marker(&self) -> bool {
-        false
+        let state = &self.reader.state;
+        match state.fold {
+            // A finish reason is not the last event of a chat: usage and `[DONE]` may follow.
+            Fold::Chat => state.done_marker || (state.ended && state.usage_final),
+            _ => state.ended,
+        }
     }
 
-    /// Counts known so far.
+    /// Counts known so far. Cheap, except that a running total kept unparsed is read for it.
     #[must_use]
     pub fn so_far(&self) -> Counts {
-        Counts::default()
+        self.reader.so_far()
     }
 
     /// Ends the body. `cut` says that it did not come to its end on the wire.
     #[must_use]
-    pub fn finish(self, cut: bool) -> Outcome {
+    pub fn finish(mut self, cut: bool) -> Outcome {
+        self.framing.finish(&mut self.reader);
+        let at_end = self.at_end_marker();
+        let overlooked = self.reader.overlooked || self.stopped;
+        let Reader { mut state, document_whole, .. } = self.reader;
+        let usage = if state.status >= 400 { Usage::default() } else { state.settle() };
+        let complete = match self.framing {
+            Framing::Unknown | Framing::Ignored => !cut,
+            Framing::Document(_) => document_whole && !cut && (state.fold == Fold::Responses || state.stream_error.is_none()),
+            _ if state.status >= 400 => !cut,
+            _ => match state.fold {
+                Fold::Responses => state.ended,
+                Fold::Batches | Fold::Realtime | Fold::Live | Fold::GeminiEmbed | Fold::Predict | Fold::Counting => !cut,
+                Fold::Chat => (at_end || (state.ended && !cut)) && state.stream_error.is_none(),
+                _ => state.ended && state.stream_error.is_none(),
+            },
+        };
+        let known = if !usage.is_known() {
+            Known::Unknown
+        } else if complete && (state.usage_final || (!cut && !overlooked)) {
+            Known::Reported
+        } else {
+            Known::Partial
+        };
+        let stop_reasons: Vec<String> = state.stops.iter().map(|(_, reason)| reason.clone()).collect();
         Outcome {
-            usage: Usage::default(),
-            known: Known::Unknown,
-            model: None,
-            stop_reason: None,
-            stop_reasons: Vec::new(),
-            tool_calls: 0,
-            complete: !cut,
-            done_marker: false,
-            stream_error: None,
-            error: None,
-            service_tier: None,
-            response_id: None,
-            counted_tokens: None,
+            usage,
+            known,
+            model: state.model,
+            stop_reason: stop_reasons.first().cloned(),
+            stop_reasons: if stop_reasons.len() > 1 { stop_reasons } else { Vec::new() },
+            tool_calls: state.tool_calls,
+            complete,
+            done_marker: state.done_marker,
+            stream_error: state.stream_error,
+            error: state.error,
+            service_tier: state.service_tier,
+            response_id: state.response_id,
+            counted_tokens: state.counted_tokens,
+            hosted_tools: state.hosted,
+            images: state.images,
+            items: state.items,
+            usage_from: state.usage_from,
+            notes: state.notes,
+            events: state.events,
         }
     }
 }
@@ -166,4 +287,22 @@ pub fn meter_body(kind: ApiKind, facts: ResponseFacts<'_>, body: &[u8]) -> Outco
     let mut meter = Meter::new(kind, facts);
     meter.feed(body);
     meter.finish(false)
+}
+
+/// A meter for a format by name: those of [`ApiKind::parse`], and of recordings that do not pass as one answer:
+/// `openai-realtime`, `gemini-live`, `anthropic-batches`. `None` where the name is not known.
+#[must_use]
+pub fn meter_named(name: &str, facts: ResponseFacts<'_>) -> Option<Meter> {
+    match ApiKind::parse(name) {
+        Some(kind) => Some(Meter::new(kind, facts)),
+        None => Fold::of_recording(name).map(|fold| Meter::with_fold(fold, facts)),
+    }
+}
+
+/// Meters a recording of a format by name; see [`meter_named`].
+#[must_use]
+pub fn meter_recording(name: &str, facts: ResponseFacts<'_>, body: &[u8]) -> Option<Outcome> {
+    let mut meter = meter_named(name, facts)?;
+    meter.feed(body);
+    Some(meter.finish(false))
 }

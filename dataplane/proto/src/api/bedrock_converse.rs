@@ -1,0 +1,78 @@
+//! Bedrock Converse: `inputTokens` excludes both caches; in a stream the `metadata` event has the usage and is the end.
+
+use super::{Apart, Interest, State};
+use crate::meter::tree::View;
+
+pub(crate) fn interest(name: &[u8]) -> Interest {
+    match name {
+        b"metadata" | b"messageStop" | b"contentBlockStart" => Interest::Parse,
+        _ => Interest::Skip,
+    }
+}
+
+pub(crate) fn event(state: &mut State, name: &[u8], view: View<'_>) {
+    match name {
+        b"metadata" => {
+            if let Some(usage) = view.get("usage") {
+                usage_object(state, usage);
+            }
+            state.usage_final = true;
+            state.ended = true;
+        }
+        b"messageStop" => state.set_stop(0, view.get("stopReason")),
+        b"contentBlockStart" => {
+            if let Some(call) = view.path(&["start", "toolUse"]) {
+                let id = call.get("toolUseId").and_then(View::word).unwrap_or_default();
+                state.count_call((id, view.get("contentBlockIndex").and_then(View::count)));
+            }
+        }
+        _ => {}
+    }
+}
+
+pub(crate) fn document(state: &mut State, answer: View<'_>) {
+    state.set_stop(0, answer.get("stopReason"));
+    for (place, block) in answer.path(&["output", "message", "content"]).into_iter().flat_map(View::items).enumerate() {
+        if block.get("toolUse").is_some() {
+            state.count_call(place);
+        }
+    }
+    if let Some(usage) = answer.get("usage") {
+        usage_object(state, usage);
+    }
+    state.usage_final = true;
+    state.ended = true;
+}
+
+fn usage_object(state: &mut State, usage: View<'_>) {
+    let stated = apart(usage);
+    state.usage_seen |= stated.is_known();
+    state.apart.replace(&stated);
+}
+
+/// Reads a usage object of Converse, or of Amazon Nova's own body.
+pub(crate) fn apart(usage: View<'_>) -> Apart {
+    let count = |key: &str| usage.get(key).and_then(View::count);
+    let (mut write_5m, mut write_1h) = (None, None);
+    for detail in usage.get("cacheDetails").into_iter().flat_map(View::items) {
+        let tokens = detail.get("inputTokens").and_then(View::count);
+        let slot = match detail.get("ttl").and_then(View::text) {
+            Some("5m") => &mut write_5m,
+            Some("1h") => &mut write_1h,
+            _ => continue,
+        };
+        if let Some(tokens) = tokens {
+            *slot = Some(slot.unwrap_or(0_u64).saturating_add(tokens));
+        }
+    }
+    Apart {
+        uncached: count("inputTokens"),
+        read: count("cacheReadInputTokens").or_else(|| count("cacheReadInputTokenCount")),
+        write: count("cacheWriteInputTokens").or_else(|| count("cacheWriteInputTokenCount")),
+        write_5m,
+        write_1h,
+        output: count("outputTokens"),
+        total: count("totalTokens"),
+        ..Apart::default()
+    }
+}

@@ -1,0 +1,402 @@
+//! Recorded answers of real providers, each with what must be read out of it.
+//!
+//! The recordings are not part of this repository. They are looked for in `$SLUICE_FIXTURES`, then beside the
+//! project in `../shared/fixtures`; without them every test here says so and passes.
+
+#![allow(clippy::print_stderr, reason = "a skip must be visible")]
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use sluice_proto::meter::{BedrockCounts, Meter, Outcome, ProviderError, ResponseFacts, meter_named};
+use sluice_shared::usage::Known;
+
+struct Recording {
+    name: String,
+    api: String,
+    framing: String,
+    sidecar: Value,
+    body: Vec<u8>,
+}
+
+fn folder() -> PathBuf {
+    match std::env::var_os("SLUICE_FIXTURES") {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"),
+    }
+}
+
+fn recordings() -> &'static [Recording] {
+    static ALL: OnceLock<Vec<Recording>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut all = Vec::new();
+        let Ok(folders) = std::fs::read_dir(folder()) else {
+            eprintln!("SKIPPED: no recordings at {} (set SLUICE_FIXTURES)", folder().display());
+            return all;
+        };
+        for path in folders.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+            let api = path.file_name().unwrap().to_string_lossy().into_owned();
+            for file in std::fs::read_dir(&path).unwrap().flatten().map(|entry| entry.path()) {
+                if file.extension().is_none_or(|extension| extension != "json") {
+                    continue;
+                }
+                let Ok(body) = std::fs::read(file.with_extension("body")) else { continue };
+                let sidecar: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+                all.push(Recording {
+                    name: format!("{api}/{}", file.file_stem().unwrap().to_string_lossy()),
+                    api: api.clone(),
+                    framing: sidecar["framing"].as_str().unwrap().to_owned(),
+                    sidecar,
+                    body,
+                });
+            }
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    })
+}
+
+impl Recording {
+    fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.sidecar["response"]["headers"].as_object()?;
+        headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?.1.as_str()
+    }
+
+    fn meter(&self, content_encoding: Option<&str>) -> Meter {
+        let count = |name: &str| self.header(name).and_then(|text| text.parse().ok());
+        let facts = ResponseFacts {
+            status: u16::try_from(self.sidecar["response"]["status"].as_u64().unwrap_or(200)).unwrap(),
+            content_type: self.header("content-type"),
+            content_encoding,
+            bedrock: BedrockCounts {
+                input: count("x-amzn-bedrock-input-token-count"),
+                output: count("x-amzn-bedrock-output-token-count"),
+                cache_read: count("x-amzn-bedrock-cache-read-input-token-count"),
+                cache_write: count("x-amzn-bedrock-cache-write-input-token-count"),
+            },
+            streaming_expected: self.sidecar["stream"].as_bool().unwrap_or(false),
+        };
+        meter_named(&self.api, facts).unwrap_or_else(|| panic!("no fold for {}", self.api))
+    }
+
+    fn whole(&self) -> Outcome {
+        let mut meter = self.meter(None);
+        meter.feed(&self.body);
+        meter.finish(false)
+    }
+
+    fn streamed(&self) -> bool {
+        self.framing != "json"
+    }
+}
+
+/// A number stated by a provider in US dollars, in nanodollars, without floating point.
+fn nanodollars(number: &Value) -> u64 {
+    let text = number.to_string();
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits: u128 = format!("{whole}{fraction}").parse().unwrap();
+    let shift = exponent.parse::<i32>().unwrap() + 9 - i32::try_from(fraction.len()).unwrap();
+    let value = if shift >= 0 {
+        digits * 10_u128.pow(shift.unsigned_abs())
+    } else {
+        let unit = 10_u128.pow(shift.unsigned_abs());
+        (digits + unit / 2) / unit
+    };
+    u64::try_from(value).unwrap()
+}
+
+fn word(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Everything in which `outcome` is not what the sidecar expects.
+fn differences(recording: &Recording, outcome: &Outcome) -> Vec<String> {
+    let expected = &recording.sidecar["expected"];
+    let kind = expected["kind"].as_str().unwrap_or_default();
+    let disputed: Vec<&str> =
+        expected["disputed"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut wrong = Vec::new();
+    let mut check = |field: &str, got: String, want: String| {
+        if got != want && !disputed.contains(&field) {
+            wrong.push(format!("{field}: got {got}, want {want}"));
+        }
+    };
+    let usage = &outcome.usage;
+    let counted = usage.input.is_some() || usage.output.is_some();
+    check("usage_present", counted.to_string(), expected["usage_present"].to_string());
+    for (field, got) in [
+        ("input", usage.input),
+        ("input_uncached", usage.input_uncached),
+        ("cached_read", usage.cached_read),
+        ("cache_write", usage.cache_write),
+        ("cache_write_5m", usage.cache_write_5m),
+        ("cache_write_1h", usage.cache_write_1h),
+        ("output", usage.output),
+        ("reasoning", usage.reasoning),
+        ("total", usage.total),
+        ("counted_tokens", outcome.counted_tokens),
+    ] {
+        let want = expected.get(field).and_then(Value::as_u64);
+        check(field, format!("{got:?}"), format!("{want:?}"));
+    }
+    check("model", format!("{:?}", outcome.model), format!("{:?}", word(&expected["model"])));
+    check("stop_reason", format!("{:?}", outcome.stop_reason), format!("{:?}", word(&expected["stop_reason"])));
+    let stops: Vec<String> = expected["stop_reasons"].as_array().into_iter().flatten().filter_map(word).collect();
+    check("stop_reasons", format!("{:?}", outcome.stop_reasons), format!("{stops:?}"));
+    check("complete", outcome.complete.to_string(), expected["complete"].to_string());
+    if let Some(done) = expected.get("done_marker") {
+        check("done_marker", outcome.done_marker.to_string(), done.to_string());
+    }
+    if let Some(id) = expected.get("response_id") {
+        check("response_id", format!("{:?}", outcome.response_id), format!("{:?}", word(id)));
+    }
+    if let Some(images) = expected.get("images") {
+        check("images", format!("{:?}", outcome.images), format!("{:?}", images.as_u64()));
+    }
+    if let Some(items) = expected.get("items") {
+        check("items", format!("{:?}", outcome.items), format!("{:?}", items.as_u64()));
+    }
+    if let Some(from) = expected.get("usage_from") {
+        check("usage_from", format!("{:?}", outcome.usage_from), format!("{:?}", from.as_str()));
+    }
+    let mut notes: Vec<&str> = expected["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut got = outcome.notes.clone();
+    notes.sort_unstable();
+    got.sort_unstable();
+    check("notes", format!("{got:?}"), format!("{notes:?}"));
+
+    for (field, got) in [("error", &outcome.error), ("stream_error", &outcome.stream_error)] {
+        let want = expected.get(field).filter(|want| want.is_object());
+        check(field, got.is_some().to_string(), want.is_some().to_string());
+        if let (Some(ProviderError { kind, code, message }), Some(want)) = (got, want) {
+            check(field, format!("{kind:?} {code:?}"), format!("{:?} {:?}", word(&want["type"]), word(&want["code"])));
+            // The sidecar cuts long messages, and writes one that is not in `message` as JSON.
+            let message = message.clone().unwrap_or_default();
+            let as_json = serde_json::to_string(&message).unwrap();
+            let wanted = want["message"].as_str().unwrap_or_default();
+            if !message.starts_with(wanted) && !as_json.starts_with(wanted) {
+                check(field, message, wanted.to_owned());
+            }
+        }
+    }
+
+    if kind != "realtime" {
+        let side: Vec<String> = usage
+            .side
+            .iter()
+            .map(|side| {
+                format!(
+                    "{} {:?} {:?} {:?} {:?} {:?} {:?}",
+                    side.kind, side.model, side.input, side.input_uncached, side.cached_read, side.cache_write, side.output
+                )
+            })
+            .collect();
+        let want: Vec<String> = expected["side_usage"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|side| {
+                let count = |field: &str| side[field].as_u64();
+                format!(
+                    "{} {:?} {:?} {:?} {:?} {:?} {:?}",
+                    side["type"].as_str().unwrap_or_default(),
+                    word(&side["model"]),
+                    count("input"),
+                    count("input_uncached"),
+                    count("cached_read"),
+                    count("cache_write"),
+                    count("output")
+                )
+            })
+            .collect();
+        check("side_usage", format!("{side:?}"), format!("{want:?}"));
+    }
+
+    let extra = |field: &str| expected.get("extra").and_then(|extra| extra.get(field));
+    let number = |field: &str| extra(field).and_then(Value::as_u64).unwrap_or(0);
+    check("audio_input", usage.input_audio.unwrap_or(0).to_string(), number("audio_input").to_string());
+    check("audio_output", usage.output_audio.unwrap_or(0).to_string(), number("audio_output").to_string());
+    check("audio_cached", usage.cached_audio.unwrap_or(0).to_string(), number("audio_cached").to_string());
+    // Vertex's numbered modalities: 2 is an image.
+    let images = number("image_input").max(number("2_input"));
+    check("image_input", usage.input_image.unwrap_or(0).to_string(), images.to_string());
+    check("web_fetch_requests", usage.web_fetches.unwrap_or(0).to_string(), number("web_fetch_requests").to_string());
+    if let Some(searches) = extra("web_search_requests") {
+        check("web_search_requests", format!("{:?}", usage.web_searches), format!("{:?}", searches.as_u64()));
+    }
+    if let Some(seconds) = extra("audio_seconds").and_then(Value::as_u64) {
+        check("audio_seconds", format!("{:?}", usage.audio_ms), format!("{:?}", Some(seconds * 1000)));
+    }
+    if let Some(tier) = extra("service_tier") {
+        check("service_tier", format!("{:?}", outcome.service_tier), format!("{:?}", word(tier)));
+    }
+    if let Some(tools) = extra("hosted_tool_calls").and_then(Value::as_object) {
+        let mut want: Vec<(String, u64)> = tools.iter().map(|(name, n)| (name.clone(), n.as_u64().unwrap())).collect();
+        let mut got: Vec<(String, u64)> =
+            outcome.hosted_tools.iter().map(|(name, n)| (name.clone(), u64::from(*n))).collect();
+        want.sort();
+        got.sort();
+        check("hosted_tool_calls", format!("{got:?}"), format!("{want:?}"));
+    }
+    let cost = extra("provider_cost")
+        .map(nanodollars)
+        .or_else(|| extra("cost_in_usd_ticks").and_then(Value::as_u64).map(|ticks| (ticks + 5) / 10));
+    check("stated_cost", format!("{:?}", usage.stated_cost.map(|cost| cost.0)), format!("{cost:?}"));
+
+    let known = outcome.known;
+    let want = match (usage.is_known(), outcome.complete) {
+        (false, _) => Known::Unknown,
+        (true, true) => Known::Reported,
+        (true, false) => Known::Partial,
+    };
+    check("known", format!("{known:?}"), format!("{want:?}"));
+    wrong
+}
+
+fn each(way: &str, mut run: impl FnMut(&Recording) -> Option<Outcome>) {
+    let mut tried = 0;
+    let mut failed = Vec::new();
+    for recording in recordings() {
+        let Some(outcome) = run(recording) else { continue };
+        tried += 1;
+        let wrong = differences(recording, &outcome);
+        if !wrong.is_empty() {
+            failed.push(format!("{}\n    {}", recording.name, wrong.join("\n    ")));
+        }
+    }
+    eprintln!("{way}: {} of {tried} recordings as expected", tried - failed.len());
+    assert!(failed.is_empty(), "{way}: {} of {tried} differ:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// A small generator (xorshift) with its seed in the code, so that a failure repeats.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(bound.max(1)).unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn whole() {
+    each("whole", |recording| Some(recording.whole()));
+}
+
+#[test]
+fn without_the_gate() {
+    each("without the gate", |recording| {
+        let mut meter = recording.meter(None).ungated();
+        meter.feed(&recording.body);
+        Some(meter.finish(false))
+    });
+}
+
+#[test]
+fn byte_by_byte() {
+    each("byte by byte", |recording| {
+        let mut meter = recording.meter(None);
+        for byte in recording.body.chunks(1) {
+            meter.feed(byte);
+        }
+        Some(meter.finish(false))
+    });
+}
+
+#[test]
+fn random_cuts() {
+    let mut random = Random(0x5EED_0001);
+    for _ in 0..4 {
+        each("random cuts", |recording| {
+            let mut meter = recording.meter(None);
+            let mut rest = recording.body.as_slice();
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at((1 + random.below(4000)).min(rest.len()));
+                meter.feed(piece);
+                rest = after;
+            }
+            Some(meter.finish(false))
+        });
+    }
+}
+
+#[test]
+fn compressed() {
+    for encoding in ["gzip", "deflate", "br", "zstd"] {
+        let mut random = Random(0x5EED_0002);
+        each(encoding, |recording| {
+            let mut packed = Vec::new();
+            match encoding {
+                "gzip" => {
+                    let mut encoder = flate2::write::GzEncoder::new(&mut packed, flate2::Compression::fast());
+                    encoder.write_all(&recording.body).unwrap();
+                    encoder.finish().unwrap();
+                }
+                "deflate" => {
+                    let mut encoder = flate2::write::ZlibEncoder::new(&mut packed, flate2::Compression::fast());
+                    encoder.write_all(&recording.body).unwrap();
+                    encoder.finish().unwrap();
+                }
+                "br" => brotli::CompressorWriter::new(&mut packed, 4096, 3, 18).write_all(&recording.body).unwrap(),
+                _ => packed = zstd::encode_all(recording.body.as_slice(), 1).unwrap(),
+            }
+            let mut meter = recording.meter(Some(encoding));
+            let mut rest = packed.as_slice();
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at((1 + random.below(700)).min(rest.len()));
+                meter.feed(piece);
+                rest = after;
+            }
+            Some(meter.finish(false))
+        });
+    }
+}
+
+#[test]
+fn tail_missing() {
+    let mut random = Random(0x5EED_0003);
+    let mut tried = 0_u32;
+    let mut partial = 0_u32;
+    for recording in recordings() {
+        let whole = recording.whole();
+        for _ in 0..12 {
+            let cut = random.below(recording.body.trim_ascii_end().len());
+            let mut meter = recording.meter(None);
+            meter.feed(&recording.body[..cut]);
+            let ended = meter.at_end_marker();
+            let so_far = meter.so_far();
+            let events = meter.events();
+            let outcome = meter.finish(true);
+            let name = &recording.name;
+            tried += 1;
+            assert!(ended || !outcome.complete, "{name} cut at {cut}: complete without an end");
+            assert!(recording.streamed() || !outcome.complete, "{name} cut at {cut}");
+            assert!(outcome.known != Known::Reported || outcome.complete, "{name} cut at {cut}: {:?}", outcome.known);
+            assert_eq!(outcome.known == Known::Unknown, !outcome.usage.is_known(), "{name} cut at {cut}");
+            assert!(outcome.events >= events);
+            if so_far.input.is_some() {
+                assert!(outcome.usage.input.is_some(), "{name} cut at {cut}: counts were lost");
+            }
+            if outcome.known == Known::Partial {
+                partial += 1;
+                if whole.usage.is_known() {
+                    let (some, all) = (outcome.usage.output.unwrap_or(0), whole.usage.output.unwrap_or(0));
+                    let disputed = recording.sidecar["expected"]["disputed"].as_array().is_some_and(|list| !list.is_empty());
+                    let rounds = recording.api.starts_with("gemini");
+                    assert!(some <= all || disputed || rounds, "{name} cut at {cut}: {some} of {all}");
+                }
+            }
+        }
+    }
+    eprintln!("tail missing: {tried} cuts, {partial} with partial usage");
+    assert!(tried == 0 || partial > 0);
+}
