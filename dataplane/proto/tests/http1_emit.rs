@@ -244,6 +244,14 @@ fn credential_names() {
         "X-Amz-Date",
         "Ocp-Apim-Subscription-Key",
         "X-Auth-Token",
+        "Cookie2",
+        "ApiKey",
+        "X-ApiKey",
+        "X-Access-Token",
+        "X-Authorization",
+        "X-Amz-Signature",
+        "X-Amz-Content-Sha256",
+        "X-Goog-IAM-Authorization-Token",
     ] {
         assert!(is_client_credential(name.as_bytes()), "{name}");
     }

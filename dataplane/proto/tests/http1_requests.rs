@@ -1461,4 +1461,31 @@ fn the_parser_takes_nothing_on_trust() {
     ] {
         assert!(parse(head).is_err(), "{}", head.escape_ascii());
     }
+    for (head, reject) in [
+        (&b"GET / HTTP/1.1\r\nHost: a\n\r\n"[..], Reject::BareLf),
+        (b"GET / HTTP/1.1\nHost: a\r\n\r\n", Reject::BareLf),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\nx", Reject::HeadEnd),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n", Reject::HeadEnd),
+        (b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", Reject::HeaderValue),
+        (
+            b"\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            Reject::EmptyLines,
+        ),
+    ] {
+        assert_eq!(parse(head), Err(reject), "{}", head.escape_ascii());
+    }
+    assert_eq!(parse(&get("x: y\r\n".repeat(99))), Ok(()));
+    assert_eq!(parse(&get("x: y\r\n".repeat(100))), Err(Reject::TooManyHeaders));
+}
+
+#[test]
+fn the_scanner_refuses_without_the_parser() {
+    let scan = |data: &str| HeadScanner::new(Kind::Request, HeadLimits::default()).scan(data.as_bytes());
+    assert_eq!(scan("\r\n\r\n\r\n\r\n"), Ok(None));
+    assert_eq!(scan("\r\n\r\n\r\n\r\n\r\n"), Err(Reject::EmptyLines));
+    assert_eq!(scan("GET / HTTP/1.1\r\nHost: a\n"), Err(Reject::BareLf));
+    assert_eq!(scan("GET / HTTP/1.1\r\nHost: a\rb"), Err(Reject::BareCr));
+    assert_eq!(scan("GET / HTTP/1.1\r\nHost: a\0"), Err(Reject::NulByte));
+    assert_eq!(scan(&"x".repeat(8_192 + 32 + 10)), Ok(None));
+    assert_eq!(scan(&"x".repeat(8_192 + 32 + 11)), Err(Reject::TargetTooLong));
 }

@@ -62,6 +62,7 @@ pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
         is_field(name, value),
         "only parsed or literal fields are written unchecked"
     );
+    out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

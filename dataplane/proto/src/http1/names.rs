@@ -38,58 +38,58 @@ pub fn is_framing(name: &[u8]) -> bool {
 /// provider it would be believed or leak: always removed.
 #[must_use]
 pub fn is_identity_header(name: &[u8]) -> bool {
-    let starts = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| same(start, prefix));
-    match name.first().map(u8::to_ascii_lowercase) {
-        Some(b'x') => {
-            X_PREFIXES.iter().any(|prefix| starts(prefix)) || X_NAMES.iter().any(|known| same(name, known))
-        }
-        Some(b't' | b'f' | b'r' | b'c' | b'v' | b'w' | b's' | b'a') => {
-            PREFIXES.iter().any(|prefix| starts(prefix)) || NAMES.iter().any(|known| same(name, known))
-        }
-        _ => false,
+    let (families, names) = match name {
+        [b'x' | b'X', b'-' | b'_', third, ..] => x_identity(third.to_ascii_lowercase()),
+        [first, ..] => identity(first.to_ascii_lowercase()),
+        [] => return false,
+    };
+    families
+        .iter()
+        .any(|family| name.get(..family.len()).is_some_and(|start| same(start, family)))
+        || names.iter().any(|known| same(name, known))
+}
+
+/// Prefixes of families, and whole names.
+type Names = (&'static [&'static [u8]], &'static [&'static [u8]]);
+
+/// `X-…`, by the letter behind it: forwarding, authenticating and identity-aware proxies, and this gateway's own.
+fn x_identity(third: u8) -> Names {
+    match third {
+        b'a' => (&[b"x-authenticated-", b"x-auth-request-"], &[]),
+        b'c' => (&[], &[b"x-client-ip", b"x-cluster-client-ip"]),
+        b'e' => (&[], &[b"x-envoy-external-address", b"x-envoy-internal"]),
+        b'f' => (&[b"x-forwarded-"], &[b"x-forwarded", b"x-forward-for"]),
+        b'g' => (&[b"x-goog-authenticated-user-"], &[b"x-goog-iap-jwt-assertion"]),
+        b'o' => (&[], &[b"x-originating-ip", b"x-original-forwarded-for"]),
+        b'r' => (&[b"x-remote-"], &[b"x-real-ip"]),
+        b's' => (&[b"x-sluice-"], &[b"x-ssl-client-cert"]),
+        b't' => (&[b"x-tailscale-"], &[]),
+        b'w' => (&[b"x-webauth-"], &[]),
+        _ => (&[], &[]),
     }
 }
 
-/// `X-…` families: forwarding proxies, authenticating proxies, identity-aware proxies, this gateway's own.
-const X_PREFIXES: [&[u8]; 8] = [
-    b"x-forwarded-",
-    b"x-webauth-",
-    b"x-sluice-",
-    b"x-authenticated-",
-    b"x-auth-request-",
-    b"x-remote-",
-    b"x-tailscale-",
-    b"x-goog-authenticated-user-",
-];
-
-const X_NAMES: [&[u8]; 11] = [
-    b"x-forwarded",
-    b"x-forward-for",
-    b"x-real-ip",
-    b"x-client-ip",
-    b"x-cluster-client-ip",
-    b"x-originating-ip",
-    b"x-original-forwarded-for",
-    b"x-envoy-external-address",
-    b"x-envoy-internal",
-    b"x-goog-iap-jwt-assertion",
-    b"x-ssl-client-cert",
-];
-
-const PREFIXES: [&[u8]; 3] = [b"tailscale-", b"remote-", b"cf-access-"];
-
-const NAMES: [&[u8]; 10] = [
-    b"forwarded",
-    b"true-client-ip",
-    b"cf-connecting-ip",
-    b"cf-connecting-ipv6",
-    b"client-ip",
-    b"client-cert",
-    b"client-cert-chain",
-    b"fastly-client-ip",
-    b"via",
-    b"ssl-client-cert",
-];
+/// The others, by their first letter.
+fn identity(first: u8) -> Names {
+    match first {
+        b'c' => (
+            &[b"cf-access-"],
+            &[
+                b"cf-connecting-ip",
+                b"cf-connecting-ipv6",
+                b"client-ip",
+                b"client-cert",
+                b"client-cert-chain",
+            ],
+        ),
+        b'f' => (&[], &[b"forwarded", b"fastly-client-ip"]),
+        b'r' => (&[b"remote-"], &[]),
+        b's' => (&[], &[b"ssl-client-cert"]),
+        b't' => (&[b"tailscale-"], &[b"true-client-ip"]),
+        b'v' => (&[], &[b"via"]),
+        _ => (&[], &[]),
+    }
+}
 
 /// Whether a field carries a credential of the client. Each is removed before the provider's own is set.
 ///
@@ -97,32 +97,24 @@ const NAMES: [&[u8]; 10] = [
 /// every request. The `X-Amz-*` fields of a request signed for someone else are of no use and reveal the key's name.
 #[must_use]
 pub fn is_client_credential(name: &[u8]) -> bool {
-    match name.first().map(u8::to_ascii_lowercase) {
-        Some(b'a' | b'c' | b'o' | b'p' | b'x') => CREDENTIALS.iter().any(|known| same(name, known)),
-        _ => false,
-    }
+    let known: &[&[u8]] = match name.len() {
+        6 => &[b"cookie", b"apikey"],
+        7 => &[b"api-key", b"cookie2"],
+        8 => &[b"x-apikey"],
+        9 => &[b"x-api-key"],
+        10 => &[b"x-amz-date"],
+        12 => &[b"x-auth-token"],
+        13 => &[b"authorization"],
+        14 => &[b"x-goog-api-key", b"x-access-token"],
+        15 => &[b"x-authorization", b"x-amz-signature"],
+        19 => &[b"proxy-authorization"],
+        20 => &[b"x-amz-security-token", b"x-amz-content-sha256"],
+        25 => &[b"ocp-apim-subscription-key"],
+        30 => &[b"x-goog-iam-authorization-token"],
+        _ => return false,
+    };
+    known.iter().any(|known| same(name, known))
 }
-
-const CREDENTIALS: [&[u8]; 18] = [
-    b"authorization",
-    b"x-api-key",
-    b"api-key",
-    b"x-goog-api-key",
-    b"proxy-authorization",
-    b"cookie",
-    b"cookie2",
-    b"apikey",
-    b"x-apikey",
-    b"x-auth-token",
-    b"x-access-token",
-    b"x-goog-iam-authorization-token",
-    b"x-amz-security-token",
-    b"x-amz-date",
-    b"x-amz-content-sha256",
-    b"x-amz-signature",
-    b"ocp-apim-subscription-key",
-    b"x-authorization",
-];
 
 /// Equal without regard to case, `_` counting as `-`. `known` is in lower case with hyphens.
 fn same(name: &[u8], known: &[u8]) -> bool {
