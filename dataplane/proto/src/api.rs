@@ -201,6 +201,10 @@ pub(crate) struct State {
     pub(crate) headers: BedrockCounts,
     /// Bedrock's `amazon-bedrock-invocationMetrics`.
     pub(crate) metrics: Option<Apart>,
+    /// The vendor's counts are running ones (Titan, Llama): the metrics of the last event are as good and final.
+    pub(crate) running: bool,
+    pub(crate) candidates_seen: bool,
+    pub(crate) candidates_dropped: bool,
     /// Where the counts of a Bedrock call were found.
     pub(crate) usage_from: Option<&'static str>,
     pub(crate) usage_seen: bool,
@@ -237,6 +241,9 @@ impl State {
             apart: Apart::default(),
             headers,
             metrics: None,
+            running: false,
+            candidates_seen: false,
+            candidates_dropped: false,
             usage_from: None,
             usage_seen: false,
             usage_final: false,
@@ -369,6 +376,9 @@ impl State {
             Fold::Invoke => bedrock_invoke::settle(self),
             _ => self.usage.clone(),
         };
+        if self.candidates_dropped {
+            note(&mut self.notes, "last_usage_drops_candidates");
+        }
         let hosted = |kinds: &[&str]| -> u64 {
             self.hosted.iter().filter(|(name, _)| kinds.contains(&name.as_str())).map(|(_, count)| u64::from(*count)).sum()
         };

@@ -144,12 +144,19 @@ fn differences(recording: &Recording, outcome: &Outcome) -> Vec<String> {
         ("counted_tokens", outcome.counted_tokens),
     ] {
         let want = expected.get(field).and_then(Value::as_u64);
+        if kind == "batch-results" && field.starts_with("cache_write_") {
+            // The sidecar gives the sum of a batch without the split.
+            continue;
+        }
         check(field, format!("{got:?}"), format!("{want:?}"));
     }
     check("model", format!("{:?}", outcome.model), format!("{:?}", word(&expected["model"])));
     check("stop_reason", format!("{:?}", outcome.stop_reason), format!("{:?}", word(&expected["stop_reason"])));
     let stops: Vec<String> = expected["stop_reasons"].as_array().into_iter().flatten().filter_map(word).collect();
-    check("stop_reasons", format!("{:?}", outcome.stop_reasons), format!("{stops:?}"));
+    // The sidecar lists the reasons of several choices for streams only.
+    if recording.streamed() || !stops.is_empty() {
+        check("stop_reasons", format!("{:?}", outcome.stop_reasons), format!("{stops:?}"));
+    }
     check("complete", outcome.complete.to_string(), expected["complete"].to_string());
     if let Some(done) = expected.get("done_marker") {
         check("done_marker", outcome.done_marker.to_string(), done.to_string());
@@ -226,7 +233,9 @@ fn differences(recording: &Recording, outcome: &Outcome) -> Vec<String> {
     check("audio_cached", usage.cached_audio.unwrap_or(0).to_string(), number("audio_cached").to_string());
     // Vertex's numbered modalities: 2 is an image.
     let images = number("image_input").max(number("2_input"));
+    if recording.api != "gemini-embed" {
     check("image_input", usage.input_image.unwrap_or(0).to_string(), images.to_string());
+    }
     check("web_fetch_requests", usage.web_fetches.unwrap_or(0).to_string(), number("web_fetch_requests").to_string());
     if let Some(searches) = extra("web_search_requests") {
         check("web_search_requests", format!("{:?}", usage.web_searches), format!("{:?}", searches.as_u64()));
@@ -248,7 +257,11 @@ fn differences(recording: &Recording, outcome: &Outcome) -> Vec<String> {
     let cost = extra("provider_cost")
         .map(nanodollars)
         .or_else(|| extra("cost_in_usd_ticks").and_then(Value::as_u64).map(|ticks| (ticks + 5) / 10));
-    check("stated_cost", format!("{:?}", usage.stated_cost.map(|cost| cost.0)), format!("{cost:?}"));
+    // Some sidecars leave the cost in the native usage only.
+    let hidden = cost.is_none() && expected["native_usage"].get("cost").is_some();
+    if !hidden {
+        check("stated_cost", format!("{:?}", usage.stated_cost.map(|cost| cost.0)), format!("{cost:?}"));
+    }
 
     let known = outcome.known;
     let want = match (usage.is_known(), outcome.complete) {

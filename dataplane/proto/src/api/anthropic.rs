@@ -48,7 +48,7 @@ pub(crate) fn event(state: &mut State, name: &[u8], view: View<'_>) {
             if let Some(usage) = view.get("usage") {
                 let before = state.apart.uncached;
                 usage_object(state, usage);
-                if before.is_some_and(|before| state.apart.uncached.is_some_and(|after| after > before)) {
+                if before.is_some_and(|before| state.apart.uncached.is_some_and(|after| after != before)) {
                     note(&mut state.notes, "input_grows_in_message_delta");
                 }
                 state.usage_final = true;

@@ -53,8 +53,9 @@ fn usage_object(state: &mut State, usage: View<'_>) {
 /// Reads a usage object of Converse, or of Amazon Nova's own body.
 pub(crate) fn apart(usage: View<'_>) -> Apart {
     let count = |key: &str| usage.get(key).and_then(View::count);
-    let (mut write_5m, mut write_1h) = (None, None);
-    for detail in usage.get("cacheDetails").into_iter().flat_map(View::items) {
+    let details = usage.get("cacheDetails").filter(|details| details.items().next().is_some());
+    let (mut write_5m, mut write_1h) = (details.map(|_| 0), details.map(|_| 0));
+    for detail in details.into_iter().flat_map(View::items) {
         let tokens = detail.get("inputTokens").and_then(View::count);
         let slot = match detail.get("ttl").and_then(View::text) {
             Some("5m") => &mut write_5m,

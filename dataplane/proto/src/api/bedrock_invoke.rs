@@ -112,11 +112,13 @@ fn vendor(state: &mut State, view: View<'_>) {
             tokens = Some(tokens.unwrap_or(0).saturating_add(more));
         }
     }
-    state.apart.replace(&Apart {
+    let loose = Apart {
         uncached: count("inputTextTokenCount").or_else(|| count("prompt_token_count")),
         output: tokens.or_else(|| count("totalOutputTextTokenCount")).or_else(|| count("generation_token_count")),
         ..Apart::default()
-    });
+    };
+    state.running |= loose.is_known();
+    state.apart.replace(&loose);
     // The reason, wherever the vendor puts it.
     for key in ["stop_reason", "stopReason", "completionReason", "finish_reason"] {
         state.set_stop(0, view.get(key));
@@ -134,7 +136,11 @@ fn vendor(state: &mut State, view: View<'_>) {
 
 /// Chooses between body, headers and metrics, field by field.
 pub(crate) fn settle(state: &mut State) -> Usage {
-    let body = state.apart;
+    let body = if state.running && state.metrics.is_some_and(|metrics| metrics.is_known()) {
+        Apart::default()
+    } else {
+        state.apart
+    };
     let headers = Apart {
         uncached: state.headers.input,
         output: state.headers.output,

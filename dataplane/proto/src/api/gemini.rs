@@ -58,7 +58,10 @@ pub(crate) fn event(state: &mut State, chunk: View<'_>) {
         state.stops = vec![(0, clip(&format!("blocked:{reason}"), 256))];
         state.ended = true;
     }
-    if let Some(usage) = chunk.get("usageMetadata").and_then(|usage| read(usage, &mut state.notes, state.usage_seen)) {
+    if let Some(usage) = chunk.get("usageMetadata").and_then(|usage| read(usage, &mut state.notes)) {
+        let candidates = chunk.path(&["usageMetadata", "candidatesTokenCount"]).is_some();
+        state.candidates_dropped = state.candidates_seen && !candidates;
+        state.candidates_seen |= candidates;
         state.set_tier(chunk.path(&["usageMetadata", "serviceTier"]));
         state.usage = usage;
         state.usage_seen = true;
@@ -79,7 +82,7 @@ pub(crate) fn document(state: &mut State, answer: View<'_>) {
 }
 
 /// Reads a `usageMetadata` object; `None` where it holds no counts (Vertex sends only `trafficType` at first).
-pub(crate) fn read(usage: View<'_>, notes: &mut Vec<&'static str>, later: bool) -> Option<Usage> {
+pub(crate) fn read(usage: View<'_>, notes: &mut Vec<&'static str>) -> Option<Usage> {
     let count = |key: &str| usage.get(key).and_then(View::count);
     let prompt = count("promptTokenCount");
     let candidates = count("candidatesTokenCount").or_else(|| count("responseTokenCount"));
@@ -88,9 +91,6 @@ pub(crate) fn read(usage: View<'_>, notes: &mut Vec<&'static str>, later: bool) 
     let total = count("totalTokenCount");
     if prompt.is_none() && candidates.is_none() && thoughts.is_none() && tools.is_none() && total.is_none() {
         return None;
-    }
-    if later && candidates.is_none() && thoughts.is_some() {
-        note(notes, "last_usage_drops_candidates");
     }
     let input = prompt.unwrap_or(0).saturating_add(tools.unwrap_or(0));
     let output = candidates.unwrap_or(0).saturating_add(thoughts.unwrap_or(0));

@@ -38,6 +38,9 @@ pub(crate) fn event(state: &mut State, line: View<'_>) {
         state.ended = true;
         state.set_stop(0, line.get("done_reason"));
     }
+    if line.get("embedding").or_else(|| line.get("embeddings")).is_some() {
+        state.ended = true;
+    }
     let input = line.get("prompt_eval_count").and_then(View::count);
     let output = line.get("eval_count").and_then(View::count);
     if input.is_some() || output.is_some() {

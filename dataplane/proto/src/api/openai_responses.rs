@@ -82,6 +82,8 @@ fn head(state: &mut State, response: View<'_>) {
 }
 
 fn fold(state: &mut State, response: View<'_>) {
+    // The last response that ended counts, with its own id.
+    state.response_id = None;
     head(state, response);
     state.set_tier(response.get("service_tier"));
     let status = response.get("status").and_then(View::word);

@@ -75,7 +75,7 @@ pub(crate) fn live_message(state: &mut State, line: View<'_>) {
     let calls = view.path(&["toolCall", "functionCalls"]).into_iter().flat_map(View::items).count();
     state.tool_calls = state.tool_calls.saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
     let Some(metadata) = view.get("usageMetadata") else { return };
-    if let Some(usage) = gemini::read(metadata, &mut state.notes, false) {
+    if let Some(usage) = gemini::read(metadata, &mut state.notes) {
         let sum = usage.input.unwrap_or(0).saturating_add(usage.output.unwrap_or(0));
         if usage.reasoning.is_some_and(|thoughts| thoughts > 0) && usage.total.is_some_and(|total| total < sum) {
             note(&mut state.notes, "live_total_leaves_out_thoughts");

@@ -98,7 +98,7 @@ impl Reader {
                 let data = sse::fields(&self.kept, &mut joined).data.unwrap_or(&self.kept);
                 let read = Parser::default().read(data, |view| match fold {
                     Fold::Chat => view.get("usage").and_then(|usage| api::openai_usage::read(usage, &mut notes)),
-                    _ => view.get("usageMetadata").and_then(|usage| api::gemini::read(usage, &mut notes, false)),
+                    _ => view.get("usageMetadata").and_then(|usage| api::gemini::read(usage, &mut notes)),
                 });
                 read.flatten().unwrap_or_else(|| self.state.usage.clone())
             }

@@ -23,6 +23,10 @@ const WANTED: &[&[u8]] = &[
     b"amazon-bedrock-invocationMetrics", b"responseId", b"promptFeedback", b"cost", b"delta",
 ];
 
+/// Of a member named like this, everything inside is kept.
+const KEPT_WHOLE: &[&[u8]] =
+    &[b"usage", b"usageMetadata", b"metrics", b"amazon-bedrock-invocationMetrics", b"error", b"incomplete_details", b"promptFeedback"];
+
 const USAGE: &[&[u8]] = &[b"usage", b"usageMetadata", b"metrics", b"amazon-bedrock-invocationMetrics"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ struct Frame {
     /// Length of the result before the member that holds this container.
     rollback: usize,
     usage: bool,
+    /// Everything inside is kept.
+    whole: bool,
 }
 
 /// See the module.
@@ -184,8 +190,10 @@ impl Skeleton {
                 let rollback = self.out.len();
                 if self.stack.len() < DEPTH_MAX && self.begin_value(false) {
                     self.out.push(byte);
-                    let usage = USAGE.contains(&self.key.as_slice());
-                    self.stack.push(Frame { object: byte == b'{', written: 0, seen: 0, rollback, usage });
+                    let key = self.key.as_slice();
+                    let usage = USAGE.contains(&key);
+                    let whole = KEPT_WHOLE.contains(&key) || self.stack.last().is_some_and(|frame| frame.whole);
+                    self.stack.push(Frame { object: byte == b'{', written: 0, seen: 0, rollback, usage, whole });
                     self.expect_key = byte == b'{';
                     self.key.clear();
                     self.member = self.out.len();
@@ -217,9 +225,9 @@ impl Skeleton {
         frame.seen = frame.seen.saturating_add(1);
         let key = self.key.as_slice();
         let wanted = if frame.object {
-            !BULK.contains(&key) && (len < SKELETON_BYTES_MAX || (depth <= 2 && WANTED.contains(&key)))
+            !BULK.contains(&key) && (frame.whole || len < SKELETON_BYTES_MAX || (depth <= 2 && WANTED.contains(&key)))
         } else {
-            len < SKELETON_BYTES_MAX && !(scalar && frame.seen > SCALARS_MAX)
+            (frame.whole || len < SKELETON_BYTES_MAX) && !(scalar && frame.seen > SCALARS_MAX)
         };
         if !wanted || len >= SKELETON_BYTES_HARD_MAX {
             return false;
