@@ -20,7 +20,9 @@ pub fn mono_now() -> MonoMicros {
 /// Wall-clock time, for records only; 0 if the clock stands before 1970.
 #[must_use]
 pub fn unix_now() -> UnixMicros {
-    UnixMicros(micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+    UnixMicros(micros(
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+    ))
 }
 
 /// A duration in whole microseconds, stopping at the largest.

@@ -7,13 +7,13 @@
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use crate::clock::mono_now;
 use crate::mailbox::{Mailbox, Outbox, ShardMessage};
+use crate::service_thread;
 
 pub mod cache;
 
@@ -108,20 +108,18 @@ impl Resolver {
         let (lookups, work) = bounded::<Arc<str>>(cache::OPEN_MAX);
         for index in 0..LOOKUP_THREADS {
             let (work, found, lookup) = (work.clone(), events.clone(), Arc::clone(&lookup));
-            thread::Builder::new()
-                .name(format!("sluice-dns-{index}"))
-                .spawn(move || {
-                    for host in work {
-                        let result = answer(lookup(&host));
-                        if found.send(Event::Found(host, result)).is_err() {
-                            return;
-                        }
+            service_thread::spawn(&format!("sluice-dns-{index}"), move || {
+                for host in work {
+                    let result = answer(lookup(&host));
+                    if found.send(Event::Found(host, result)).is_err() {
+                        return;
                     }
-                })?;
+                }
+            })?;
         }
-        thread::Builder::new()
-            .name("sluice-dns".into())
-            .spawn(move || serve(&incoming, &lookups, Outbox::new(mailboxes)))?;
+        service_thread::spawn("sluice-dns", move || {
+            serve(&incoming, &lookups, Outbox::new(mailboxes));
+        })?;
         Ok(Self { events })
     }
 

@@ -1,26 +1,67 @@
-//! The journal: signatures; the working parts follow.
+//! The journal: records that survive the death of the process, written without a system call.
+//!
+//! Formats are in [`sluice_shared::wire::journal`] and [`sluice_shared::wire::inflight`]. This is who does what:
+//!
+//! ```text
+//!  shard    ShardJournal::append ──stores──▶ mapped segment ◀──reads── control plane
+//!           InFlight::{take, update, free} ─▶ mapped table  ◀──reads── control plane, after a crash
+//!  service  makes and maps the next segments, keeps the pages ahead writable, msync ≤ 1 s behind
+//! ```
+//!
+//! - A store into a shared mapping is in the kernel's hands at once: only a power cut can lose it, and then at most a
+//!   second of it.
+//! - The service writes back only pages that records stand in, and makes the pages ahead writable again afterwards,
+//!   because a page that was written back costs its next writer a fault. What lies behind is taken out of the
+//!   process's memory, so a shard holds about half a megabyte of journal, not a segment.
+//! - A shard never waits: the next segment is there or the journal is [`Full`].
+//! - Memory of an in-flight table is that of the most requests that ever ran at once.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 
-use sluice_shared::usage::UsageRecord;
-use sluice_shared::wire::inflight::Counter;
-use sluice_shared::wire::journal::Entry;
+use crossbeam::channel::{Sender, bounded};
+use sluice_shared::ids::ShardId;
+use sluice_shared::wire::journal::{
+    PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, record_bytes,
+};
 
-/// Bytes of a segment unless a test says otherwise.
+use crate::service_thread;
+
+mod directory;
+mod map;
+mod row;
+mod service;
+mod table;
+
+use directory::Directory;
+use service::{Gauges, Service};
+
+pub use row::ShardJournal;
+pub use table::{InFlight, SlotId};
+
+/// Bytes of a segment unless a test says otherwise: some ten thousand records.
 pub const SEGMENT_BYTES: usize = 8 << 20;
+/// The smallest segment: one record of any size fits.
+pub const SEGMENT_BYTES_MIN: usize = 128 << 10;
+
+const _: () = assert!(
+    SEGMENT_HEADER_BYTES + record_bytes(PAYLOAD_BYTES_MAX) + RECORD_HEADER_BYTES <= SEGMENT_BYTES_MIN,
+    "a record must fit an empty segment"
+);
 
 /// How the journal is laid out.
 #[derive(Clone, Debug)]
 pub struct JournalOptions {
-    /// Shards, each with a row of segments and an in-flight table.
+    /// Shards, each with a row of segments and an in-flight table; 1 to 1,000.
     pub shards: u16,
-    /// Bytes of a segment.
+    /// Bytes of a segment: a multiple of 4,096, from [`SEGMENT_BYTES_MIN`] to 1 GiB.
     pub segment_bytes: usize,
-    /// Slots of each in-flight table.
+    /// Slots of each in-flight table, 1 to 1,048,576.
     pub in_flight_slots: usize,
-    /// Bytes of segments that may wait on disk; beyond, appending finds the journal full.
+    /// Bytes of segments that may wait on disk for the store; beyond, appending finds the journal full.
     pub bytes_max: u64,
 }
 
@@ -35,16 +76,27 @@ impl Default for JournalOptions {
     }
 }
 
-/// No room for a record: the next segment is not there yet. The caller decides.
+impl JournalOptions {
+    fn check(&self) -> io::Result<()> {
+        let good = (1..=1_000).contains(&self.shards)
+            && (SEGMENT_BYTES_MIN..=1 << 30).contains(&self.segment_bytes)
+            && self.segment_bytes.is_multiple_of(4_096)
+            && (1..=1 << 20).contains(&self.in_flight_slots);
+        if good {
+            Ok(())
+        } else {
+            let what = format!("journal options out of bounds: {self:?}");
+            Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+        }
+    }
+}
+
+/// No room for a record: the next segment is not there. The caller decides what becomes of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the journal is full")]
 pub struct Full;
 
-/// A slot of an in-flight table.
-#[derive(Debug, PartialEq, Eq)]
-pub struct SlotId(u32);
-
-/// What one shard writes to.
+/// What one shard writes to. Both ends may be used on one thread each.
 #[derive(Debug)]
 pub struct ShardFiles {
     /// Its row of segments.
@@ -53,86 +105,125 @@ pub struct ShardFiles {
     pub in_flight: InFlight,
 }
 
-/// A shard's row of segments.
-#[derive(Debug)]
-pub struct ShardJournal {}
-
-impl ShardJournal {
-    /// Appends an entry.
-    ///
-    /// # Errors
-    /// [`Full`].
-    pub fn append(&mut self, entry: &Entry) -> Result<(), Full> {
-        let _ = entry;
-        Err(Full)
-    }
-}
-
-/// A shard's table of running requests.
-#[derive(Debug)]
-pub struct InFlight {}
-
-impl InFlight {
-    /// Takes a slot; `None` if the table is full.
-    pub fn take(&mut self, draft: &UsageRecord) -> Option<SlotId> {
-        let _ = draft;
-        None
-    }
-
-    /// Stores a counter.
-    pub fn update(&self, slot: &SlotId, counter: Counter, value: u64) {
-        let _ = (slot, counter, value);
-    }
-
-    /// Gives a slot back.
-    pub fn free(&mut self, slot: SlotId) {
-        let _ = slot;
-    }
-}
-
 /// Numbers of the journal for the metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalStatus {
-    /// Segments on disk.
+    /// Segments on disk, those included that are prepared or partly written.
     pub segments: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Segments that could not be prepared.
+    /// Times a segment could not be prepared or written back.
     pub failures: u64,
 }
 
-/// The thread behind all shards' journals.
-#[derive(Debug)]
-pub struct JournalService {}
+/// Reads [`JournalStatus`] from any thread.
+#[derive(Clone, Debug)]
+pub struct JournalMonitor {
+    gauges: Arc<Gauges>,
+}
+
+impl JournalMonitor {
+    /// The numbers now; not older than half a second.
+    #[must_use]
+    pub fn read(&self) -> JournalStatus {
+        self.gauges.read()
+    }
+}
 
 /// The journal of this process.
 #[derive(Debug)]
 pub struct Journal;
 
 impl Journal {
-    /// Makes the directory of a new incarnation and the first segments.
+    /// Makes `DATA/journal/NNNNNNNN/` with the next number, locks it for the life of the service, makes every
+    /// shard's table and first two segments, and starts the service thread. Blocks: not for a shard.
     ///
     /// # Errors
-    /// Disk full, no permission.
-    pub fn create(data_dir: &Path, options: &JournalOptions) -> io::Result<(Vec<ShardFiles>, JournalService)> {
-        let _ = (data_dir, options);
-        Err(io::ErrorKind::Unsupported.into())
+    /// The directory cannot be written, the disk has no room (the message says how much is needed), the options
+    /// are out of bounds.
+    pub fn create(
+        data_dir: &Path,
+        options: &JournalOptions,
+    ) -> io::Result<(Vec<ShardFiles>, JournalService)> {
+        options.check()?;
+        Self::make(data_dir, options).map_err(|error| {
+            let each = 2 * options.segment_bytes + options.in_flight_slots * 1_024;
+            let bytes = each.saturating_mul(usize::from(options.shards));
+            let place = data_dir.join("journal");
+            let what = format!(
+                "journal in {} (needs {} MiB): {error}",
+                place.display(),
+                bytes.div_ceil(1 << 20)
+            );
+            io::Error::new(error.kind(), what)
+        })
+    }
+
+    fn make(data_dir: &Path, options: &JournalOptions) -> io::Result<(Vec<ShardFiles>, JournalService)> {
+        let gauges = Arc::<Gauges>::default();
+        let directory = Directory::create(data_dir)?;
+        let mut service = Service::new(directory, options.clone(), Arc::clone(&gauges));
+        let (bell, rung) = bounded(1);
+        let mut shards = Vec::new();
+        for shard in 0..options.shards {
+            let (ready, next) = bounded(1);
+            let (first, progress, table, usage) = service.add_shard(ShardId(shard), ready)?;
+            shards.push(ShardFiles {
+                journal: ShardJournal::new(first, next, bell.clone(), progress),
+                in_flight: InFlight::new(table, usage, bell.clone()),
+            });
+        }
+        service.prepare_all()?;
+        let incarnation = service.incarnation();
+        let thread = service_thread::spawn("sluice-journal", move || service.run(&rung))?;
+        let service = JournalService {
+            incarnation,
+            gauges,
+            bell,
+            thread: Some(thread),
+        };
+        Ok((shards, service))
     }
 }
 
+/// The thread behind all shards' journals. It ends when this is dropped; a shard that still appends then finds the
+/// journal full at the end of its segments.
+#[derive(Debug)]
+pub struct JournalService {
+    incarnation: u64,
+    gauges: Arc<Gauges>,
+    bell: Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
 impl JournalService {
-    /// Number of the directory.
+    /// Number of the directory, for the hello of the control link.
     #[must_use]
-    pub fn incarnation(&self) -> u64 {
-        0
+    pub const fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
-    /// Numbers for the metrics, shared with whoever renders them.
+    /// A way to read the numbers of the journal, for the metrics.
     #[must_use]
-    pub fn status(&self) -> Arc<dyn Fn() -> JournalStatus + Send + Sync> {
-        Arc::new(JournalStatus::default)
+    pub fn monitor(&self) -> JournalMonitor {
+        JournalMonitor {
+            gauges: Arc::clone(&self.gauges),
+        }
     }
 
-    /// Syncs what is written and ends the thread.
-    pub fn stop(self) {}
+    /// Writes everything back, ends the thread and unlocks the directory. Call it after the shards have ended.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for JournalService {
+    fn drop(&mut self) {
+        self.gauges.ending.store(true, Ordering::Release);
+        let _ = self.bell.try_send(());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has already ended the process.
+            let _ = thread.join();
+        }
+    }
 }

@@ -1,14 +1,30 @@
 //! The data plane: monoio shards between clients and providers.
 
+mod answer;
+mod body;
+mod bootstrap;
 pub mod clock;
+mod config;
 pub mod control_link;
 pub mod dns;
+mod downstream;
+mod exchange;
 pub mod identity;
 pub mod journal;
+mod limits;
+mod listener;
 pub mod mailbox;
 pub mod metrics;
+mod policy;
+mod service_thread;
+mod shard;
+mod sock;
+mod tally;
 pub mod tls;
+mod upstream;
+mod wait;
 mod wake;
+mod watch;
 
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
@@ -45,6 +61,5 @@ pub enum RunError {
 /// # Errors
 /// See [`RunError`]; a shard that dies ends the process instead.
 pub fn run(options: DataplaneOptions) -> Result<(), RunError> {
-    let _ = options;
-    Ok(())
+    bootstrap::run(options)
 }

@@ -322,7 +322,10 @@ mod tests {
             .collect();
         let mut seen = 0;
         while seen < 3 * EACH {
-            assert!(readable(&receiver, 20_000), "a message lies there and nobody was wakened");
+            assert!(
+                readable(&receiver, 20_000),
+                "a message lies there and nobody was wakened"
+            );
             receiver.wakened();
             while receiver.next().is_some() {
                 seen += 1;

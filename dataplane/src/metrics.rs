@@ -182,7 +182,10 @@ impl ShardMetrics {
     /// Counts one request of an API kind, by provider, class of status and end.
     pub fn count_request(&mut self, api: ApiKind, provider: LabelSlot, status: u16, ended: Ended) {
         let class = u32::from(status / 100).min(9);
-        let key = (u32::from(provider.0) << 24) | (u32::from(api as u8) << 16) | (class << 8) | u32::from(ended as u8);
+        let key = (u32::from(provider.0) << 24)
+            | (u32::from(api as u8) << 16)
+            | (class << 8)
+            | u32::from(ended as u8);
         *self.requests.entry(key).or_default() += 1;
     }
 

@@ -110,7 +110,9 @@ impl TlsConfig {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
             let certificate = certificate.map_err(|e| TlsError::Roots(e.to_string()))?;
-            roots.add(certificate).map_err(|e| TlsError::Roots(e.to_string()))?;
+            roots
+                .add(certificate)
+                .map_err(|e| TlsError::Roots(e.to_string()))?;
         }
         if roots.is_empty() {
             return Err(TlsError::Roots("no certificate in the PEM text".into()));

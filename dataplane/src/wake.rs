@@ -41,7 +41,13 @@ pub(crate) fn wake_pair() -> io::Result<(Bell, Ear)> {
     let bell = Bell {
         shared: Arc::clone(&shared),
     };
-    Ok((bell, Ear { shared, wake: receiver }))
+    Ok((
+        bell,
+        Ear {
+            shared,
+            wake: receiver,
+        },
+    ))
 }
 
 impl Bell {

@@ -168,7 +168,11 @@ impl ResolverCache {
             return None;
         }
         let waits = |n: &&Name| n.good.is_some() && n.lookup.as_ref().is_some_and(|l| !l.askers.is_empty());
-        let since = self.names.values().filter(waits).filter_map(|n| Some(n.lookup.as_ref()?.since));
+        let since = self
+            .names
+            .values()
+            .filter(waits)
+            .filter_map(|n| Some(n.lookup.as_ref()?.since));
         since.min().map(|at| MonoMicros(at.0.saturating_add(PATIENCE_US)))
     }
 
@@ -180,7 +184,10 @@ impl ResolverCache {
         for name in self.names.values_mut().filter(|n| n.overdue(now)) {
             let Some(addresses) = name.kept(now) else { continue };
             if let Some(open) = &mut name.lookup {
-                let late = open.askers.drain(..).map(|asker| (asker, Ok(Arc::clone(&addresses))));
+                let late = open
+                    .askers
+                    .drain(..)
+                    .map(|asker| (asker, Ok(Arc::clone(&addresses))));
                 out.replies.extend(late);
             }
         }
@@ -267,7 +274,11 @@ mod tests {
         assert_eq!(sim.ask("a"), "lookup a");
         assert_eq!(sim.found("a", None), "3=10.0.0.1");
         sim.pass(1);
-        assert_eq!(sim.ask("a"), "5!Failed(\"down\")", "an hour has passed; the failure still counts");
+        assert_eq!(
+            sim.ask("a"),
+            "5!Failed(\"down\")",
+            "an hour has passed; the failure still counts"
+        );
         sim.pass(FAILED_US);
         assert_eq!(sim.ask("a"), "lookup a");
         assert_eq!(sim.found("a", None), "6!Failed(\"down\")");
@@ -277,11 +288,18 @@ mod tests {
     fn a_hanging_lookup_is_not_waited_for_when_an_answer_is_at_hand() {
         let mut sim = Sim::new();
         assert_eq!(sim.ask("a"), "lookup a");
-        assert_eq!(sim.cache.next_deadline(), None, "there is nothing to fall back to");
+        assert_eq!(
+            sim.cache.next_deadline(),
+            None,
+            "there is nothing to fall back to"
+        );
         sim.found("a", Some(1));
         sim.pass(FRESH_US);
         assert_eq!(sim.ask("a"), "lookup a");
-        assert_eq!(sim.cache.next_deadline(), Some(MonoMicros(sim.now.0 + PATIENCE_US)));
+        assert_eq!(
+            sim.cache.next_deadline(),
+            Some(MonoMicros(sim.now.0 + PATIENCE_US))
+        );
         sim.pass(PATIENCE_US - 1);
         assert_eq!(sim.expire(), "");
         sim.pass(1);

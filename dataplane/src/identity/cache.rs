@@ -187,7 +187,13 @@ impl IdentityCache {
                 age_ms_max,
             } => {
                 let principal = Arc::new(principal);
-                (IdentityAnswer::Known { principal, whole_address }, age_ms_max)
+                (
+                    IdentityAnswer::Known {
+                        principal,
+                        whole_address,
+                    },
+                    age_ms_max,
+                )
             }
             control::IdentityAnswer::Unknown { age_ms_max } => (IdentityAnswer::Unknown, age_ms_max),
             control::IdentityAnswer::Unavailable { retry_after_s } => {
@@ -198,7 +204,13 @@ impl IdentityCache {
                 return;
             }
         };
-        let whole_address = matches!(answer, IdentityAnswer::Known { whole_address: true, .. });
+        let whole_address = matches!(
+            answer,
+            IdentityAnswer::Known {
+                whole_address: true,
+                ..
+            }
+        );
         let age_us = age_ms.saturating_mul(1_000).min(self.age_us_max);
         let valid_until = MonoMicros(now.0.saturating_add(age_us));
         let mut others = Vec::new();
@@ -241,11 +253,12 @@ impl IdentityCache {
     pub fn connected(&mut self, out: &mut Actions) {
         self.link += 1;
         self.connected = true;
-        out.questions.extend(self.flights.iter().map(|(ticket, flight)| WhoIs {
-            ticket: *ticket,
-            address: flight.address,
-            port: flight.port,
-        }));
+        out.questions
+            .extend(self.flights.iter().map(|(ticket, flight)| WhoIs {
+                ticket: *ticket,
+                address: flight.address,
+                port: flight.port,
+            }));
         out.questions.sort_by_key(|q| q.ticket);
     }
 
@@ -270,8 +283,7 @@ impl IdentityCache {
             let Some(flight) = self.flights.get_mut(&ticket) else {
                 continue;
             };
-            let (late, waiting): (Vec<_>, Vec<_>) =
-                flight.askers.drain(..).partition(|a| a.deadline <= now);
+            let (late, waiting): (Vec<_>, Vec<_>) = flight.askers.drain(..).partition(|a| a.deadline <= now);
             let abandoned = waiting.is_empty() && now.since(flight.born) >= FLIGHT_US_MAX;
             let last = waiting.is_empty();
             flight.askers = waiting;
@@ -335,7 +347,11 @@ impl IdentityCache {
                 };
                 self.flights.insert(ticket, flight);
                 if self.connected {
-                    out.questions.push(WhoIs { ticket, address, port });
+                    out.questions.push(WhoIs {
+                        ticket,
+                        address,
+                        port,
+                    });
                 }
                 ticket
             }

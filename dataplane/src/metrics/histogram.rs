@@ -84,12 +84,18 @@ mod tests {
     fn counts_add_up() {
         let mut a = Histogram::default();
         let mut b = Histogram::default();
-        [0, 1, 2, 3, 1_000].map(|us| a.add(us));
+        for us in [0, 1, 2, 3, 1_000] {
+            a.add(us);
+        }
         b.add(u64::MAX);
         a.merge(&b);
         assert_eq!((a.count(), a.sum_us()), (6, u64::MAX));
         let cumulative: Vec<_> = a.cumulative().collect();
         assert_eq!(cumulative[..3], [(1, 2), (2, 3), (4, 4)]);
-        assert_eq!(cumulative.last(), Some(&(1 << 32, 5)), "the open bucket is the sixth");
+        assert_eq!(
+            cumulative.last(),
+            Some(&(1 << 32, 5)),
+            "the open bucket is the sixth"
+        );
     }
 }

@@ -51,7 +51,12 @@ impl Labels {
             return LabelSlot::NONE;
         }
         let id = cut(id);
-        slot(&self.providers, PROVIDERS_MAX, |known| known == id, || id.to_owned())
+        slot(
+            &self.providers,
+            PROVIDERS_MAX,
+            |known| known == id,
+            || id.to_owned(),
+        )
     }
 
     /// The number of a model at a provider.
@@ -136,7 +141,10 @@ mod tests {
         assert_eq!(labels.model_name(LabelSlot::OTHER), "other");
         assert_eq!(labels.provider(""), LabelSlot::NONE);
         let long = "ü".repeat(500);
-        assert_eq!(labels.provider_name(labels.provider(&long)).len(), VALUE_BYTES_MAX);
+        assert_eq!(
+            labels.provider_name(labels.provider(&long)).len(),
+            VALUE_BYTES_MAX
+        );
     }
 
     #[test]
@@ -160,7 +168,10 @@ mod tests {
             threads.into_iter().map(|t| t.join().unwrap()).collect()
         });
         let settled = ask(&labels, 0);
-        assert_eq!(settled.iter().filter(|s| **s != LabelSlot::OTHER).count(), PROVIDERS_MAX);
+        assert_eq!(
+            settled.iter().filter(|s| **s != LabelSlot::OTHER).count(),
+            PROVIDERS_MAX
+        );
         for slots in asked {
             assert_eq!(slots, settled);
         }

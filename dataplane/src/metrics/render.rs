@@ -63,7 +63,11 @@ impl Text {
 /// The whole text; without a shard only what the process knows.
 pub(super) fn render(sum: Option<&ShardMetrics>, process: &ProcessGauges, missing: usize) -> String {
     let mut text = Text { out: String::new() };
-    text.family("sluice_build_info", "gauge", "Version of Sluice; the value is always 1.");
+    text.family(
+        "sluice_build_info",
+        "gauge",
+        "Version of Sluice; the value is always 1.",
+    );
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     text.sample("sluice_build_info", &version, format_args!("1"));
     process_gauges(&mut text, process);
@@ -148,7 +152,11 @@ fn requests(text: &mut Text, sum: &ShardMetrics) {
         text.sample(name, &labels, format_args!("{count}"));
     }
     let name = "sluice_rejects_total";
-    text.family(name, "counter", "Requests that Sluice refused, by the code of the error.");
+    text.family(
+        name,
+        "counter",
+        "Requests that Sluice refused, by the code of the error.",
+    );
     let mut rejects = sum.rejects.clone();
     rejects.sort_unstable();
     for (code, count) in rejects {
