@@ -175,3 +175,127 @@ fn match_segment(pattern: &[u8], text: &[u8]) -> bool {
         t = *swallowed;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        let check = |pattern: &str, provider: &str, model: &str, expected: bool| {
+            let glob = Glob::parse(pattern).unwrap();
+            assert_eq!(
+                glob.matches_pair(provider, model),
+                expected,
+                "{pattern} against {provider}/{model}"
+            );
+            assert_eq!(
+                glob.matches(&format!("{provider}/{model}")),
+                expected,
+                "{pattern} against {provider}/{model}"
+            );
+        };
+        check("**", "openai", "gpt-5", true);
+        check("**", "openrouter", "meta/llama", true);
+        check("anthropic/**", "anthropic", "claude-opus-4", true);
+        check("anthropic/**", "anthropic", "a/b/c", true);
+        check("anthropic/**", "anthropic2", "claude", false);
+        check("*/claude-opus*", "anthropic", "claude-opus-4-5", true);
+        check("*/claude-opus*", "anthropic", "my-claude-opus", false);
+        check("*/claude-opus*", "openrouter", "anthropic/claude-opus-4", false);
+        check("**/claude-opus*", "openrouter", "anthropic/claude-opus-4", true);
+        check("openrouter/*", "openrouter", "meta/llama", false);
+        check("openrouter/*/llama*", "openrouter", "meta/llama-3:8b", true);
+        check("openai/gpt-5", "openai", "gpt-5", true);
+        check("openai/gpt-5", "openai", "gpt-5-mini", false);
+        check("openai/gpt-5", "xopenai", "gpt-5", false);
+        check("penai/gpt-5", "openai", "gpt-5", false);
+        check("a/**/z", "a", "z", true);
+        check("a/**/z", "a", "b/c/z", true);
+        check("a/**/z", "a", "b/zz", false);
+        check("a/x**", "a", "xyz", true);
+        check("a/x**", "a", "x/y", false);
+        check("*/*-*-*", "a", "b-c-d-e", true);
+        check("OpenAI/*", "openai", "gpt-5", false);
+    }
+
+    #[test]
+    fn entries_of_a_providers_list() {
+        let check = |pattern: &str, model: &str, expected: bool| {
+            assert_eq!(
+                Glob::parse(pattern).unwrap().matches(model),
+                expected,
+                "{pattern} against {model}"
+            );
+        };
+        check("gpt-*", "gpt-5.1", true);
+        check("gpt-*", "gpt-", true);
+        check("gpt-*", "chatgpt-4o", false);
+        check("*", "gpt-5", true);
+        check("*", "meta/llama", false);
+        check("**", "meta/llama", true);
+        check("meta/**", "meta", true);
+    }
+
+    #[test]
+    fn patterns_that_could_never_match_are_refused() {
+        assert_eq!(Glob::parse(""), Err(GlobError::Empty));
+        assert_eq!(Glob::parse("gpt-[45]"), Err(GlobError::Character('[')));
+        assert_eq!(Glob::parse("gpt-?"), Err(GlobError::Character('?')));
+        assert_eq!(Glob::parse("gpt\u{2011}5"), Err(GlobError::Character('\u{2011}')));
+        assert_eq!(Glob::parse("a b"), Err(GlobError::Character(' ')));
+        assert!(Glob::parse(&"*".repeat(512)).is_ok());
+        assert_eq!(Glob::parse(&"*".repeat(513)), Err(GlobError::TooLong));
+    }
+
+    #[test]
+    fn many_stars_end_in_time() {
+        // Exponential backtracking would not come back from these.
+        let pattern = Glob::parse(&format!("{}b", "*a".repeat(100))).unwrap();
+        assert!(!pattern.matches(&"a".repeat(256)));
+        let pattern = Glob::parse(&format!("{}b", "**/a/".repeat(40))).unwrap();
+        assert!(!pattern.matches(&"a/".repeat(128)));
+    }
+
+    /// The definition, by trying everything.
+    fn naive_segments(pattern: &[&str], name: &[&str]) -> bool {
+        match pattern {
+            [] => name.is_empty(),
+            ["**", rest @ ..] => (0..=name.len()).any(|skip| naive_segments(rest, &name[skip..])),
+            [first, rest @ ..] => match name {
+                [segment, more @ ..] => {
+                    naive_segment(first.as_bytes(), segment.as_bytes()) && naive_segments(rest, more)
+                }
+                [] => false,
+            },
+        }
+    }
+
+    fn naive_segment(pattern: &[u8], text: &[u8]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            [b'*', rest @ ..] => (0..=text.len()).any(|skip| naive_segment(rest, &text[skip..])),
+            [byte, rest @ ..] => text.first() == Some(byte) && naive_segment(rest, &text[1..]),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn matching_is_what_the_definition_says(
+            pattern in "([ab*]|\\*\\*|/|/\\*\\*/){1,9}",
+            provider in "[ab]{1,2}",
+            model in "[ab/]{1,7}",
+        ) {
+            let glob = Glob::parse(&pattern).unwrap();
+            let name = format!("{provider}/{model}");
+            let expected =
+                naive_segments(&pattern.split('/').collect::<Vec<_>>(), &name.split('/').collect::<Vec<_>>());
+            prop_assert_eq!(glob.matches(&name), expected, "{} against {}", pattern, name);
+            prop_assert_eq!(glob.matches_pair(&provider, &model), expected, "{} against {}", pattern, name);
+        }
+    }
+}

@@ -127,16 +127,16 @@ pub struct Pieces<'a, C> {
 impl<'a, C: AsRef<[u8]>> Pieces<'a, C> {
     fn next_piece(&mut self) -> Option<Piece<'a, C>> {
         loop {
-            if let Some((edit, rest)) = self.edits.split_first() {
-                if self.at >= edit.at.start {
-                    // All bytes before the edit are out: hand out the replacement and step over the replaced bytes.
-                    self.at = self.at.max(edit.at.end);
-                    self.edits = rest;
-                    if !edit.with.is_empty() {
-                        return Some(Piece::New(&edit.with));
-                    }
-                    continue;
+            if let Some((edit, rest)) = self.edits.split_first()
+                && self.at >= edit.at.start
+            {
+                // All bytes before the edit are out: hand out the replacement and step over the replaced bytes.
+                self.at = self.at.max(edit.at.end);
+                self.edits = rest;
+                if !edit.with.is_empty() {
+                    return Some(Piece::New(&edit.with));
                 }
+                continue;
             }
             let (chunk, rest) = self.chunks.split_first()?;
             let chunk_len = u64::try_from(chunk.as_ref().len()).unwrap_or(u64::MAX);

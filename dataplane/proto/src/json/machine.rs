@@ -7,7 +7,7 @@
 
 use super::keys::{KEY_BYTES_MAX, KeyTable, Lookup, Slot};
 use super::text::plain_prefix;
-use super::utf8::Utf8Check;
+use super::utf8::{Utf8Check, Utf8Fault};
 use super::{Facts, JsonLimits, JsonReason, JsonReject, StreamOptions, StringFact};
 
 /// Longest session string kept, in bytes.
@@ -147,6 +147,8 @@ pub struct BodyScan {
     failed: Option<JsonReject>,
 }
 
+const NOT_UTF8: &str = "a byte sequence that is not UTF-8";
+
 type Fault = (usize, JsonReason);
 
 const fn syntax<T>(at: usize, what: &'static str) -> Result<T, Fault> {
@@ -203,10 +205,14 @@ impl BodyScan {
         let outcome = match self.utf8.feed(chunk) {
             Ok(()) => self.run(chunk),
             // An earlier fault goes first; the machine may see the faulty character's first byte, as it would after a cut.
-            Err(at) => {
+            Err(Utf8Fault::At(at)) => {
                 let until = at.saturating_add(1).min(chunk.len());
                 self.run(chunk.get(..until).unwrap_or_default())
-                    .and_then(|()| syntax(at, "a byte sequence that is not UTF-8"))
+                    .and_then(|()| syntax(at, NOT_UTF8))
+            }
+            Err(Utf8Fault::Before(back)) => {
+                self.base = self.base.saturating_sub(as_u64(back));
+                syntax(0, NOT_UTF8)
             }
         };
         match outcome {
@@ -330,7 +336,7 @@ impl BodyScan {
                 }
                 // The usual escapes, without a turn through the machine.
                 [b'\\', b'n' | b'"' | b'\\' | b't' | b'/' | b'r' | b'b' | b'f', ..] if !self.capturing => {
-                    at += 2
+                    at += 2;
                 }
                 [b'\\', ..] => {
                     self.state = State::Escape;

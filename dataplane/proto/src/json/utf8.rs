@@ -3,6 +3,15 @@
 //! Whole chunks go through a vectorised validator; only a character that a cut divides is put together in four bytes
 //! of carry. What the stream's first fault is, and where, does not depend on the cuts.
 
+/// Where a faulty character begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Utf8Fault {
+    /// So many bytes into the piece.
+    At(usize),
+    /// So many bytes before the piece.
+    Before(usize),
+}
+
 /// The beginning of a character at the end of the bytes seen so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Utf8Check {
@@ -11,8 +20,9 @@ pub(super) struct Utf8Check {
 }
 
 impl Utf8Check {
-    /// Checks the next piece. `Err(n)`: the faulty character begins `n` bytes into the piece (0 also if it began before).
-    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), usize> {
+    /// Checks the next piece.
+    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), Utf8Fault> {
+        let before = self.carried;
         let mut rest = chunk;
         while self.carried > 0 {
             let Some((&byte, tail)) = rest.split_first() else {
@@ -25,7 +35,7 @@ impl Utf8Check {
             rest = tail;
             match std::str::from_utf8(self.carry.get(..self.carried).unwrap_or_default()) {
                 Ok(_) => self.carried = 0,
-                Err(error) if error.error_len().is_some() => return Err(0),
+                Err(error) if error.error_len().is_some() => return Err(Utf8Fault::Before(before)),
                 Err(_) => {}
             }
         }
@@ -35,12 +45,12 @@ impl Utf8Check {
             let good = std::str::from_utf8(whole)
                 .err()
                 .map_or(0, |error| error.valid_up_to());
-            return Err(skipped + good);
+            return Err(Utf8Fault::At(skipped + good));
         }
         if let Err(error) = std::str::from_utf8(tail)
             && error.error_len().is_some()
         {
-            return Err(skipped + whole.len());
+            return Err(Utf8Fault::At(skipped + whole.len()));
         }
         self.carry[..tail.len()].copy_from_slice(tail);
         self.carried = tail.len();
@@ -67,15 +77,16 @@ fn unfinished(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// Where the first fault is found when the bytes come in pieces of `size`.
+    /// Where the first fault is when the bytes come in pieces of `size`.
     fn fault(bytes: &[u8], size: usize) -> Option<usize> {
         let mut check = Utf8Check::default();
         let mut start = 0;
         for piece in bytes.chunks(size) {
-            if check.feed(piece).is_err() {
-                return Some(start);
+            match check.feed(piece) {
+                Ok(()) => start += piece.len(),
+                Err(Utf8Fault::At(at)) => return Some(start + at),
+                Err(Utf8Fault::Before(back)) => return Some(start - back),
             }
-            start += piece.len();
         }
         None
     }

@@ -177,7 +177,7 @@ fn match_row(row: &Row, path: &str, segments: &[Range<usize>]) -> Result<Option<
                         start: range.start,
                         len: range.len(),
                         name,
-                    })
+                    });
                 }
                 None => bad_model = true,
             },
