@@ -1,12 +1,12 @@
 //! Fuzzing, one target after the other, with a table of what was seen at the end.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{output, works};
+use crate::run::{output, run, works};
 
 /// Runs every target for so many seconds.
 ///
@@ -16,6 +16,7 @@ pub(crate) fn fuzz(root: &Path, seconds: u64, only: &[String]) -> Result<()> {
     if !works(Command::new("cargo").args(["fuzz", "--version"])) {
         bail!("cargo-fuzz is missing: cargo install cargo-fuzz");
     }
+    seed(root)?;
     let list = output(cargo_fuzz(root).args(["list", "--fuzz-dir", "tools/fuzz"]))?;
     let targets: Vec<&str> = list
         .lines()
@@ -41,6 +42,27 @@ pub(crate) fn fuzz(root: &Path, seconds: u64, only: &[String]) -> Result<()> {
     }
     println!("{}", table.join("\n"));
     Ok(())
+}
+
+/// Writes the first inputs; recordings of provider answers serve too, where they are.
+fn seed(root: &Path) -> Result<()> {
+    let fixtures =
+        std::env::var_os("SLUICE_FIXTURES").map_or_else(|| root.join("../shared/fixtures"), PathBuf::from);
+    let mut command = Command::new("cargo");
+    command.current_dir(root.join("tools/fuzz")).args([
+        "run",
+        "--quiet",
+        "--example",
+        "seeds",
+        "--",
+        "corpus",
+    ]);
+    if fixtures.is_dir() {
+        command.arg(fixtures.canonicalize()?);
+    } else {
+        println!("no recordings at {}: fuzzing without them", fixtures.display());
+    }
+    run(&mut command)
 }
 
 /// Runs one target and hands back libFuzzer's last line of figures.

@@ -28,7 +28,7 @@ pub(super) fn check(
             }
         }
     }
-    // The fuzz targets are a workspace of their own.
+    // The fuzz targets are a workspace of their own, each file a program.
     for file in files
         .iter()
         .filter(|file| file.starts_with("tools/fuzz/targets/"))

@@ -1,0 +1,325 @@
+//! The command line: options, variables, help.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::logging::LogFormat;
+
+const EXAMPLES: &str = "\
+Examples:
+  sluice up                            start with what the environment offers (or a mock)
+  sluice up --config sluice.hujson     start with a configuration
+  sluice check sluice.hujson           say what is wrong in it, with line and column
+  sluice usage --by model --since 24h  model tokens and cost of the last day
+  sluice meter --api anthropic-messages --stream answer.sse
+                                       what would be metered, to debug a bill
+
+Documentation: README.md and docs/ of the source tree.";
+
+/// Sluice: an AI gateway between your LLM clients and their providers.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// How log lines on stderr are written; SLUICE_LOG filters them (`debug`, `info,sluice_dataplane=debug`)
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "SLUICE_LOG_FORMAT",
+        value_name = "FORMAT"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "made once")]
+pub(crate) enum Command {
+    /// Start the gateway: both processes, supervised, behind one address
+    #[command(long_about = UP_HELP)]
+    Up(UpOptions),
+    /// Run the control plane alone (`up` does this)
+    Controlplane(ControlplaneOptions),
+    /// Run the data plane alone (`up` does this)
+    Dataplane(DataplaneOptions),
+    /// Check a configuration and print every problem with its line and column
+    Check(CheckOptions),
+    /// Print what was used: requests, model tokens, cost
+    Usage(UsageOptions),
+    /// Run the mock provider: every API kind, JSON and streams, settable sizes, gaps and faults
+    Mock(MockCommand),
+    /// Print what would be metered in a provider's answer
+    Meter(MeterOptions),
+    /// Print the version
+    Version,
+}
+
+const UP_HELP: &str = "\
+Starts `sluice controlplane` and `sluice dataplane` as child processes and starts a dead one again. The listening \
+sockets belong to this process, so while a data plane restarts clients wait instead of being refused. SIGTERM and \
+Ctrl-C drain: no new connections, what is in flight ends, then everything stops; a second signal stops at once.
+
+Without --config and without a file ./sluice.hujson, everyone on this machine is admin, and providers come from the \
+usual variables (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, ...). Without any of these, a built-in mock provider is \
+started, so that everything can be tried with no key at all.";
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  sluice up
+  ANTHROPIC_API_KEY=... sluice up
+  sluice up --config /etc/sluice/sluice.hujson --data /var/lib/sluice --listen 0.0.0.0:8080
+  sluice up --mock --listen 127.0.0.1:0      any free port; it is printed and stands in DATA/listen";
+
+/// Options of `sluice up`.
+#[derive(Args, Debug)]
+#[command(after_help = UP_EXAMPLES)]
+pub(crate) struct UpOptions {
+    /// Configuration document [default: ./sluice.hujson if there is one]
+    #[arg(long, env = "SLUICE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address to listen on, instead of the configuration's `listeners`; several with commas
+    /// [default: 127.0.0.1:8080]
+    #[arg(long, env = "SLUICE_LISTEN", value_name = "IP:PORT", value_delimiter = ',', value_parser = listen_address)]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Directory for the store, the journal and the sockets; made if missing, for its owner only
+    #[arg(
+        long,
+        env = "SLUICE_DATA",
+        value_name = "DIR",
+        default_value = "./sluice-data"
+    )]
+    pub(crate) data: PathBuf,
+    /// Data plane threads, each pinned to a core [default: the number of cores]
+    #[arg(long, env = "SLUICE_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) shards: Option<u16>,
+    /// Use the built-in mock provider even if there are keys; not together with a configuration
+    #[arg(long, env = "SLUICE_MOCK", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) mock: bool,
+    /// Seconds that requests in flight get when draining
+    #[arg(long, env = "SLUICE_DRAIN", value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) drain: u64,
+}
+
+/// Options of `sluice controlplane`.
+#[derive(Args, Debug)]
+pub(crate) struct ControlplaneOptions {
+    /// Directory for the store, the journal and the sockets
+    #[arg(
+        long,
+        env = "SLUICE_DATA",
+        value_name = "DIR",
+        default_value = "./sluice-data"
+    )]
+    pub(crate) data: PathBuf,
+    /// Configuration document; without it providers come from the environment
+    #[arg(long, env = "SLUICE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Without a configuration: the mock provider's base URL, used instead of providers from the environment
+    #[arg(long, value_name = "URL")]
+    pub(crate) mock_url: Option<String>,
+    /// Addresses that the data plane listens on, where they are not the configuration's
+    #[arg(long, value_name = "IP:PORT", value_delimiter = ',')]
+    pub(crate) listen: Vec<SocketAddr>,
+}
+
+/// Options of `sluice dataplane`.
+#[derive(Args, Debug)]
+pub(crate) struct DataplaneOptions {
+    /// Directory for the store, the journal and the sockets
+    #[arg(
+        long,
+        env = "SLUICE_DATA",
+        value_name = "DIR",
+        default_value = "./sluice-data"
+    )]
+    pub(crate) data: PathBuf,
+    /// Address to listen on, if no sockets are inherited (SLUICE_LISTEN_FDS)
+    #[arg(long, env = "SLUICE_LISTEN", value_name = "IP:PORT", value_delimiter = ',', value_parser = listen_address)]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Threads, each pinned to a core [default: the number of cores]
+    #[arg(long, env = "SLUICE_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) shards: Option<u16>,
+}
+
+/// Options of `sluice check`.
+#[derive(Args, Debug)]
+#[command(after_help = "Ends with 0 if there is nothing to say, with 1 if there are warnings or errors.")]
+pub(crate) struct CheckOptions {
+    /// Configuration document, HuJSON; `-` reads standard input
+    #[arg(value_name = "FILE", default_value = "sluice.hujson")]
+    pub(crate) file: PathBuf,
+}
+
+/// What `sluice usage` groups by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageBy {
+    /// Who called
+    User,
+    /// Model asked for
+    Model,
+    /// Provider that served
+    Provider,
+    /// Hour, UTC
+    Hour,
+    /// Day, UTC
+    Day,
+}
+
+impl UsageBy {
+    /// The word of the API.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Model => "model",
+            Self::Provider => "provider",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+}
+
+/// Options of `sluice usage`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Times are RFC 3339 (2026-11-22T00:00:00Z), Unix seconds, or a span back from now (30m, 24h, 7d).
+
+Examples:
+  sluice usage
+  sluice usage --by user --since 7d
+  sluice usage --by day --since 2026-11-01T00:00:00Z --json")]
+pub(crate) struct UsageOptions {
+    /// From when on
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Until when
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Group by
+    #[arg(long, value_enum, default_value = "model", value_name = "WHAT")]
+    pub(crate) by: UsageBy,
+    /// Print the API's JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The instance's data directory
+    #[arg(
+        long,
+        env = "SLUICE_DATA",
+        value_name = "DIR",
+        default_value = "./sluice-data"
+    )]
+    pub(crate) data: PathBuf,
+}
+
+/// Options of `sluice mock`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Input tokens stated = request body bytes / 4, output tokens = content events, so that records can be checked.
+Every setting is also a header of one request (x-mock-events: 200) or a suffix of the model (mock-gpt+events=200).
+A last user message with MOCK_TOOL{\"name\":\"Bash\",\"input\":{\"command\":\"echo hi\"}} is answered with that tool call.
+Inside: GET /mock/ledger, GET /mock/stats, POST /mock/reset.
+
+Examples:
+  sluice mock --listen 127.0.0.1:9000
+  sluice mock --events 50 --gap-ms 20       paced streams
+  sluice mock --fault reset:3               reset each answer after three events")]
+pub(crate) struct MockCommand {
+    /// Address to listen on
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9090", value_parser = listen_address)]
+    pub(crate) listen: SocketAddr,
+    /// What it answers
+    #[command(flatten)]
+    pub(crate) answers: sluice_loadtest::mock::MockOptions,
+}
+
+/// Options of `sluice meter`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+KIND is an API kind (openai-chat, openai-responses, anthropic-messages, gemini-generate, bedrock-converse, ollama-native, ...).
+The body is what came from the provider, without HTTP framing. Unknown counts are null, never 0.
+
+Examples:
+  sluice meter --api openai-chat answer.json
+  curl -sN ... | sluice meter --api anthropic-messages --stream -
+  sluice meter --api bedrock-invoke --header 'x-amzn-bedrock-input-token-count: 12' answer.json")]
+pub(crate) struct MeterOptions {
+    /// Wire format of the call
+    #[arg(long, value_name = "KIND")]
+    pub(crate) api: String,
+    /// The call asked for a stream
+    #[arg(long)]
+    pub(crate) stream: bool,
+    /// The request's JSON body: its `model` is priced where the answer names none
+    #[arg(long, value_name = "FILE")]
+    pub(crate) request: Option<PathBuf>,
+    /// The model asked for, where the body does not name it (Gemini, Bedrock)
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// The provider's price list to look in, e.g. `anthropic`
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) cost_basis: String,
+    /// Status of the answer
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) status: u16,
+    /// A header of the answer, `name: value`; several allowed
+    #[arg(long, value_name = "HEADER")]
+    pub(crate) header: Vec<String>,
+    /// `content-type` of the answer
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    /// `content-encoding` of the body in the file
+    #[arg(long, value_name = "CODING")]
+    pub(crate) content_encoding: Option<String>,
+    /// The connection broke before the body's end
+    #[arg(long)]
+    pub(crate) cut: bool,
+    /// The answer's body; `-` reads standard input
+    #[arg(value_name = "BODY")]
+    pub(crate) body: PathBuf,
+}
+
+/// Reads `IP:PORT`, or `localhost:PORT`, which is IPv4's.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let ip = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    ip.as_deref().unwrap_or(text).parse().map_err(|_| {
+        "wants IP:PORT, e.g. 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080 (port 0: any free one)".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_options_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn listen_addresses() {
+        let read = |text: &str| listen_address(text).ok().map(|address| address.to_string());
+        assert_eq!(read("127.0.0.1:8080").as_deref(), Some("127.0.0.1:8080"));
+        assert_eq!(read("localhost:0").as_deref(), Some("127.0.0.1:0"));
+        assert_eq!(read("[::1]:8080").as_deref(), Some("[::1]:8080"));
+        for wrong in [
+            "",
+            "8080",
+            ":8080",
+            "example.com:80",
+            "127.0.0.1",
+            "127.0.0.1:65536",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}
