@@ -1,5 +1,11 @@
 //! Errors in every family: bodies that parse, headers that clients act on, events that end a stream.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that breaks here fails, as it should; bodies of tests are small"
+)]
+
 use serde_json::{Value, json};
 use sluice_proto::error_body::{
     ApiKind, ErrorAnswer, ErrorCode, ErrorFamily, StreamFraming, error_headers, session_key, write_error,
@@ -26,7 +32,7 @@ fn body(family: ErrorFamily, answer: &ErrorAnswer) -> Value {
 fn headers(family: ErrorFamily, answer: &ErrorAnswer) -> Vec<(String, String)> {
     let mut out = Vec::new();
     error_headers(family, answer, ID, |name, value| {
-        out.push((name.to_ascii_lowercase(), value.to_owned()))
+        out.push((name.to_ascii_lowercase(), value.to_owned()));
     });
     out
 }

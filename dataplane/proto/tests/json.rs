@@ -1,5 +1,11 @@
 //! The body scanner against tables, against every cut, and against a reader that holds the whole document.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that breaks here fails, as it should; bodies of tests are small"
+)]
+
 use proptest::prelude::*;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;

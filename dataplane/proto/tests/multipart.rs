@@ -1,5 +1,11 @@
 //! Forms, whole and cut at every byte.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that breaks here fails, as it should; bodies of tests are small"
+)]
+
 use sluice_proto::multipart::{MultipartFacts, MultipartReject, MultipartScan, boundary};
 
 fn scan_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<MultipartFacts, MultipartReject> {

@@ -1,5 +1,11 @@
 //! The path table, row by row, and the tricks that must not pass.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that breaks here fails, as it should; bodies of tests are small"
+)]
+
 use sluice_proto::route::{ApiKind, Endpoint, Method, PathError, classify, upstream_path};
 
 /// What a classified path is, in short.
@@ -85,7 +91,7 @@ fn calls_with_the_model_in_the_path() {
                 kind,
                 "gemini-3.8-flash",
                 stream,
-            )
+            );
         };
         gemini(
             "gemini-3.8-flash:generateContent",

@@ -1,5 +1,11 @@
 //! Edits over chunks: at every cut the pieces put together are what a plain replacement gives.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that breaks here fails, as it should; bodies of tests are small"
+)]
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use sluice_proto::json::{BodyScan, Facts, JsonLimits, KeyTable};

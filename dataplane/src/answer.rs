@@ -1,0 +1,456 @@
+//! One answer on its way through: bytes of the provider in, bytes for the client out, the meter beside.
+//!
+//! No IO here. The caller reads into a buffer, calls [`Answer::push`], sends what lies in `out`. The body passes
+//! unchanged; only its framing is written anew, and the usage chunk that we asked for ourselves is held back.
+
+use sluice_proto::http1::{
+    BadAnswer, BodyDecoder, BodyError, Framing, HeadLimits, HeadScanner, INTERIM_ANSWERS_MAX, Kind, Method,
+    ResponseHead, Version, emit, parse_response,
+};
+use sluice_proto::meter::{BedrockCounts, Meter, Outcome, ResponseFacts};
+use sluice_proto::sse::UsageChunkFilter;
+use sluice_shared::api::ApiKind;
+
+/// What the answer is an answer to.
+pub(crate) struct Expect {
+    /// Method that was sent to the provider.
+    pub(crate) method: Method,
+    /// Version the client speaks.
+    pub(crate) version: Version,
+    /// Whether the client's connection may live on.
+    pub(crate) keep_alive: bool,
+    /// Kind to meter; `None`: not metered.
+    pub(crate) meter: Option<ApiKind>,
+    /// A stream was asked for.
+    pub(crate) stream: bool,
+    /// We asked for the usage chunk, the client did not.
+    pub(crate) withhold_usage: bool,
+    /// Identity of the request, told to the client; empty for none.
+    pub(crate) request_id: [u8; 32],
+}
+
+/// Why an answer cannot be passed on (any further).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Its head breaks the protocol.
+    Head(BadAnswer),
+    /// More interim answers than anybody needs.
+    InterimFlood,
+    /// Its body breaks its framing, or ends early.
+    Body(BodyError),
+}
+
+impl Fault {
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Head(bad) => bad.reason(),
+            Self::InterimFlood => "the provider sent too many interim answers",
+            Self::Body(error) => error.reason(),
+        }
+    }
+}
+
+/// The state of one answer.
+pub(crate) struct Answer {
+    expect: Expect,
+    limits: HeadLimits,
+    stage: Stage,
+    interim: u32,
+    /// Status of the final head; 0 before it.
+    pub(crate) status: u16,
+    /// Whether the provider's connection may be used again.
+    pub(crate) reusable: bool,
+    /// Whether the client's connection may be used again.
+    pub(crate) client_keep_alive: bool,
+    /// Body bytes written for the client.
+    pub(crate) body_bytes: u64,
+    chunked_out: bool,
+    /// The end of the body is shown by closing.
+    pub(crate) close_delimited: bool,
+    body: BodyDecoder,
+    meter: Option<Box<Meter>>,
+    filter: Option<Box<Filter>>,
+}
+
+struct Filter {
+    chunk: UsageChunkFilter,
+    kept: Vec<u8>,
+}
+
+enum Stage {
+    /// Waiting for a head; the bytes of an incomplete one.
+    Head(HeadScanner, Vec<u8>),
+    Body,
+    Done,
+}
+
+impl Answer {
+    pub(crate) fn new(expect: Expect, limits: HeadLimits) -> Self {
+        Self {
+            client_keep_alive: expect.keep_alive,
+            expect,
+            limits,
+            stage: Stage::Head(HeadScanner::new(Kind::Response, limits), Vec::new()),
+            interim: 0,
+            status: 0,
+            reusable: false,
+            body_bytes: 0,
+            chunked_out: false,
+            close_delimited: false,
+            body: BodyDecoder::new(Framing::None),
+            meter: None,
+            filter: None,
+        }
+    }
+
+    /// Whether the head has been passed on, so that no other answer can take its place.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.status != 0
+    }
+
+    /// Whether the whole answer has been passed on.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
+    /// The meter, while the body runs.
+    pub(crate) fn meter(&self) -> Option<&Meter> {
+        self.meter.as_deref()
+    }
+
+    /// Takes bytes as they came from the provider (they are decoded in place) and appends what the client gets.
+    ///
+    /// # Errors
+    /// A [`Fault`]; if nothing had begun, `out` is as before and another answer may be given.
+    pub(crate) fn push(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        let mut carried;
+        let mut rest: &mut [u8] = bytes;
+        while let Stage::Head(scanner, held) = &mut self.stage {
+            if rest.is_empty() {
+                return Ok(());
+            }
+            // The common case is a head that lies wholly in the first read: it is parsed where it is.
+            let found = if held.is_empty() {
+                scanner.scan(rest)
+            } else {
+                held.extend_from_slice(rest);
+                scanner.scan(held)
+            };
+            let Some(head_bytes) = found.map_err(|_| Fault::Head(BadAnswer::LineEnd))? else {
+                if held.is_empty() {
+                    held.extend_from_slice(rest);
+                }
+                return Ok(());
+            };
+            if !held.is_empty() {
+                carried = std::mem::take(held);
+                rest = &mut carried;
+            }
+            let (head, body) = rest.split_at_mut(head_bytes.min(rest.len()));
+            let parsed = parse_response(head, self.expect.method, &self.limits).map_err(Fault::Head)?;
+            rest = body;
+            if parsed.is_interim() {
+                self.interim += 1;
+                if self.interim > INTERIM_ANSWERS_MAX {
+                    return Err(Fault::InterimFlood);
+                }
+                self.stage = Stage::Head(HeadScanner::new(Kind::Response, self.limits), Vec::new());
+                continue;
+            }
+            self.begin(&parsed, head, out);
+        }
+        self.pass(rest, out)
+    }
+
+    /// The provider has closed its side.
+    ///
+    /// # Errors
+    /// The answer had not ended.
+    pub(crate) fn finish_eof(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        match self.stage {
+            Stage::Done => Ok(()),
+            Stage::Head(..) => Err(Fault::Body(BodyError::Truncated)),
+            Stage::Body => {
+                self.reusable = false;
+                self.body.finish_eof().map_err(Fault::Body)?;
+                self.end(out);
+                Ok(())
+            }
+        }
+    }
+
+    /// What the meter read; `cut` if the answer did not come to its end.
+    pub(crate) fn take_outcome(&mut self, cut: bool) -> Option<Outcome> {
+        self.meter.take().map(|meter| meter.finish(cut))
+    }
+
+    fn begin(&mut self, parsed: &ResponseHead, head: &[u8], out: &mut Vec<u8>) {
+        self.status = parsed.status;
+        self.reusable = parsed.keep_alive;
+        self.body = BodyDecoder::new(parsed.framing);
+        let header = |name: &str| {
+            parsed
+                .headers
+                .find(head, name)
+                .and_then(|v| std::str::from_utf8(v).ok())
+        };
+        let encoded = header("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case("identity"));
+        if let Some(kind) = self.expect.meter {
+            let count = |name: &str| header(name).and_then(|v| v.parse().ok());
+            let bedrock = if kind == ApiKind::BedrockInvoke {
+                BedrockCounts {
+                    input: count("x-amzn-bedrock-input-token-count"),
+                    output: count("x-amzn-bedrock-output-token-count"),
+                    cache_read: count("x-amzn-bedrock-cache-read-input-token-count"),
+                    cache_write: count("x-amzn-bedrock-cache-write-input-token-count"),
+                }
+            } else {
+                BedrockCounts::default()
+            };
+            self.meter = Some(Box::new(Meter::new(
+                kind,
+                ResponseFacts {
+                    status: parsed.status,
+                    content_type: header("content-type"),
+                    content_encoding: header("content-encoding"),
+                    bedrock,
+                    streaming_expected: self.expect.stream,
+                },
+            )));
+        }
+        // The extra chunk can only be found in a stream that we can read; an encoded one passes with it.
+        if self.expect.withhold_usage && parsed.status == 200 && !encoded && parsed.framing.has_body() {
+            self.filter = Some(Box::new(Filter {
+                chunk: UsageChunkFilter::new(),
+                kept: Vec::new(),
+            }));
+        }
+        let framing = match (parsed.framing, self.filter.is_some(), self.expect.version) {
+            (Framing::None, _, _) => Framing::None,
+            (Framing::Length(n), false, _) => Framing::Length(n),
+            (_, _, Version::Http11) => Framing::Chunked,
+            (_, _, Version::Http10) => Framing::UntilClose,
+        };
+        self.chunked_out = framing == Framing::Chunked;
+        self.close_delimited = framing == Framing::UntilClose;
+        if self.close_delimited {
+            self.client_keep_alive = false;
+        }
+        emit::status_line(out, parsed.status);
+        for (name, value) in parsed.end_to_end(head) {
+            if !is_ours(name) {
+                emit::field(out, name, value);
+            }
+        }
+        if self.expect.request_id[0] != 0 {
+            emit::field(out, b"x-sluice-request-id", &self.expect.request_id);
+        }
+        match (framing, parsed.content_length) {
+            // HEAD and 304 speak of a body that does not come.
+            (Framing::None, Some(length)) if parsed.status != 204 => emit::content_length(out, length),
+            _ => emit::framing(out, framing),
+        }
+        connection(out, self.expect.version, self.client_keep_alive);
+        emit::end_head(out);
+        self.stage = Stage::Body;
+    }
+
+    fn pass(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        if matches!(self.stage, Stage::Done) {
+            self.reusable &= bytes.is_empty();
+            return Ok(());
+        }
+        let decoded = self.body.decode_in_place(bytes).map_err(Fault::Body)?;
+        if decoded.consumed < bytes.len() {
+            // Bytes behind the end of a message that nobody asked for: never touch that connection again.
+            self.reusable = false;
+        }
+        let body = bytes.get(..decoded.body).unwrap_or_default();
+        if let Some(meter) = &mut self.meter {
+            meter.feed(body);
+        }
+        match self.filter.take() {
+            None => self.write_body(body, out),
+            Some(mut filter) => {
+                filter.kept.clear();
+                filter.chunk.feed(body, &mut filter.kept);
+                self.write_body(&filter.kept, out);
+                self.filter = Some(filter);
+            }
+        }
+        if self.body.is_done() {
+            self.end(out);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if let Some(mut filter) = self.filter.take() {
+            filter.kept.clear();
+            filter.chunk.finish(&mut filter.kept);
+            self.write_body(&filter.kept, out);
+        }
+        if self.chunked_out {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.stage = Stage::Done;
+    }
+
+    fn write_body(&mut self, body: &[u8], out: &mut Vec<u8>) {
+        if body.is_empty() {
+            return;
+        }
+        self.body_bytes = self.body_bytes.saturating_add(body.len() as u64);
+        if self.chunked_out {
+            let mut size = [0; 18];
+            let digits = emit::chunk_header(body.len(), &mut size);
+            out.extend_from_slice(size.get(..digits).unwrap_or_default());
+            out.extend_from_slice(body);
+            out.extend_from_slice(b"\r\n");
+        } else {
+            out.extend_from_slice(body);
+        }
+    }
+}
+
+/// Writes the `connection` field where the version's default does not say it.
+pub(crate) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
+    match (version, keep_alive) {
+        (Version::Http11, true) | (Version::Http10, false) => {}
+        (Version::Http11, false) => emit::close(out),
+        (Version::Http10, true) => emit::field(out, b"connection", b"keep-alive"),
+    }
+}
+
+/// Names that only Sluice may use towards clients.
+fn is_ours(name: &[u8]) -> bool {
+    name.get(..9)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"x-sluice-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expect() -> Expect {
+        Expect {
+            method: Method::Post,
+            version: Version::Http11,
+            keep_alive: true,
+            meter: None,
+            stream: false,
+            withhold_usage: false,
+            request_id: [b'a'; 32],
+        }
+    }
+
+    /// Feeds `input` in pieces of `step` bytes.
+    fn run(expect: Expect, input: &[u8], step: usize) -> (Result<(), Fault>, Vec<u8>, Answer) {
+        let mut answer = Answer::new(expect, HeadLimits::default());
+        let mut out = Vec::new();
+        for piece in input.chunks(step) {
+            if let Err(fault) = answer.push(&mut piece.to_vec(), &mut out) {
+                return (Err(fault), out, answer);
+            }
+        }
+        (Ok(()), out, answer)
+    }
+
+    /// The body of what was written, framing removed.
+    fn body_of(out: &[u8]) -> Vec<u8> {
+        let at = memchr::memmem::find(out, b"\r\n\r\n").unwrap() + 4;
+        let head = parse_response(&out[..at], Method::Post, &HeadLimits::default()).unwrap();
+        let mut rest = out[at..].to_vec();
+        let mut decoder = BodyDecoder::new(head.framing);
+        let decoded = decoder.decode_in_place(&mut rest).unwrap();
+        assert!(decoder.is_done());
+        rest.truncate(decoded.body);
+        rest
+    }
+
+    #[test]
+    fn every_cut_passes_the_same_body() {
+        let chunked = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nX-Kept: 1\r\n\r\n\
+            5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nTrailer: gone\r\n\r\n";
+        let length = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nX-Kept: 1\r\n\r\nhello world";
+        for input in [chunked.as_slice(), length] {
+            for step in 1..=input.len() {
+                let (result, out, answer) = run(expect(), input, step);
+                assert_eq!(result, Ok(()));
+                assert!(answer.is_done() && answer.reusable, "step {step}");
+                assert_eq!(body_of(&out), b"hello world", "step {step}");
+                assert_eq!(answer.body_bytes, 11);
+                let text = String::from_utf8_lossy(&out).into_owned();
+                assert!(
+                    text.contains("X-Kept: 1\r\n") && !text.contains("Trailer"),
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn interim_answers_are_dropped_and_counted() {
+        let one = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(3);
+        let input = [one.as_slice(), b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"].concat();
+        for step in 1..=input.len() {
+            let (result, out, answer) = run(expect(), &input, step);
+            assert_eq!((result, answer.is_done(), answer.status), (Ok(()), true, 200));
+            assert!(!String::from_utf8_lossy(&out).contains("Link"));
+        }
+        let flood = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(40);
+        assert_eq!(run(expect(), &flood, 4096).0, Err(Fault::InterimFlood));
+    }
+
+    #[test]
+    fn bytes_behind_the_end_condemn_the_connection() {
+        let input = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n";
+        let (result, out, answer) = run(expect(), input, input.len());
+        assert_eq!((result, answer.is_done(), answer.reusable), (Ok(()), true, false));
+        assert!(out.ends_with(b"\r\n\r\nok"));
+    }
+
+    #[test]
+    fn an_early_end_is_a_fault_and_has_no_last_chunk() {
+        let input = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        let (result, mut out, mut answer) = run(expect(), input, 7);
+        assert_eq!(result, Ok(()));
+        assert_eq!(
+            answer.finish_eof(&mut out),
+            Err(Fault::Body(BodyError::Truncated))
+        );
+        assert!(!out.ends_with(b"0\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_close_delimited_answer_ends_with_the_connection() {
+        let input = b"HTTP/1.0 200 OK\r\n\r\nall of it";
+        let (_, mut out, mut answer) = run(expect(), input, 5);
+        assert!(!answer.is_done());
+        assert_eq!(answer.finish_eof(&mut out), Ok(()));
+        assert_eq!(body_of(&out), b"all of it");
+        assert!(!answer.reusable);
+    }
+
+    #[test]
+    fn an_old_client_gets_no_chunks() {
+        let input = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+        let old = Expect {
+            version: Version::Http10,
+            ..expect()
+        };
+        let (_, out, answer) = run(old, input, 9);
+        assert!(answer.close_delimited && !answer.client_keep_alive);
+        assert!(out.ends_with(b"\r\n\r\nok"), "{}", String::from_utf8_lossy(&out));
+    }
+
+    #[test]
+    fn a_foreign_use_of_our_names_is_dropped() {
+        let input = b"HTTP/1.1 200 OK\r\nX-Sluice-Error: fake\r\nContent-Length: 0\r\n\r\n";
+        let text = String::from_utf8(run(expect(), input, 99).1).unwrap();
+        assert!(
+            !text.contains("fake") && text.contains("x-sluice-request-id: aaaa"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,277 @@
+//! A client's connection: heads in, exchanges done one after the other, refusals written, the end made clean.
+
+use std::rc::Rc;
+
+use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily, error_headers, write_error};
+use sluice_proto::http1::{HeadScanner, Kind, Reject, Version, emit};
+use sluice_shared::ids::RequestId;
+
+use crate::answer::connection;
+use crate::config::{Config, Serves};
+use crate::exchange;
+use crate::limits;
+use crate::policy::Policy;
+use crate::shard::Shard;
+use crate::sock::Sock;
+use crate::watch::{Fired, WatchGuard};
+
+/// What becomes of the connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The next request may come.
+    KeepAlive,
+    /// Close; everything was read.
+    Close,
+    /// Close, but let the client read the refusal although it is still sending.
+    Linger,
+    /// Close so that the client cannot take the answer for a whole one.
+    Abort,
+}
+
+/// A client's connection.
+pub(crate) struct Downstream {
+    pub(crate) shard: Rc<Shard>,
+    pub(crate) sock: Sock,
+    pub(crate) watch: WatchGuard,
+    pub(crate) address: [u8; 16],
+    pub(crate) port: u16,
+    /// Address of the listener that accepted it.
+    pub(crate) listener: Rc<str>,
+    /// Bytes received and not used yet: a head, what came with it, what was pipelined behind it.
+    pub(crate) buf: Vec<u8>,
+    /// The principal of a source whose answers hold for one connection only.
+    pub(crate) policy: Option<Rc<Policy>>,
+}
+
+/// What waiting for a head brought.
+enum Incoming {
+    /// A head of so many bytes lies in the buffer.
+    Head(usize),
+    /// The head must be refused.
+    Refuse(Reject),
+    /// It did not come in time.
+    Late,
+    /// Nobody is there any more, or nothing was begun.
+    Gone,
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(shard: Rc<Shard>, sock: Sock, address: [u8; 16], port: u16, listener: Rc<str>) {
+    let watch = shard.watches.add(address);
+    let buf = shard.take_buffer();
+    let mut conn = Downstream {
+        shard,
+        sock,
+        watch,
+        address,
+        port,
+        listener,
+        buf,
+        policy: None,
+    };
+    conn.watch.cut_also(Some(conn.sock.fd()));
+    let mut next = Next::KeepAlive;
+    while next == Next::KeepAlive {
+        let Some(config) = conn.shard.config() else {
+            next = conn.refuse_unready().await;
+            break;
+        };
+        next = match conn.next_head(&config).await {
+            Incoming::Head(head_bytes) => exchange::run(&mut conn, &config, head_bytes).await,
+            Incoming::Refuse(reject) => {
+                conn.shard.metrics.borrow_mut().reject(reject_code(reject).name());
+                let answer =
+                    ErrorAnswer::new(reject_code(reject), reject.reason()).with_status(reject.status());
+                conn.refuse(ErrorFamily::Plain, &answer, None, Version::Http11)
+                    .await
+            }
+            Incoming::Late => {
+                conn.shard
+                    .metrics
+                    .borrow_mut()
+                    .reject(ErrorCode::RequestTimeout.name());
+                let answer =
+                    ErrorAnswer::new(ErrorCode::RequestTimeout, "the request head did not come in time");
+                conn.refuse(ErrorFamily::Plain, &answer, None, Version::Http11)
+                    .await
+            }
+            Incoming::Gone => Next::Close,
+        };
+    }
+    match next {
+        Next::Linger => conn.linger().await,
+        Next::Abort => conn.sock.reset_on_close(),
+        Next::KeepAlive | Next::Close => {}
+    }
+    conn.watch.disarm();
+    conn.watch.cut_also(None);
+    let buf = std::mem::take(&mut conn.buf);
+    conn.shard.give_buffer(buf);
+}
+
+impl Downstream {
+    async fn next_head(&mut self, config: &Config) -> Incoming {
+        let mut scanner = HeadScanner::new(Kind::Request, config.head_limits);
+        let fd = self.sock.fd();
+        self.watch.set_idle(self.buf.is_empty());
+        let wait_ms = if self.buf.is_empty() {
+            config.limits.keep_alive_ms
+        } else {
+            config.limits.head_ms
+        };
+        self.watch.arm_read(fd, Shard::now_ms().saturating_add(wait_ms));
+        if self.buf.is_empty() && self.buf.capacity() > 0 {
+            // An idle connection holds no buffer.
+            let buf = std::mem::take(&mut self.buf);
+            self.shard.give_buffer(buf);
+        }
+        loop {
+            if !self.buf.is_empty() {
+                match scanner.scan(&self.buf) {
+                    Ok(Some(head_bytes)) => {
+                        self.watch.disarm();
+                        self.watch.set_idle(false);
+                        return Incoming::Head(head_bytes);
+                    }
+                    Ok(None) => {}
+                    Err(reject) => return Incoming::Refuse(reject),
+                }
+            }
+            let begun = !self.buf.is_empty();
+            match self.fill().await {
+                Ok(n) if n > 0 => {}
+                Ok(_) | Err(_) => {
+                    return match self.watch.fired() {
+                        Fired::Deadline if begun && scanner.has_started() => Incoming::Late,
+                        _ => Incoming::Gone,
+                    };
+                }
+            }
+            if !begun {
+                self.watch.set_idle(false);
+                self.watch
+                    .arm_read(fd, Shard::now_ms().saturating_add(config.limits.head_ms));
+            }
+        }
+    }
+
+    /// Waits for bytes and appends what is there to the buffer; 0 at the end.
+    pub(crate) async fn fill(&mut self) -> std::io::Result<usize> {
+        loop {
+            self.sock.readable().await?;
+            let taken = {
+                let mut scratch = self.shard.scratch.borrow_mut();
+                let taken = self.sock.recv(&mut scratch)?;
+                if let Some(n) = taken {
+                    if self.buf.capacity() == 0 {
+                        self.buf = self.shard.take_buffer();
+                    }
+                    self.buf.extend_from_slice(scratch.get(..n).unwrap_or_default());
+                }
+                taken
+            };
+            if let Some(n) = taken {
+                return Ok(n);
+            }
+        }
+    }
+
+    /// What this connection's listener serves.
+    pub(crate) fn serves(&self, config: &Config) -> Serves {
+        config.serves(&self.listener)
+    }
+
+    async fn refuse_unready(&mut self) -> Next {
+        let answer = ErrorAnswer::new(ErrorCode::NotReady, "the gateway has no configuration yet");
+        self.refuse(ErrorFamily::Plain, &answer, None, Version::Http11)
+            .await
+    }
+
+    /// Answers with an error of our own and ends the connection.
+    pub(crate) async fn refuse(
+        &mut self,
+        family: ErrorFamily,
+        answer: &ErrorAnswer,
+        request_id: Option<RequestId>,
+        version: Version,
+    ) -> Next {
+        let id = request_id.unwrap_or_else(|| self.shard.next_request_id());
+        let bytes = error_bytes(family, answer, id, version, false);
+        if self.write(&bytes).await {
+            Next::Linger
+        } else {
+            Next::Close
+        }
+    }
+
+    /// Writes everything within the write limit; `false` if the client is gone.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> bool {
+        self.watch.arm_whole(
+            self.sock.fd(),
+            Shard::now_ms().saturating_add(limits::WRITE_STALL_MS),
+        );
+        let sent = self.sock.send_all(bytes).await.is_ok();
+        self.watch.disarm();
+        sent
+    }
+
+    /// Says that nothing more comes and throws away what the client still sends, within bounds, so that closing does
+    /// not destroy the answer on its way (RFC 9112 §9.6).
+    async fn linger(&mut self) {
+        self.sock.shutdown_write();
+        self.watch
+            .arm_read(self.sock.fd(), Shard::now_ms().saturating_add(limits::LINGER_MS));
+        let mut thrown_away = 0usize;
+        while thrown_away < limits::LINGER_BYTES_MAX {
+            self.buf.clear();
+            match self.fill().await {
+                Ok(0) | Err(_) => return,
+                Ok(n) => thrown_away += n,
+            }
+        }
+    }
+}
+
+/// A whole error answer.
+pub(crate) fn error_bytes(
+    family: ErrorFamily,
+    answer: &ErrorAnswer,
+    id: RequestId,
+    version: Version,
+    keep_alive: bool,
+) -> Vec<u8> {
+    let hex = id.hex();
+    let id = std::str::from_utf8(&hex).unwrap_or_default();
+    let mut body = Vec::with_capacity(256);
+    write_error(family, answer, id, &mut body);
+    let mut out = Vec::with_capacity(512 + body.len());
+    emit::status_line(&mut out, answer.status);
+    error_headers(family, answer, id, |name, value| {
+        emit::field(&mut out, name.as_bytes(), value.as_bytes())
+    });
+    if answer.status == 426 {
+        emit::field(&mut out, b"upgrade", b"HTTP/1.1");
+    }
+    emit::content_length(&mut out, body.len() as u64);
+    connection(&mut out, version, keep_alive);
+    emit::end_head(&mut out);
+    out.extend_from_slice(&body);
+    out
+}
+
+/// The code that stands for a refused head.
+pub(crate) fn reject_code(reject: Reject) -> ErrorCode {
+    match reject.status() {
+        405 => ErrorCode::MethodNotAllowed,
+        411 => ErrorCode::LengthRequired,
+        413 => ErrorCode::BodyTooLarge,
+        414 => ErrorCode::UriTooLong,
+        415 => ErrorCode::UnsupportedEncoding,
+        417 => ErrorCode::ExpectationFailed,
+        426 => ErrorCode::UpgradeRequired,
+        431 => ErrorCode::HeadersTooLarge,
+        501 => ErrorCode::NotImplemented,
+        505 => ErrorCode::HttpVersion,
+        _ => ErrorCode::BadHttp,
+    }
+}

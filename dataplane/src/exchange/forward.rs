@@ -1,0 +1,348 @@
+//! Forwarding: a connection, the request out, the first bytes of the answer in.
+//!
+//! The next candidate is tried only while nothing of an answer has arrived, always from the same original body, and
+//! only if no provider can have begun to work: no connection was made, or a pooled connection turned out dead
+//! before the peer's kernel had taken a byte. A provider that fails after it has the request is an error, because
+//! trying again could pay for the same answer twice.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+
+use sluice_proto::error_body::{ErrorAnswer, ErrorCode};
+use sluice_proto::route::Route;
+use sluice_proto::splice::Edits;
+use sluice_shared::usage::Ended;
+
+use super::{Admitted, Head, Live, Prepared, edits_for, expectation, head, refuse_call};
+use crate::answer::Answer;
+use crate::config::Config;
+use crate::downstream::{Downstream, Next};
+use crate::limits;
+use crate::policy::{Candidate, Verdict};
+use crate::shard::Shard;
+use crate::sock::Peek;
+use crate::tally::Tally;
+use crate::upstream::{self, ConnectError, Read, Upstream};
+use crate::wait::{Either, GoneWatch, race, unless_gone, watch_gone};
+use crate::watch::Fired;
+
+/// Why an attempt brought no answer.
+enum Failed {
+    /// No provider has the request: another may be tried.
+    TryNext(ErrorAnswer),
+    /// A provider may be working on it: this is the answer.
+    Final(ErrorAnswer),
+    /// The client left, or was cut.
+    Gone,
+}
+
+pub(super) async fn run(
+    conn: &mut Downstream,
+    config: &Rc<Config>,
+    head: &Head,
+    route: &Route,
+    mut tally: Tally,
+    admitted: Admitted,
+) -> Prepared {
+    let Some(kind) = tally.record().map(|record| record.api) else {
+        return Prepared::Done(Next::Close);
+    };
+    let verdict = admitted.verdict.clone();
+    let Verdict::Allowed(candidates) = &*verdict else {
+        return Prepared::Done(Next::Close);
+    };
+    let mut failure = ErrorAnswer::new(ErrorCode::Internal, "no provider was tried");
+    for candidate in candidates {
+        let spec = &candidate.provider.spec;
+        if let Some(record) = tally.record() {
+            record.provider.clone_from(&spec.id);
+        }
+        tally.cost_basis.clone_from(&spec.cost_basis);
+        if !tally.occupy() {
+            let answer = ErrorAnswer::new(
+                ErrorCode::Overloaded,
+                "as many requests run as may; try again shortly",
+            );
+            return Prepared::Done(refuse_call(conn, head, kind, tally, &answer, true, Ended::Blocked).await);
+        }
+        if spec.timeouts.total_ms > 0 {
+            conn.watch
+                .limit_total(Shard::now_ms().saturating_add(spec.timeouts.total_ms));
+        }
+        match attempt(conn, head, route, &admitted, candidate).await {
+            Ok((upstream, sent_whole, first_bytes)) => {
+                let answer = Answer::new(expectation(head, kind, &tally, &admitted), config.head_limits);
+                return Prepared::Live(Box::new(Live {
+                    upstream,
+                    answer,
+                    tally: Some(tally),
+                    provider: Some(candidate.provider.clone()),
+                    sent_whole,
+                    first_bytes,
+                    pool_idle_ms: config.limits.pool_idle_ms,
+                    pool_idle_count: config.limits.pool_idle_count,
+                    idle_ms: spec.timeouts.idle_ms,
+                }));
+            }
+            Err(Failed::TryNext(answer)) => failure = answer,
+            Err(Failed::Final(answer)) => {
+                failure = answer;
+                break;
+            }
+            Err(Failed::Gone) => {
+                tally.settle(Ended::ClientGone, 0, None, 0);
+                return Prepared::Done(Next::Close);
+            }
+        }
+    }
+    Prepared::Done(refuse_call(conn, head, kind, tally, &failure, true, Ended::UpstreamFailed).await)
+}
+
+/// Tries one candidate. Whether the request went out whole, and how many bytes of the answer lie in the scratch
+/// space, come with the connection.
+async fn attempt(
+    conn: &mut Downstream,
+    head: &Head,
+    route: &Route,
+    admitted: &Admitted,
+    candidate: &Candidate,
+) -> Result<(Upstream, bool, usize), Failed> {
+    let provider = &candidate.provider;
+    let edits = edits_for(admitted, candidate, route.model.is_some()).map_err(Failed::Final)?;
+    let edited = edits
+        .len_after(admitted.body.bytes)
+        .map_err(|error| Failed::Final(ErrorAnswer::new(ErrorCode::Internal, error.to_string())))?;
+    let body_bytes = (head.parsed.framing.has_body() || head.parsed.method.expects_body()).then_some(edited);
+    let mut message = conn.shard.take_buffer();
+    head::write(
+        head,
+        route,
+        &admitted.asked,
+        candidate,
+        admitted.withhold_usage,
+        body_bytes,
+        &mut message,
+    );
+    let pooled = conn.shard.pools.borrow_mut().take(provider.pool);
+    let mut upstream = match pooled {
+        Some(upstream) => {
+            conn.shard.metrics.borrow_mut().counts.pool_hits += 1;
+            upstream
+        }
+        None => open(conn, provider).await?,
+    };
+    let result = loop {
+        match once(
+            conn,
+            &mut upstream,
+            &message,
+            &edits,
+            admitted,
+            provider.spec.timeouts.first_byte_ms,
+        )
+        .await
+        {
+            Ok((sent_whole, first_bytes)) => break Ok((sent_whole, first_bytes)),
+            Err(Broken::Gone) => break Err(Failed::Gone),
+            Err(Broken::Timeout) => {
+                let message = format!("provider {} did not answer in time", provider.spec.id);
+                break Err(Failed::Final(ErrorAnswer::new(
+                    ErrorCode::UpstreamTimeout,
+                    message,
+                )));
+            }
+            Err(Broken::Connection(error)) => {
+                let reset = error
+                    .as_ref()
+                    .is_some_and(|e| e.kind() == io::ErrorKind::ConnectionReset);
+                if upstream.reused && (reset || upstream.nothing_was_taken()) {
+                    // The keep-alive race: the provider closed while the request was on its way.
+                    conn.shard.pools.borrow_mut().closed(provider.pool);
+                    upstream = open(conn, provider).await?;
+                    continue;
+                }
+                let message = format!(
+                    "provider {} closed the connection without an answer",
+                    provider.spec.id
+                );
+                break Err(Failed::Final(ErrorAnswer::new(
+                    ErrorCode::UpstreamClosed,
+                    message,
+                )));
+            }
+        }
+    };
+    conn.shard.give_buffer(message);
+    match result {
+        Ok((sent_whole, first_bytes)) => Ok((upstream, sent_whole, first_bytes)),
+        Err(failed) => {
+            conn.shard.pools.borrow_mut().closed(provider.pool);
+            Err(failed)
+        }
+    }
+}
+
+async fn open(conn: &Downstream, provider: &crate::config::Provider) -> Result<Upstream, Failed> {
+    let id = &provider.spec.id;
+    let most = provider.spec.connections_max;
+    if most > 0 && conn.shard.pools.borrow_mut().open(provider.pool) >= most {
+        let message = format!("as many requests to provider {id} run as may; try again shortly");
+        return Err(Failed::TryNext(ErrorAnswer::new(ErrorCode::Overloaded, message)));
+    }
+    conn.shard.metrics.borrow_mut().counts.pool_misses += 1;
+    let connected = {
+        let gone = pin!(watch_gone(&conn.sock));
+        unless_gone(upstream::connect(&conn.shard, provider, &conn.watch), gone).await
+    };
+    conn.watch.disarm();
+    match connected {
+        None | Some(Err(ConnectError::Cut)) => Err(Failed::Gone),
+        Some(Ok(upstream)) => {
+            conn.shard.pools.borrow_mut().opened(provider.pool);
+            Ok(upstream)
+        }
+        Some(Err(error)) => {
+            conn.shard.metrics.borrow_mut().counts.connect_failures += 1;
+            let (code, why) = match error {
+                ConnectError::Resolve => (ErrorCode::UpstreamConnect, "its name has no address".to_owned()),
+                ConnectError::Refused(error) => (ErrorCode::UpstreamConnect, error.kind().to_string()),
+                ConnectError::Timeout => (ErrorCode::UpstreamTimeout, "it did not accept in time".to_owned()),
+                ConnectError::Tls(why) => (ErrorCode::UpstreamConnect, format!("TLS failed: {why}")),
+                ConnectError::Cut => (ErrorCode::UpstreamConnect, String::new()),
+            };
+            tracing::warn!(provider = %id, %why, "cannot connect to provider");
+            let message = format!("provider {id} cannot be reached: {why}");
+            Err(Failed::TryNext(ErrorAnswer::new(code, message)))
+        }
+    }
+}
+
+/// How one try over one connection broke.
+enum Broken {
+    /// The connection, before any byte of an answer.
+    Connection(Option<io::Error>),
+    Timeout,
+    Gone,
+}
+
+/// Sends the request over a connection and waits for the first bytes of the answer.
+async fn once(
+    conn: &mut Downstream,
+    upstream: &mut Upstream,
+    message: &[u8],
+    edits: &Edits,
+    admitted: &Admitted,
+    first_byte_ms: u64,
+) -> Result<(bool, usize), Broken> {
+    let deadline = if first_byte_ms == 0 {
+        u64::MAX
+    } else {
+        Shard::now_ms().saturating_add(first_byte_ms)
+    };
+    conn.watch.arm_whole(upstream.sock.fd(), deadline);
+    upstream.begin_request();
+    let result = {
+        let mut gone = pin!(watch_gone(&conn.sock));
+        send_and_wait(conn, upstream, message, edits, admitted, gone.as_mut()).await
+    };
+    conn.watch.disarm();
+    match (conn.watch.fired(), result) {
+        (Fired::Deadline, Err(Broken::Connection(_))) => Err(Broken::Timeout),
+        (Fired::Cut, Err(_)) => Err(Broken::Gone),
+        (_, result) => result,
+    }
+}
+
+async fn send_and_wait<F: Future<Output = io::Result<()>>>(
+    conn: &Downstream,
+    upstream: &mut Upstream,
+    message: &[u8],
+    edits: &Edits,
+    admitted: &Admitted,
+    mut gone: Pin<&mut GoneWatch<'_, F>>,
+) -> Result<(bool, usize), Broken> {
+    let body = &admitted.body;
+    let mut sent_whole = true;
+    let small = message.len() as u64 + body.bytes <= limits::COALESCE_BYTES as u64;
+    if small {
+        let whole = {
+            let mut out = conn.shard.take_buffer();
+            out.extend_from_slice(message);
+            edits
+                .pieces(&body.chunks)
+                .for_each(|piece| out.extend_from_slice(piece));
+            out
+        };
+        sent_whole = send(upstream, &whole, gone.as_mut()).await?;
+        conn.shard.give_buffer(whole);
+    } else {
+        for piece in std::iter::once(message).chain(edits.pieces(&body.chunks)) {
+            if !send(upstream, piece, gone.as_mut()).await? {
+                sent_whole = false;
+                break;
+            }
+        }
+    }
+    loop {
+        let read = {
+            let mut scratch = conn.shard.scratch.borrow_mut();
+            let mut cipher = conn.shard.cipher.borrow_mut();
+            upstream.read(&mut scratch, &mut cipher)
+        };
+        match read {
+            Ok(Read::Bytes(n)) => return Ok((sent_whole, n)),
+            Ok(Read::End) => return Err(Broken::Connection(None)),
+            Err(error) => return Err(Broken::Connection(Some(error))),
+            Ok(Read::Nothing) => {
+                if unless_gone(upstream.sock.readable(), gone.as_mut())
+                    .await
+                    .is_none()
+                {
+                    return Err(Broken::Gone);
+                }
+            }
+        }
+    }
+}
+
+/// Sends a piece of the request. `false`: the provider has begun to answer, or has stopped reading, and the rest need
+/// not be sent.
+async fn send<F: Future<Output = io::Result<()>>>(
+    upstream: &mut Upstream,
+    mut piece: &[u8],
+    mut gone: Pin<&mut GoneWatch<'_, F>>,
+) -> Result<bool, Broken> {
+    loop {
+        if piece.is_empty() {
+            match upstream.flushed() {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(_) => return Ok(false),
+            }
+        } else {
+            match upstream.write(piece) {
+                Ok(0) => {}
+                Ok(n) => {
+                    piece = piece.get(n..).unwrap_or_default();
+                    continue;
+                }
+                // What the provider said before it closed is still to be read, and decides.
+                Err(_) => return Ok(false),
+            }
+        }
+        let wait = async {
+            let writable = pin!(upstream.sock.writable());
+            let readable = pin!(upstream.sock.readable());
+            race(writable, readable).await
+        };
+        match unless_gone(wait, gone.as_mut()).await {
+            None => return Err(Broken::Gone),
+            Some(Either::First(_)) => {}
+            Some(Either::Second(_)) => match upstream.sock.peek() {
+                Peek::Empty => {}
+                Peek::Data | Peek::Closed => return Ok(false),
+            },
+        }
+    }
+}

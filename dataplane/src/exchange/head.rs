@@ -1,0 +1,59 @@
+//! The head that a provider gets: the client's, less what is not its business, plus the key.
+
+use sluice_proto::http1::{emit, is_client_credential, is_identity_header};
+use sluice_proto::route::{Route, upstream_path};
+use sluice_shared::snapshot::AuthMode;
+
+use super::{Head, forwarded_query};
+use crate::policy::Candidate;
+
+/// Writes the head of a request with a body of `body_bytes` for a candidate.
+pub(super) fn write(
+    head: &Head,
+    route: &Route,
+    asked: &str,
+    candidate: &Candidate,
+    plain_answer: bool,
+    body_bytes: Option<u64>,
+    out: &mut Vec<u8>,
+) {
+    let provider = &candidate.provider;
+    let base = &provider.spec.base;
+    let mut target = Vec::with_capacity(256);
+    let renamed = (route.model.is_some() && candidate.model != asked).then_some(candidate.model.as_str());
+    upstream_path(
+        &base.path,
+        route,
+        head.parsed.path(&head.bytes),
+        renamed,
+        &mut target,
+    );
+    forwarded_query(head, &mut target);
+    emit::request_line(out, head.parsed.method, &target);
+    emit::field(out, b"host", base.authority.as_bytes());
+    let passthrough = provider.spec.auth_mode == AuthMode::Passthrough;
+    let replaced = |name: &[u8]| {
+        let same = |ours: &String| ours.as_bytes().eq_ignore_ascii_case(name);
+        provider.added_names.iter().any(same) || candidate.added_names.iter().any(same)
+    };
+    for (name, value) in head.parsed.end_to_end(&head.bytes) {
+        if is_identity_header(name)
+            || (is_client_credential(name) && !passthrough)
+            || replaced(name)
+            || (plain_answer && name.eq_ignore_ascii_case(b"accept-encoding"))
+        {
+            continue;
+        }
+        emit::field(out, name, value);
+    }
+    if plain_answer {
+        // The usage chunk that is to be held back must be readable.
+        emit::field(out, b"accept-encoding", b"identity");
+    }
+    out.extend_from_slice(&provider.added_lines);
+    out.extend_from_slice(&candidate.added_lines);
+    if let Some(length) = body_bytes {
+        emit::content_length(out, length);
+    }
+    emit::end_head(out);
+}

@@ -1,0 +1,309 @@
+//! The answer on its way: read what is there, pass it on at once, look at it in passing.
+//!
+//! One turn is one read and one write; nothing is held back except an unfinished usage chunk. A client that stops
+//! reading stops the reading from the provider: at most one read's worth of bytes waits for it.
+
+use std::pin::pin;
+
+use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily};
+use sluice_proto::http1::Version;
+use sluice_shared::usage::Ended;
+
+use super::Live;
+use crate::answer::Fault;
+use crate::clock;
+use crate::downstream::{Downstream, Next, error_bytes};
+use crate::limits;
+use crate::shard::{Held, Shard};
+use crate::upstream::Read;
+use crate::wait::{unless_gone, watch_gone};
+use crate::watch::Fired;
+
+/// How the relay ended.
+enum End {
+    /// The whole answer has been handed to the client's socket.
+    Complete,
+    /// The client left.
+    ClientGone,
+    /// The provider failed.
+    Upstream(Failure),
+    /// A revocation or the end of the process.
+    Cut,
+}
+
+enum Failure {
+    Fault(Fault),
+    Connection,
+    Timeout,
+}
+
+pub(super) async fn run(conn: &mut Downstream, mut live: Box<Live>) -> Next {
+    let end = pass(conn, &mut live).await;
+    conn.watch.disarm();
+    conn.watch.limit_total(u64::MAX);
+    finish(conn, live, end).await
+}
+
+async fn pass(conn: &Downstream, live: &mut Live) -> End {
+    let mut gone = pin!(watch_gone(&conn.sock));
+    let mut n = live.first_bytes;
+    let mut last_event = clock::mono_now();
+    let overhead_from = last_event;
+    let mut begun = false;
+    loop {
+        // What was read lies in the scratch space; `out` takes what the client gets.
+        let (fault, sent) = {
+            let mut scratch = conn.shard.scratch.borrow_mut();
+            let mut out = conn.shard.out.borrow_mut();
+            out.clear();
+            let bytes = scratch.get_mut(..n).unwrap_or_default();
+            let fault = live.answer.push(bytes, &mut out).err();
+            if live.answer.is_done() && fault.is_none() {
+                settle_complete(live);
+            } else {
+                note(live);
+            }
+            // After a fault before the head there is nothing to send; after it, what came before is still good.
+            (fault, send_now(conn, &out))
+        };
+        if !begun && live.answer.has_begun() {
+            begun = true;
+            conn.shard
+                .metrics
+                .borrow_mut()
+                .overhead
+                .add(clock::mono_now().since(overhead_from));
+        }
+        match sent {
+            Sent::All => {}
+            Sent::Rest(rest) => {
+                if let Some(end) = send_rest(conn, live, rest).await {
+                    return end;
+                }
+            }
+            Sent::Broken => return End::ClientGone,
+        }
+        if let Some(fault) = fault {
+            return End::Upstream(Failure::Fault(fault));
+        }
+        if live.answer.is_done() {
+            return End::Complete;
+        }
+        n = loop {
+            let deadline = if live.idle_ms == 0 {
+                u64::MAX
+            } else {
+                Shard::now_ms().saturating_add(live.idle_ms)
+            };
+            conn.watch.arm_whole(live.upstream.sock.fd(), deadline);
+            if unless_gone(live.upstream.sock.readable(), gone.as_mut())
+                .await
+                .is_none()
+            {
+                return End::ClientGone;
+            }
+            let read = {
+                let mut scratch = conn.shard.scratch.borrow_mut();
+                let mut cipher = conn.shard.cipher.borrow_mut();
+                live.upstream.read(&mut scratch, &mut cipher)
+            };
+            match read {
+                Ok(Read::Bytes(n)) => break n,
+                Ok(Read::Nothing) => {}
+                Ok(Read::End) | Err(_) => {
+                    return match conn.watch.fired() {
+                        Fired::Cut => End::Cut,
+                        Fired::Deadline => End::Upstream(Failure::Timeout),
+                        Fired::No if matches!(read, Ok(Read::End)) => end_of_stream(conn, live).await,
+                        Fired::No => End::Upstream(Failure::Connection),
+                    };
+                }
+            }
+        };
+        let now = clock::mono_now();
+        if live.answer.has_begun() {
+            conn.shard
+                .metrics
+                .borrow_mut()
+                .event_gap
+                .add(now.since(last_event));
+        }
+        last_event = now;
+    }
+}
+
+/// The provider has closed: the end of a body that ends so, or a failure.
+async fn end_of_stream(conn: &Downstream, live: &mut Live) -> End {
+    let sent = {
+        let mut out = conn.shard.out.borrow_mut();
+        out.clear();
+        if let Err(fault) = live.answer.finish_eof(&mut out) {
+            return End::Upstream(Failure::Fault(fault));
+        }
+        settle_complete(live);
+        send_now(conn, &out)
+    };
+    match sent {
+        Sent::All => End::Complete,
+        Sent::Rest(rest) => send_rest(conn, live, rest).await.unwrap_or(End::Complete),
+        Sent::Broken => End::ClientGone,
+    }
+}
+
+/// Writes the record of a complete answer: before its last bytes go out.
+fn settle_complete(live: &mut Live) {
+    let outcome = live.answer.take_outcome(false);
+    let (status, bytes) = (live.answer.status, live.answer.body_bytes);
+    if let Some(tally) = &mut live.tally {
+        tally.first_byte(status);
+        tally.settle(Ended::Complete, status, outcome, bytes);
+    }
+}
+
+/// Keeps the in-flight table up to date.
+fn note(live: &mut Live) {
+    let (status, bytes) = (live.answer.status, live.answer.body_bytes);
+    if let (Some(tally), Some(meter)) = (&mut live.tally, live.answer.meter()) {
+        if bytes > 0 {
+            tally.first_byte(status);
+        }
+        tally.so_far(meter.so_far(), bytes);
+    }
+}
+
+enum Sent {
+    All,
+    /// The socket took a part only; this is the rest.
+    Rest(Vec<u8>),
+    Broken,
+}
+
+fn send_now(conn: &Downstream, out: &[u8]) -> Sent {
+    if out.is_empty() {
+        return Sent::All;
+    }
+    match conn.sock.send(out) {
+        Ok(Some(n)) if n == out.len() => Sent::All,
+        Ok(taken) => {
+            let rest = out.get(taken.unwrap_or(0)..).unwrap_or_default();
+            Sent::Rest(rest.to_vec())
+        }
+        Err(_) => Sent::Broken,
+    }
+}
+
+/// Sends what the client's socket did not take at once; the provider is not read meanwhile.
+async fn send_rest(conn: &Downstream, live: &Live, rest: Vec<u8>) -> Option<End> {
+    let mut held = Held::none(&conn.shard.process);
+    // Counted, not refused: the bytes are there already.
+    let _ = held.grow(rest.len() as u64, u64::MAX);
+    conn.watch.arm_whole(
+        conn.sock.fd(),
+        Shard::now_ms().saturating_add(limits::WRITE_STALL_MS),
+    );
+    let sent = conn.sock.send_all(&rest).await;
+    conn.watch.disarm();
+    let _ = live;
+    match (sent, conn.watch.fired()) {
+        (Ok(()), Fired::No) => None,
+        (_, Fired::Cut) => Some(End::Cut),
+        (_, Fired::Deadline) | (Err(_), Fired::No) => Some(End::ClientGone),
+    }
+}
+
+async fn finish(conn: &mut Downstream, live: Box<Live>, end: End) -> Next {
+    let Live {
+        upstream,
+        mut answer,
+        mut tally,
+        provider,
+        sent_whole,
+        pool_idle_ms,
+        pool_idle_count,
+        ..
+    } = *live;
+    let reusable = matches!(end, End::Complete) && answer.reusable && sent_whole;
+    if let Some(provider) = &provider {
+        let mut pools = conn.shard.pools.borrow_mut();
+        if reusable {
+            pools.give(provider.pool, upstream, pool_idle_ms, pool_idle_count);
+        } else {
+            pools.closed(provider.pool);
+            drop(upstream);
+        }
+    }
+    let at_end = answer
+        .meter()
+        .is_some_and(sluice_proto::meter::Meter::at_end_marker);
+    let cut = !at_end;
+    let (status, bytes) = (answer.status, answer.body_bytes);
+    match end {
+        End::Complete if answer.client_keep_alive => Next::KeepAlive,
+        End::Complete => Next::Close,
+        End::ClientGone | End::Cut => {
+            let settled = answer.is_done() && answer.meter().is_none();
+            if let Some(tally) = &mut tally {
+                // A client may hang up as soon as it has seen the stream's own end: that is a finished request.
+                let ended = if at_end {
+                    Ended::Complete
+                } else {
+                    Ended::ClientGone
+                };
+                if settled {
+                    tally.amend(Ended::ClientGone);
+                } else {
+                    tally.settle(ended, status, answer.take_outcome(cut), bytes);
+                }
+            }
+            if matches!(end, End::Cut) {
+                Next::Abort
+            } else {
+                Next::Close
+            }
+        }
+        End::Upstream(failure) => {
+            let begun = answer.has_begun();
+            let (code, why) = match failure {
+                Failure::Fault(fault) => (ErrorCode::UpstreamBadAnswer, fault.reason()),
+                Failure::Connection => (ErrorCode::UpstreamClosed, "the provider broke the connection"),
+                Failure::Timeout => (ErrorCode::UpstreamTimeout, "the provider fell silent"),
+            };
+            let id = provider.as_ref().map_or("", |p| p.spec.id.as_str());
+            tracing::warn!(provider = id, why, "an answer was cut short");
+            let reply = ErrorAnswer::new(code, format!("provider {id}: {why}"));
+            let request_id = tally
+                .as_ref()
+                .map_or_else(|| conn.shard.next_request_id(), |t| t.request_id);
+            let mut family = ErrorFamily::Plain;
+            if let Some(tally) = &mut tally {
+                if let Some(record) = tally.record() {
+                    family = record.api.error_family();
+                    record.error = Some(code.name().to_owned());
+                }
+                let status = if begun { status } else { reply.status };
+                let outcome = answer.take_outcome(true);
+                tally.settle(Ended::UpstreamFailed, status, outcome, bytes);
+            }
+            if begun {
+                // No last chunk, fewer bytes than announced: an HTTP client sees the break. Only a body that ends
+                // with its connection needs a reset to show it.
+                return if answer.close_delimited {
+                    Next::Abort
+                } else {
+                    Next::Close
+                };
+            }
+            let bytes = error_bytes(
+                family,
+                &reply,
+                request_id,
+                Version::Http11,
+                answer.client_keep_alive,
+            );
+            match (conn.write(&bytes).await, answer.client_keep_alive) {
+                (true, true) => Next::KeepAlive,
+                _ => Next::Close,
+            }
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! One shard: a thread pinned to a core, and everything it owns. Nothing here is shared with another thread except
+//! the [`Process`] half, and that only through atomics and messages.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sluice_shared::ids::{Epoch, RequestId, ShardId};
+use sluice_shared::snapshot::Sealed;
+use sluice_shared::units::MonoMicros;
+
+use crate::clock;
+use crate::config::Config;
+use crate::control_link::SnapshotCell;
+use crate::dns::{ResolveError, ResolverClient};
+use crate::identity::{IdentityAnswer, IdentityClient};
+use crate::journal::{InFlight, ShardJournal};
+use crate::limits;
+use crate::mailbox::{Mailbox, MailboxReceiver, ShardMessage};
+use crate::metrics::{Labels, MetricsCollector, ProcessGauges, ShardMetrics};
+use crate::policy::Policy;
+use crate::sock::Sock;
+use crate::tls::{TlsConfig, TlsError};
+use crate::upstream::Pools;
+use crate::wait::Slot;
+use crate::watch::{SWEEP_MS, Watches};
+
+/// What all shards of the process see.
+pub(crate) struct Process {
+    /// The newest snapshot; `None` before the first.
+    pub(crate) snapshot: SnapshotCell,
+    /// The system's certificates, read once.
+    pub(crate) system_tls: OnceLock<Result<TlsConfig, String>>,
+    /// Numbers of the services, for the metrics.
+    pub(crate) gauges: Box<dyn Fn() -> ProcessGauges + Send + Sync>,
+    /// Label values that all shards agree on.
+    pub(crate) labels: Arc<Labels>,
+    /// Bytes of request bodies and unsent answers that the process holds.
+    pub(crate) held_bytes: AtomicU64,
+    /// Client connections of all shards.
+    pub(crate) connections: AtomicU64,
+    /// Most client connections, from the descriptor limit.
+    pub(crate) connections_max: u64,
+    /// Set when the process drains.
+    pub(crate) draining: AtomicBool,
+    /// Socket of the control plane's API.
+    pub(crate) api_socket: std::path::PathBuf,
+    /// One mailbox a shard, for collecting metrics.
+    pub(crate) mailboxes: Vec<Mailbox>,
+    /// Drawn once per start; part of every request id.
+    pub(crate) seed: u64,
+}
+
+impl Process {
+    /// The system's certificates; the first call reads them from disk.
+    pub(crate) fn system_tls(&self) -> Result<TlsConfig, TlsError> {
+        let read = self
+            .system_tls
+            .get_or_init(|| TlsConfig::system().map_err(|error| error.to_string()));
+        read.clone().map_err(TlsError::Roots)
+    }
+}
+
+/// Memory of the process that is held until this is dropped.
+pub(crate) struct Held {
+    process: Arc<Process>,
+    bytes: u64,
+}
+
+impl Held {
+    pub(crate) fn none(process: &Arc<Process>) -> Self {
+        Self {
+            process: process.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// Takes `more` bytes of the process-wide budget; `false` if they cannot be had.
+    pub(crate) fn grow(&mut self, more: u64, bytes_max: u64) -> bool {
+        let before = self.process.held_bytes.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > bytes_max {
+            self.process.held_bytes.fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes += more;
+        true
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.process.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What the shard knows of an address.
+struct KnownPeer {
+    policy: Rc<Policy>,
+    valid_until: MonoMicros,
+}
+
+/// How a principal was looked up.
+pub(crate) enum Identified {
+    Known(Rc<Policy>),
+    Unknown,
+    Unavailable { retry_after_s: u32 },
+}
+
+type IdentityReply = (IdentityAnswer, MonoMicros);
+type ResolveReply = Result<Arc<[IpAddr]>, ResolveError>;
+
+/// The shard.
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) process: Arc<Process>,
+    snapshot: RefCell<arc_swap::Cache<SnapshotCell, Option<Arc<Sealed>>>>,
+    config: RefCell<Option<Rc<Config>>>,
+    /// Epoch of a snapshot that could not be compiled, so that it is tried only once.
+    refused: Cell<Epoch>,
+    pub(crate) watches: Rc<Watches>,
+    pub(crate) metrics: RefCell<ShardMetrics>,
+    pub(crate) journal: RefCell<ShardJournal>,
+    pub(crate) in_flight: RefCell<InFlight>,
+    pub(crate) pools: RefCell<Pools>,
+    /// Bytes are read into this between two awaits; it never holds anything across one.
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    /// Ciphertext, in the same way.
+    pub(crate) cipher: RefCell<Box<[u8]>>,
+    /// What is to be sent is put together here, in the same way.
+    pub(crate) out: RefCell<Vec<u8>>,
+    spare: RefCell<Vec<Vec<u8>>>,
+    peers: RefCell<HashMap<[u8; 16], KnownPeer>>,
+    identities: IdentityClient,
+    resolver: ResolverClient,
+    tickets: Cell<u64>,
+    identity_waits: RefCell<HashMap<u64, Slot<IdentityReply>>>,
+    resolve_waits: RefCell<HashMap<u64, Slot<ResolveReply>>>,
+    metrics_waits: RefCell<HashMap<u64, Slot<()>>>,
+    sequence: Cell<u32>,
+    /// Requests that run.
+    pub(crate) running: Cell<u64>,
+    drain_deadline: Cell<Option<MonoMicros>>,
+}
+
+impl Shard {
+    pub(crate) fn new(
+        id: ShardId,
+        process: Arc<Process>,
+        journal: ShardJournal,
+        in_flight: InFlight,
+        identities: IdentityClient,
+        resolver: ResolverClient,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            snapshot: RefCell::new(arc_swap::Cache::new(process.snapshot.clone())),
+            config: RefCell::new(None),
+            refused: Cell::new(Epoch(0)),
+            watches: Rc::new(Watches::default()),
+            metrics: RefCell::new(ShardMetrics::new(process.labels.clone())),
+            process,
+            journal: RefCell::new(journal),
+            in_flight: RefCell::new(in_flight),
+            pools: RefCell::new(Pools::default()),
+            scratch: RefCell::new(vec![0; limits::SCRATCH_BYTES].into_boxed_slice()),
+            cipher: RefCell::new(vec![0; limits::CIPHER_BYTES].into_boxed_slice()),
+            out: RefCell::new(Vec::with_capacity(limits::SCRATCH_BYTES + 4_096)),
+            spare: RefCell::new(Vec::new()),
+            peers: RefCell::new(HashMap::new()),
+            identities,
+            resolver,
+            tickets: Cell::new(0),
+            identity_waits: RefCell::new(HashMap::new()),
+            resolve_waits: RefCell::new(HashMap::new()),
+            metrics_waits: RefCell::new(HashMap::new()),
+            sequence: Cell::new(0),
+            running: Cell::new(0),
+            drain_deadline: Cell::new(None),
+        })
+    }
+
+    /// The newest configuration that could be compiled. Looking costs one comparison unless a new one is there.
+    pub(crate) fn config(&self) -> Option<Rc<Config>> {
+        let mut cache = self.snapshot.borrow_mut();
+        let newest = cache.load().as_ref()?;
+        let epoch = Epoch(newest.snapshot().epoch.0.to_native());
+        let mut config = self.config.borrow_mut();
+        let current = config.as_ref().map(|c| c.epoch);
+        if current != Some(epoch) && self.refused.get() != epoch {
+            let system_tls = || self.process.system_tls();
+            match Config::compile(newest, config.as_deref(), &system_tls) {
+                Ok(compiled) => *config = Some(Rc::new(compiled)),
+                Err(error) => {
+                    self.refused.set(epoch);
+                    tracing::error!(%error, epoch = epoch.0, "new configuration cannot be used, the old one stays");
+                }
+            }
+        }
+        config.clone()
+    }
+
+    /// When what still runs is cut; `None` unless the process drains.
+    pub(crate) fn drain_deadline(&self) -> Option<MonoMicros> {
+        self.drain_deadline.get()
+    }
+
+    /// Milliseconds of the shard's clock, which deadlines count in.
+    pub(crate) fn now_ms() -> u64 {
+        clock::mono_now().0 / 1_000
+    }
+
+    pub(crate) fn next_request_id(&self) -> RequestId {
+        let sequence = self.sequence.get();
+        self.sequence.set(sequence.wrapping_add(1));
+        RequestId::new(clock::unix_now().0 / 1_000, self.id, sequence, self.process.seed)
+    }
+
+    /// An empty buffer, reused if one is there.
+    pub(crate) fn take_buffer(&self) -> Vec<u8> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives a buffer back. Large and surplus ones are freed.
+    pub(crate) fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let mut spare = self.spare.borrow_mut();
+        if buffer.capacity() > 0
+            && buffer.capacity() <= limits::SPARE_BUFFER_BYTES_MAX
+            && spare.len() < limits::SPARE_BUFFERS_MAX
+        {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+
+    fn ticket(&self) -> u64 {
+        let ticket = self.tickets.get();
+        self.tickets.set(ticket.wrapping_add(1));
+        ticket
+    }
+
+    /// Who calls from this address, and what they may do under `config`.
+    pub(crate) async fn identify(&self, config: &Config, address: [u8; 16], port: u16) -> Identified {
+        let now = clock::mono_now();
+        if let Some(peer) = self.peers.borrow_mut().get_mut(&address) {
+            if peer.valid_until > now {
+                if peer.policy.epoch != config.epoch {
+                    let principal = peer.policy.principal.clone();
+                    peer.policy = Rc::new(Policy::compile(config, principal, address));
+                }
+                self.metrics.borrow_mut().counts.identity_hits += 1;
+                return Identified::Known(peer.policy.clone());
+            }
+        }
+        self.metrics.borrow_mut().counts.identity_misses += 1;
+        let slot = Slot::new();
+        let ticket = self.ticket();
+        self.identity_waits.borrow_mut().insert(ticket, slot.clone());
+        let unavailable = Identified::Unavailable { retry_after_s: 1 };
+        if self.identities.ask(address, port, ticket).is_err() {
+            self.identity_waits.borrow_mut().remove(&ticket);
+            return unavailable;
+        }
+        // The service answers within its own limit; this one only covers its death.
+        let patience =
+            Duration::from_millis(config.limits.identity_ms.saturating_mul(2).saturating_add(1_000));
+        let reply = monoio::time::timeout(patience, slot.take()).await;
+        self.identity_waits.borrow_mut().remove(&ticket);
+        match reply {
+            Ok((
+                IdentityAnswer::Known {
+                    principal,
+                    whole_address,
+                },
+                valid_until,
+            )) => {
+                let policy = Rc::new(Policy::compile(config, principal, address));
+                if whole_address {
+                    self.remember(address, policy.clone(), valid_until);
+                }
+                Identified::Known(policy)
+            }
+            Ok((IdentityAnswer::Unknown, _)) => Identified::Unknown,
+            Ok((IdentityAnswer::Unavailable { retry_after_s }, _)) => {
+                Identified::Unavailable { retry_after_s }
+            }
+            Err(_) => unavailable,
+        }
+    }
+
+    fn remember(&self, address: [u8; 16], policy: Rc<Policy>, valid_until: MonoMicros) {
+        let mut peers = self.peers.borrow_mut();
+        if peers.len() >= limits::KNOWN_PEERS_MAX {
+            let now = clock::mono_now();
+            peers.retain(|_, peer| peer.valid_until > now);
+            if peers.len() >= limits::KNOWN_PEERS_MAX {
+                peers.clear();
+            }
+        }
+        peers.insert(address, KnownPeer { policy, valid_until });
+    }
+
+    /// Addresses of a host name, by the resolver thread.
+    pub(crate) async fn resolve(&self, host: &str) -> Option<Arc<[IpAddr]>> {
+        let slot = Slot::new();
+        let ticket = self.ticket();
+        self.resolve_waits.borrow_mut().insert(ticket, slot.clone());
+        let asked = self.resolver.resolve(host, ticket).is_ok();
+        let reply = if asked {
+            monoio::time::timeout(limits::RESOLVE_PATIENCE, slot.take())
+                .await
+                .ok()
+        } else {
+            None
+        };
+        self.resolve_waits.borrow_mut().remove(&ticket);
+        reply.and_then(Result::ok)
+    }
+
+    /// Text of the metrics of all shards.
+    pub(crate) async fn render_metrics(&self) -> Option<String> {
+        let slot = Slot::new();
+        let ticket = self.ticket();
+        let mailbox = self.process.mailboxes.get(usize::from(self.id.0))?.clone();
+        let shards = self.process.mailboxes.len();
+        let collector = Arc::new(MetricsCollector::new(shards, Some((mailbox, ticket))));
+        self.metrics_waits.borrow_mut().insert(ticket, slot.clone());
+        for mailbox in &self.process.mailboxes {
+            // A shard whose mailbox is full is missing from this scrape; the text says how many answered.
+            let _ = mailbox.send(ShardMessage::CollectMetrics(collector.clone()));
+        }
+        // Time out or not: what has been handed in by then is shown.
+        let _ = monoio::time::timeout(limits::METRICS_PATIENCE, slot.take()).await;
+        self.metrics_waits.borrow_mut().remove(&ticket);
+        Some(collector.render(&(self.process.gauges)()))
+    }
+
+    /// Handles messages until the process ends.
+    pub(crate) async fn read_mail(self: Rc<Self>, mut mailbox: MailboxReceiver) {
+        let Ok(stream) = mailbox.wake_stream().and_then(monoio::net::UnixStream::from_std) else {
+            tracing::error!(
+                shard = self.id.0,
+                "no descriptor for the mailbox: the shard cannot be told anything"
+            );
+            std::process::abort();
+        };
+        let wake = Sock::Unix(stream);
+        loop {
+            if wake.readable().await.is_err() {
+                return;
+            }
+            mailbox.wakened();
+            while let Some(message) = mailbox.next() {
+                self.handle(message);
+            }
+        }
+    }
+
+    fn handle(&self, message: ShardMessage) {
+        match message {
+            // The cell holds it already; the next request picks it up.
+            ShardMessage::Snapshot(_) => {}
+            ShardMessage::Identity {
+                ticket,
+                answer,
+                valid_until,
+            } => {
+                if let Some(slot) = self.identity_waits.borrow_mut().remove(&ticket) {
+                    slot.put((answer, valid_until));
+                }
+            }
+            ShardMessage::Resolved { ticket, result } => {
+                if let Some(slot) = self.resolve_waits.borrow_mut().remove(&ticket) {
+                    slot.put(result);
+                }
+            }
+            ShardMessage::Revoke { address } => {
+                match address {
+                    Some(address) => drop(self.peers.borrow_mut().remove(&address)),
+                    None => self.peers.borrow_mut().clear(),
+                }
+                self.watches.cut(address);
+            }
+            ShardMessage::CollectMetrics(collector) => {
+                let mut metrics = self.metrics.borrow_mut();
+                metrics.gauges.connections_open = self.watches.len() as u64;
+                metrics.gauges.requests_running = self.running.get();
+                metrics.gauges.epoch = self.config.borrow().as_ref().map_or(Epoch(0), |c| c.epoch);
+                self.pools.borrow().report(&mut metrics);
+                collector.hand_in(&metrics);
+            }
+            ShardMessage::MetricsReady { ticket } => {
+                if let Some(slot) = self.metrics_waits.borrow_mut().remove(&ticket) {
+                    slot.put(());
+                }
+            }
+            ShardMessage::Drain { deadline } => {
+                self.process.draining.store(true, Ordering::Relaxed);
+                self.drain_deadline.set(Some(deadline));
+                self.watches.cut_idle();
+            }
+        }
+    }
+
+    /// Ends waits whose deadline has passed and closes pooled connections that are too old.
+    pub(crate) async fn sweep(self: Rc<Self>) {
+        loop {
+            monoio::time::sleep(Duration::from_millis(SWEEP_MS)).await;
+            let now_ms = Self::now_ms();
+            self.watches.sweep(now_ms);
+            self.pools.borrow_mut().expire(now_ms);
+            if self.process.draining.load(Ordering::Relaxed) {
+                self.watches.cut_idle();
+            }
+        }
+    }
+}

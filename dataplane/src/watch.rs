@@ -1,0 +1,203 @@
+//! Deadlines without timers: a shard's list of running connections, swept a few times a second.
+//!
+//! Arming a deadline is two plain stores, so an idle limit can be renewed for every event of a stream. When one has
+//! passed, the sweep shuts the socket down on which the connection waits; the wait ends as if the peer had closed,
+//! and [`Watch::fired`] says that it was the deadline. Precision is one sweep ([`SWEEP_MS`]).
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use crate::sock;
+
+/// Milliseconds between two sweeps.
+pub(crate) const SWEEP_MS: u64 = 100;
+
+const NEVER: u64 = u64::MAX;
+const NO_FD: RawFd = -1;
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fired {
+    /// Nothing: the peer did.
+    No,
+    /// The deadline passed.
+    Deadline,
+    /// The process drains and its time is up, or the principal was revoked.
+    Cut,
+}
+
+/// One connection's entry.
+pub(crate) struct Watch {
+    deadline_ms: Cell<u64>,
+    waits_on: Cell<RawFd>,
+    whole: Cell<bool>,
+    total_ms: Cell<u64>,
+    other: Cell<RawFd>,
+    fired: Cell<Fired>,
+    /// Between requests: nothing is lost if it is closed.
+    idle: Cell<bool>,
+    /// Address of the peer, for revocation.
+    pub(crate) address: [u8; 16],
+}
+
+impl Watch {
+    /// Arms a deadline for reading: at `deadline_ms` (shard clock) reads of the socket `fd` end; an answer can
+    /// still be written.
+    pub(crate) fn arm_read(&self, fd: RawFd, deadline_ms: u64) {
+        self.waits_on.set(fd);
+        self.whole.set(false);
+        self.deadline_ms.set(deadline_ms);
+    }
+
+    /// Arms a deadline for connecting or writing: the socket is ended in both directions.
+    pub(crate) fn arm_whole(&self, fd: RawFd, deadline_ms: u64) {
+        self.waits_on.set(fd);
+        self.whole.set(true);
+        self.deadline_ms.set(deadline_ms);
+    }
+
+    /// Forgets sockets and deadlines; must happen before a named socket is closed.
+    pub(crate) fn disarm(&self) {
+        self.deadline_ms.set(NEVER);
+        self.waits_on.set(NO_FD);
+    }
+
+    /// Limits the whole exchange, whatever is awaited in it.
+    pub(crate) fn limit_total(&self, deadline_ms: u64) {
+        self.total_ms.set(deadline_ms);
+    }
+
+    /// Names a socket that a cut must end, too.
+    pub(crate) fn cut_also(&self, fd: Option<RawFd>) {
+        self.other.set(fd.unwrap_or(NO_FD));
+    }
+
+    /// Marks the connection as being between two requests.
+    pub(crate) fn set_idle(&self, idle: bool) {
+        self.idle.set(idle);
+    }
+
+    /// What ended the last wait; reading it resets it, except a cut, which lasts.
+    pub(crate) fn fired(&self) -> Fired {
+        match self.fired.get() {
+            Fired::Cut => Fired::Cut,
+            other => {
+                self.fired.set(Fired::No);
+                other
+            }
+        }
+    }
+
+    fn fire(&self, why: Fired) {
+        self.fired.set(why);
+        self.deadline_ms.set(NEVER);
+        self.total_ms.set(NEVER);
+        let whole = why == Fired::Cut || self.whole.get();
+        for fd in [self.waits_on.get(), self.other.get()] {
+            if fd >= 0 && (why == Fired::Cut || fd == self.waits_on.get()) {
+                sock::shutdown(fd, if whole { libc::SHUT_RDWR } else { libc::SHUT_RD });
+            }
+        }
+    }
+}
+
+/// All connections of a shard.
+#[derive(Default)]
+pub(crate) struct Watches {
+    entries: RefCell<Vec<Option<Rc<Watch>>>>,
+    free: RefCell<Vec<usize>>,
+}
+
+/// Ownership of an entry; dropping it takes it off the list.
+pub(crate) struct WatchGuard {
+    list: Rc<Watches>,
+    index: usize,
+    watch: Rc<Watch>,
+}
+
+impl Drop for WatchGuard {
+    fn drop(&mut self) {
+        if let Some(entry) = self.list.entries.borrow_mut().get_mut(self.index) {
+            *entry = None;
+            self.list.free.borrow_mut().push(self.index);
+        }
+    }
+}
+
+impl std::ops::Deref for WatchGuard {
+    type Target = Watch;
+    fn deref(&self) -> &Watch {
+        &self.watch
+    }
+}
+
+impl Watches {
+    /// Adds a connection.
+    pub(crate) fn add(self: &Rc<Self>, address: [u8; 16]) -> WatchGuard {
+        let watch = Rc::new(Watch {
+            deadline_ms: Cell::new(NEVER),
+            waits_on: Cell::new(NO_FD),
+            whole: Cell::new(false),
+            total_ms: Cell::new(NEVER),
+            other: Cell::new(NO_FD),
+            fired: Cell::new(Fired::No),
+            idle: Cell::new(true),
+            address,
+        });
+        let index = match self.free.borrow_mut().pop() {
+            Some(index) => index,
+            None => {
+                self.entries.borrow_mut().push(None);
+                self.entries.borrow().len() - 1
+            }
+        };
+        if let Some(entry) = self.entries.borrow_mut().get_mut(index) {
+            *entry = Some(watch.clone());
+        }
+        WatchGuard {
+            list: self.clone(),
+            index,
+            watch,
+        }
+    }
+
+    /// Connections on the list.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.borrow().len() - self.free.borrow().len()
+    }
+
+    /// Ends the waits whose deadline has passed.
+    pub(crate) fn sweep(&self, now_ms: u64) {
+        self.each(|watch| {
+            if watch.deadline_ms.get() <= now_ms || watch.total_ms.get() <= now_ms {
+                watch.fire(Fired::Deadline);
+            }
+        });
+    }
+
+    /// Cuts the connections of an address, or of every one.
+    pub(crate) fn cut(&self, address: Option<[u8; 16]>) {
+        self.each(|watch| {
+            if address.is_none_or(|a| a == watch.address) {
+                watch.fire(Fired::Cut);
+            }
+        });
+    }
+
+    /// Cuts the connections that are between two requests.
+    pub(crate) fn cut_idle(&self) {
+        self.each(|watch| {
+            if watch.idle.get() {
+                watch.fire(Fired::Cut);
+            }
+        });
+    }
+
+    fn each(&self, mut act: impl FnMut(&Watch)) {
+        let entries = self.entries.borrow();
+        for watch in entries.iter().flatten() {
+            act(watch);
+        }
+    }
+}
