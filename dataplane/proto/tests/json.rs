@@ -610,7 +610,7 @@ fn out_of_range(body: &[u8]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2000)))]
 
     #[test]
     fn the_scanner_and_a_whole_reader_agree(body in damaged(), size in 1usize..40) {

@@ -1,8 +1,8 @@
 //! The scanner over the parts.
 //!
-//! A body is `--B`, then parts separated by `CR LF --B`, then `--`. The delimiter's first byte, CR, occurs in it only
-//! once more right before LF of nothing else (a boundary holds no CR), so after a mismatch the search goes on at the next
-//! CR: one counter of matched bytes is all the state there is, and every cut of the input gives the same answer.
+//! A body is `--B`, then parts separated by `CR LF --B`, then `--`. The delimiter's first byte, CR, occurs nowhere
+//! else in it (a boundary holds none), so after a mismatch the search goes on at the byte itself or at the next CR: one
+//! counter of matched bytes is all the state there is, and every cut of the input gives the same answer.
 
 use memchr::memchr;
 
