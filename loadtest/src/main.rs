@@ -2,9 +2,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints")]
 
 mod compare;
+mod disconnect;
+mod gateway;
 mod generator;
+mod kill;
 mod measure;
 mod process;
+mod reconcile;
 mod scenario;
 mod target;
 
@@ -54,6 +58,10 @@ enum Command {
     },
     /// Compare gateways with nginx and haproxy, side by side
     Compare(compare::Options),
+    /// Kill the planes of a gateway at random moments under load, then balance its records
+    Kill(kill::Options),
+    /// Leave in six phases and measure until the provider's side is closed
+    Disconnect(disconnect::Options),
     /// List the scenarios
     Scenarios,
 }
@@ -96,6 +104,8 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Compare(options) => runtime.block_on(compare::run(options)),
+        Command::Kill(options) => runtime.block_on(kill::run(options)),
+        Command::Disconnect(options) => runtime.block_on(disconnect::run(options)),
         Command::Scenarios => {
             for scenario in scenario::all() {
                 println!("{:<18} {}", scenario.name, scenario.about);

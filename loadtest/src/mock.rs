@@ -109,6 +109,12 @@ impl Mock {
         }
     }
 
+    /// The latest entry whose request bore this `x-mock-id`.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Entry> {
+        lock(&self.state.ledger).find(id)
+    }
+
     /// The ledger's entries with a sequence number above `since`, oldest first, at most `limit`.
     #[must_use]
     pub fn entries(&self, since: u64, limit: usize) -> Vec<Entry> {

@@ -104,6 +104,15 @@ impl Ledger {
         self.entries.iter().skip(skipped).take(limit).cloned().collect()
     }
 
+    /// The latest entry with this `x-mock-id`.
+    pub(super) fn find(&self, id: &str) -> Option<Entry> {
+        self.entries
+            .iter()
+            .rev()
+            .find(|entry| entry.id.as_deref() == Some(id))
+            .cloned()
+    }
+
     /// Number of requests ever, and of those no longer kept.
     pub(super) fn counts(&self) -> (u64, u64) {
         let total = self.next - 1;
