@@ -296,7 +296,9 @@ impl State {
     }
 
     pub(crate) fn set_stop(&mut self, choice: u64, reason: Option<View<'_>>) {
-        let Some(reason) = reason.and_then(View::name) else { return };
+        let Some(reason) = reason.and_then(View::name) else {
+            return;
+        };
         if let Some(stop) = self.stops.iter_mut().find(|(index, _)| *index == choice) {
             stop.1 = reason;
         } else if self.stops.len() < CHOICES_MAX {
@@ -371,7 +373,10 @@ impl State {
         let mut usage = match self.fold {
             Fold::Anthropic | Fold::Converse => {
                 let side = std::mem::take(&mut self.usage.side);
-                Usage { side, ..self.apart.usage(&mut self.notes) }
+                Usage {
+                    side,
+                    ..self.apart.usage(&mut self.notes)
+                }
             }
             Fold::Invoke => bedrock_invoke::settle(self),
             _ => self.usage.clone(),
@@ -380,7 +385,11 @@ impl State {
             note(&mut self.notes, "last_usage_drops_candidates");
         }
         let hosted = |kinds: &[&str]| -> u64 {
-            self.hosted.iter().filter(|(name, _)| kinds.contains(&name.as_str())).map(|(_, count)| u64::from(*count)).sum()
+            self.hosted
+                .iter()
+                .filter(|(name, _)| kinds.contains(&name.as_str()))
+                .map(|(_, count)| u64::from(*count))
+                .sum()
         };
         if !self.hosted.is_empty() {
             let searches = hosted(&["web_search_call"]);

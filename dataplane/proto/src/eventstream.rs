@@ -186,7 +186,10 @@ fn parse(bytes: &[u8]) -> Option<Message<'_>> {
     }
     let headers_end = PRELUDE_BYTES.checked_add(number(bytes, 4)?)?;
     let mut headers = bytes.get(PRELUDE_BYTES..headers_end)?;
-    let mut message = Message { payload: bytes.get(headers_end..body_end)?, ..Message::default() };
+    let mut message = Message {
+        payload: bytes.get(headers_end..body_end)?,
+        ..Message::default()
+    };
     while let Some((&name_len, rest)) = headers.split_first() {
         let (name, rest) = rest.split_at_checked(usize::from(name_len))?;
         let (&kind, rest) = rest.split_first()?;

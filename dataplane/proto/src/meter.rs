@@ -150,7 +150,10 @@ pub struct Meter {
 
 impl std::fmt::Debug for Meter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Meter").field("fold", &self.reader.state.fold).field("events", &self.events()).finish()
+        f.debug_struct("Meter")
+            .field("fold", &self.reader.state.fold)
+            .field("events", &self.events())
+            .finish()
     }
 }
 
@@ -167,13 +170,20 @@ impl Meter {
         let content_type = facts.content_type.unwrap_or_default().to_ascii_lowercase();
         let encoding = Encoding::of(facts.content_encoding);
         let decoder = Decoder::new(encoding);
-        let binary = ["audio/", "image/", "video/"].iter().any(|kind| content_type.starts_with(kind));
+        let binary = ["audio/", "image/", "video/"]
+            .iter()
+            .any(|kind| content_type.starts_with(kind));
         Self {
             stopped: encoding != Encoding::Identity && decoder.is_none(),
             decoder,
-            framing: if binary { Framing::Ignored } else { Framing::Unknown },
+            framing: if binary {
+                Framing::Ignored
+            } else {
+                Framing::Unknown
+            },
             hint: Hint {
-                sse: content_type.contains("event-stream") || (content_type.is_empty() && facts.streaming_expected),
+                sse: content_type.contains("event-stream")
+                    || (content_type.is_empty() && facts.streaming_expected),
                 event_stream: content_type.contains("amazon.eventstream"),
                 lines: content_type.contains("ndjson") || content_type.contains("jsonl"),
                 one_document: false,
@@ -195,7 +205,13 @@ impl Meter {
         if self.stopped {
             return;
         }
-        let Self { decoder, framing, hint, reader, .. } = self;
+        let Self {
+            decoder,
+            framing,
+            hint,
+            reader,
+            ..
+        } = self;
         match decoder {
             None => framing.feed(body, *hint, reader),
             Some(decoder) => {
@@ -236,15 +252,30 @@ impl Meter {
         self.framing.finish(&mut self.reader);
         let at_end = self.at_end_marker();
         let overlooked = self.reader.overlooked || self.stopped;
-        let Reader { mut state, document_whole, .. } = self.reader;
-        let usage = if state.status >= 400 { Usage::default() } else { state.settle() };
+        let Reader {
+            mut state,
+            document_whole,
+            ..
+        } = self.reader;
+        let usage = if state.status >= 400 {
+            Usage::default()
+        } else {
+            state.settle()
+        };
         let complete = match self.framing {
             Framing::Unknown | Framing::Ignored => !cut,
-            Framing::Document(_) => document_whole && !cut && (state.fold == Fold::Responses || state.stream_error.is_none()),
+            Framing::Document(_) => {
+                document_whole && !cut && (state.fold == Fold::Responses || state.stream_error.is_none())
+            }
             _ if state.status >= 400 => !cut,
             _ => match state.fold {
                 Fold::Responses => state.ended,
-                Fold::Batches | Fold::Realtime | Fold::Live | Fold::GeminiEmbed | Fold::Predict | Fold::Counting => !cut,
+                Fold::Batches
+                | Fold::Realtime
+                | Fold::Live
+                | Fold::GeminiEmbed
+                | Fold::Predict
+                | Fold::Counting => !cut,
                 Fold::Chat => (at_end || (state.ended && !cut)) && state.stream_error.is_none(),
                 _ => state.ended && state.stream_error.is_none(),
             },
@@ -262,7 +293,11 @@ impl Meter {
             known,
             model: state.model,
             stop_reason: stop_reasons.first().cloned(),
-            stop_reasons: if stop_reasons.len() > 1 { stop_reasons } else { Vec::new() },
+            stop_reasons: if stop_reasons.len() > 1 {
+                stop_reasons
+            } else {
+                Vec::new()
+            },
             tool_calls: state.tool_calls,
             complete,
             done_marker: state.done_marker,

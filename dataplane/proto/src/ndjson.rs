@@ -126,13 +126,23 @@ impl Documents {
     /// For the elements of one array; the first significant byte must be its `[`.
     #[must_use]
     pub fn of_array() -> Self {
-        Self { carry: Carry::default(), base: 1, depth: 0, in_string: false, escape: false, closed: false }
+        Self {
+            carry: Carry::default(),
+            base: 1,
+            depth: 0,
+            in_string: false,
+            escape: false,
+            closed: false,
+        }
     }
 
     /// For documents one after another, however they are laid out.
     #[must_use]
     pub fn in_row() -> Self {
-        Self { base: 0, ..Self::of_array() }
+        Self {
+            base: 0,
+            ..Self::of_array()
+        }
     }
 
     /// Whether the array has been closed, or no document is open.
@@ -153,7 +163,9 @@ impl Documents {
                     continue;
                 }
                 let rest = bytes.get(at..).unwrap_or_default();
-                let Some(found) = memchr::memchr2(b'"', b'\\', rest) else { break };
+                let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
+                    break;
+                };
                 at += found + 1;
                 if rest.get(found) == Some(&b'"') {
                     self.in_string = false;
@@ -176,7 +188,8 @@ impl Documents {
                     if self.depth == self.base
                         && let Some(from) = start.take()
                     {
-                        self.carry.end(bytes.get(from..=at).unwrap_or_default(), &mut sink);
+                        self.carry
+                            .end(bytes.get(from..=at).unwrap_or_default(), &mut sink);
                     }
                     self.closed = self.depth == 0;
                 }
@@ -219,7 +232,11 @@ mod tests {
                 lines.feed(&body[cut..], &mut sink);
                 lines.finish(&mut sink);
             });
-            let got: Vec<&str> = got.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+            let got: Vec<&str> = got
+                .iter()
+                .map(|line| line.trim())
+                .filter(|line| !line.is_empty())
+                .collect();
             assert_eq!(got, ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"], "{cut}");
         }
     }
@@ -263,7 +280,10 @@ mod tests {
                     Piece::Whole(part) => rest.push(String::from_utf8(part.to_vec()).unwrap()),
                 });
             }
-            assert_eq!((bytes, rest), (body.len() - 5, vec!["end".to_owned(), "{}".to_owned()]));
+            assert_eq!(
+                (bytes, rest),
+                (body.len() - 5, vec!["end".to_owned(), "{}".to_owned()])
+            );
         }
     }
 }

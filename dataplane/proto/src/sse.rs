@@ -31,7 +31,10 @@ struct Position {
 }
 
 impl Position {
-    const START: Self = Self { line_start: true, after_cr: false };
+    const START: Self = Self {
+        line_start: true,
+        after_cr: false,
+    };
 }
 
 /// Cuts a stream into events.
@@ -43,7 +46,10 @@ pub struct Scanner {
 
 impl Default for Scanner {
     fn default() -> Self {
-        Self { carry: Carry::default(), position: Position::START }
+        Self {
+            carry: Carry::default(),
+            position: Position::START,
+        }
     }
 }
 
@@ -52,7 +58,10 @@ impl Scanner {
     pub fn feed(&mut self, bytes: &[u8], mut sink: impl FnMut(Piece<'_>)) {
         let mut start = 0;
         let mut at = 0;
-        let Position { mut line_start, mut after_cr } = self.position;
+        let Position {
+            mut line_start,
+            mut after_cr,
+        } = self.position;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             let Some(&first) = rest.first() else { break };
@@ -158,7 +167,9 @@ pub fn has_data(raw: &[u8]) -> bool {
         {
             return true;
         }
-        let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else { return false };
+        let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
+            return false;
+        };
         rest = rest.get(end + 1..).unwrap_or_default();
     }
 }
@@ -181,7 +192,9 @@ impl Key {
             let after = raw.get(from..).unwrap_or_default().trim_ascii_start();
             if let Some(value) = after.strip_prefix(b":") {
                 let value = value.trim_ascii_start();
-                let empty = value.strip_prefix(b"[").is_some_and(|list| list.trim_ascii_start().first() == Some(&b']'));
+                let empty = value
+                    .strip_prefix(b"[")
+                    .is_some_and(|list| list.trim_ascii_start().first() == Some(&b']'));
                 if !empty && value.first() != Some(&b'n') {
                     return true;
                 }
@@ -240,7 +253,10 @@ impl Default for UsageChunkFilter {
 
 impl std::fmt::Debug for UsageChunkFilter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UsageChunkFilter").field("held", &self.held.len()).field("dropped", &self.dropped).finish()
+        f.debug_struct("UsageChunkFilter")
+            .field("held", &self.held.len())
+            .field("dropped", &self.dropped)
+            .finish()
     }
 }
 
@@ -262,7 +278,10 @@ impl UsageChunkFilter {
     pub fn feed(&mut self, body: &[u8], out: &mut Vec<u8>) {
         let mut start = 0;
         let mut at = 0;
-        let Position { mut line_start, mut after_cr } = self.position;
+        let Position {
+            mut line_start,
+            mut after_cr,
+        } = self.position;
         loop {
             let rest = body.get(at..).unwrap_or_default();
             let Some(&first) = rest.first() else { break };
@@ -339,11 +358,15 @@ fn is_usage_chunk(parser: &mut Parser, raw: &[u8]) -> bool {
         return false;
     }
     let mut joined = Vec::new();
-    let Some(data) = fields(raw, &mut joined).data else { return false };
+    let Some(data) = fields(raw, &mut joined).data else {
+        return false;
+    };
     parser
         .read(data, |chunk| {
             chunk.get("usage").is_some_and(|usage| usage.is_object())
-                && chunk.get("choices").is_some_and(|choices| choices.is_array() && choices.items().next().is_none())
+                && chunk
+                    .get("choices")
+                    .is_some_and(|choices| choices.is_array() && choices.items().next().is_none())
         })
         .unwrap_or(false)
 }

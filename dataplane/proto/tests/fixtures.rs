@@ -33,16 +33,29 @@ fn recordings() -> &'static [Recording] {
     ALL.get_or_init(|| {
         let mut all = Vec::new();
         let Ok(folders) = std::fs::read_dir(folder()) else {
-            eprintln!("SKIPPED: no recordings at {} (set SLUICE_FIXTURES)", folder().display());
+            eprintln!(
+                "SKIPPED: no recordings at {} (set SLUICE_FIXTURES)",
+                folder().display()
+            );
             return all;
         };
-        for path in folders.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        for path in folders
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+        {
             let api = path.file_name().unwrap().to_string_lossy().into_owned();
-            for file in std::fs::read_dir(&path).unwrap().flatten().map(|entry| entry.path()) {
+            for file in std::fs::read_dir(&path)
+                .unwrap()
+                .flatten()
+                .map(|entry| entry.path())
+            {
                 if file.extension().is_none_or(|extension| extension != "json") {
                     continue;
                 }
-                let Ok(body) = std::fs::read(file.with_extension("body")) else { continue };
+                let Ok(body) = std::fs::read(file.with_extension("body")) else {
+                    continue;
+                };
                 let sidecar: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
                 all.push(Recording {
                     name: format!("{api}/{}", file.file_stem().unwrap().to_string_lossy()),
@@ -61,7 +74,11 @@ fn recordings() -> &'static [Recording] {
 impl Recording {
     fn header(&self, name: &str) -> Option<&str> {
         let headers = self.sidecar["response"]["headers"].as_object()?;
-        headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?.1.as_str()
+        headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))?
+            .1
+            .as_str()
     }
 
     fn meter(&self, content_encoding: Option<&str>) -> Meter {
@@ -120,8 +137,12 @@ fn word(value: &Value) -> Option<String> {
 fn differences(recording: &Recording, outcome: &Outcome) -> Vec<String> {
     let expected = &recording.sidecar["expected"];
     let kind = expected["kind"].as_str().unwrap_or_default();
-    let disputed: Vec<&str> =
-        expected["disputed"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let disputed: Vec<&str> = expected["disputed"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let mut wrong = Vec::new();
     let mut check = |field: &str, got: String, want: String| {
         if got != want && !disputed.contains(&field) {
@@ -130,7 +151,11 @@ fn differences(recording: &Recording, outcome: &Outcome) -> Vec<String> {
     };
     let usage = &outcome.usage;
     let counted = usage.input.is_some() || usage.output.is_some();
-    check("usage_present", counted.to_string(), expected["usage_present"].to_string());
+    check(
+        "usage_present",
+        counted.to_string(),
+        expected["usage_present"].to_string(),
+    );
     for (field, got) in [
         ("input", usage.input),
         ("input_uncached", usage.input_uncached),
@@ -150,30 +175,72 @@ fn differences(recording: &Recording, outcome: &Outcome) -> Vec<String> {
         }
         check(field, format!("{got:?}"), format!("{want:?}"));
     }
-    check("model", format!("{:?}", outcome.model), format!("{:?}", word(&expected["model"])));
-    check("stop_reason", format!("{:?}", outcome.stop_reason), format!("{:?}", word(&expected["stop_reason"])));
-    let stops: Vec<String> = expected["stop_reasons"].as_array().into_iter().flatten().filter_map(word).collect();
+    check(
+        "model",
+        format!("{:?}", outcome.model),
+        format!("{:?}", word(&expected["model"])),
+    );
+    check(
+        "stop_reason",
+        format!("{:?}", outcome.stop_reason),
+        format!("{:?}", word(&expected["stop_reason"])),
+    );
+    let stops: Vec<String> = expected["stop_reasons"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(word)
+        .collect();
     // The sidecar lists the reasons of several choices for streams only.
     if recording.streamed() || !stops.is_empty() {
-        check("stop_reasons", format!("{:?}", outcome.stop_reasons), format!("{stops:?}"));
+        check(
+            "stop_reasons",
+            format!("{:?}", outcome.stop_reasons),
+            format!("{stops:?}"),
+        );
     }
-    check("complete", outcome.complete.to_string(), expected["complete"].to_string());
+    check(
+        "complete",
+        outcome.complete.to_string(),
+        expected["complete"].to_string(),
+    );
     if let Some(done) = expected.get("done_marker") {
         check("done_marker", outcome.done_marker.to_string(), done.to_string());
     }
     if let Some(id) = expected.get("response_id") {
-        check("response_id", format!("{:?}", outcome.response_id), format!("{:?}", word(id)));
+        check(
+            "response_id",
+            format!("{:?}", outcome.response_id),
+            format!("{:?}", word(id)),
+        );
     }
     if let Some(images) = expected.get("images") {
-        check("images", format!("{:?}", outcome.images), format!("{:?}", images.as_u64()));
+        check(
+            "images",
+            format!("{:?}", outcome.images),
+            format!("{:?}", images.as_u64()),
+        );
     }
     if let Some(items) = expected.get("items") {
-        check("items", format!("{:?}", outcome.items), format!("{:?}", items.as_u64()));
+        check(
+            "items",
+            format!("{:?}", outcome.items),
+            format!("{:?}", items.as_u64()),
+        );
     }
     if let Some(from) = expected.get("usage_from") {
-        check("usage_from", format!("{:?}", outcome.usage_from), format!("{:?}", from.as_str()));
+        check(
+            "usage_from",
+            format!("{:?}", outcome.usage_from),
+            format!("{:?}", from.as_str()),
+        );
     }
-    let mut notes: Vec<&str> = expected["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut notes: Vec<&str> = expected["notes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let mut got = outcome.notes.clone();
     notes.sort_unstable();
     got.sort_unstable();
@@ -183,7 +250,11 @@ fn differences(recording: &Recording, outcome: &Outcome) -> Vec<String> {
         let want = expected.get(field).filter(|want| want.is_object());
         check(field, got.is_some().to_string(), want.is_some().to_string());
         if let (Some(ProviderError { kind, code, message }), Some(want)) = (got, want) {
-            check(field, format!("{kind:?} {code:?}"), format!("{:?} {:?}", word(&want["type"]), word(&want["code"])));
+            check(
+                field,
+                format!("{kind:?} {code:?}"),
+                format!("{:?} {:?}", word(&want["type"]), word(&want["code"])),
+            );
             // The sidecar cuts long messages, and writes one that is not in `message` as JSON.
             let message = message.clone().unwrap_or_default();
             let as_json = serde_json::to_string(&message).unwrap();
@@ -201,7 +272,13 @@ fn differences(recording: &Recording, outcome: &Outcome) -> Vec<String> {
             .map(|side| {
                 format!(
                     "{} {:?} {:?} {:?} {:?} {:?} {:?}",
-                    side.kind, side.model, side.input, side.input_uncached, side.cached_read, side.cache_write, side.output
+                    side.kind,
+                    side.model,
+                    side.input,
+                    side.input_uncached,
+                    side.cached_read,
+                    side.cache_write,
+                    side.output
                 )
             })
             .collect();
@@ -228,39 +305,83 @@ fn differences(recording: &Recording, outcome: &Outcome) -> Vec<String> {
 
     let extra = |field: &str| expected.get("extra").and_then(|extra| extra.get(field));
     let number = |field: &str| extra(field).and_then(Value::as_u64).unwrap_or(0);
-    check("audio_input", usage.input_audio.unwrap_or(0).to_string(), number("audio_input").to_string());
-    check("audio_output", usage.output_audio.unwrap_or(0).to_string(), number("audio_output").to_string());
-    check("audio_cached", usage.cached_audio.unwrap_or(0).to_string(), number("audio_cached").to_string());
+    check(
+        "audio_input",
+        usage.input_audio.unwrap_or(0).to_string(),
+        number("audio_input").to_string(),
+    );
+    check(
+        "audio_output",
+        usage.output_audio.unwrap_or(0).to_string(),
+        number("audio_output").to_string(),
+    );
+    check(
+        "audio_cached",
+        usage.cached_audio.unwrap_or(0).to_string(),
+        number("audio_cached").to_string(),
+    );
     // Vertex's numbered modalities: 2 is an image.
     let images = number("image_input").max(number("2_input"));
     if recording.api != "gemini-embed" {
-    check("image_input", usage.input_image.unwrap_or(0).to_string(), images.to_string());
+        check(
+            "image_input",
+            usage.input_image.unwrap_or(0).to_string(),
+            images.to_string(),
+        );
     }
-    check("web_fetch_requests", usage.web_fetches.unwrap_or(0).to_string(), number("web_fetch_requests").to_string());
+    check(
+        "web_fetch_requests",
+        usage.web_fetches.unwrap_or(0).to_string(),
+        number("web_fetch_requests").to_string(),
+    );
     if let Some(searches) = extra("web_search_requests") {
-        check("web_search_requests", format!("{:?}", usage.web_searches), format!("{:?}", searches.as_u64()));
+        check(
+            "web_search_requests",
+            format!("{:?}", usage.web_searches),
+            format!("{:?}", searches.as_u64()),
+        );
     }
     if let Some(seconds) = extra("audio_seconds").and_then(Value::as_u64) {
-        check("audio_seconds", format!("{:?}", usage.audio_ms), format!("{:?}", Some(seconds * 1000)));
+        check(
+            "audio_seconds",
+            format!("{:?}", usage.audio_ms),
+            format!("{:?}", Some(seconds * 1000)),
+        );
     }
     if let Some(tier) = extra("service_tier") {
-        check("service_tier", format!("{:?}", outcome.service_tier), format!("{:?}", word(tier)));
+        check(
+            "service_tier",
+            format!("{:?}", outcome.service_tier),
+            format!("{:?}", word(tier)),
+        );
     }
     if let Some(tools) = extra("hosted_tool_calls").and_then(Value::as_object) {
-        let mut want: Vec<(String, u64)> = tools.iter().map(|(name, n)| (name.clone(), n.as_u64().unwrap())).collect();
-        let mut got: Vec<(String, u64)> =
-            outcome.hosted_tools.iter().map(|(name, n)| (name.clone(), u64::from(*n))).collect();
+        let mut want: Vec<(String, u64)> = tools
+            .iter()
+            .map(|(name, n)| (name.clone(), n.as_u64().unwrap()))
+            .collect();
+        let mut got: Vec<(String, u64)> = outcome
+            .hosted_tools
+            .iter()
+            .map(|(name, n)| (name.clone(), u64::from(*n)))
+            .collect();
         want.sort();
         got.sort();
         check("hosted_tool_calls", format!("{got:?}"), format!("{want:?}"));
     }
-    let cost = extra("provider_cost")
-        .map(nanodollars)
-        .or_else(|| extra("cost_in_usd_ticks").and_then(Value::as_u64).map(|ticks| (ticks + 5) / 10));
+    let cost = extra("provider_cost").map(nanodollars).or_else(|| {
+        extra("cost_in_usd_ticks")
+            .and_then(Value::as_u64)
+            .map(|ticks| (ticks + 5) / 10)
+    });
     // Some sidecars leave the cost in the native usage only.
     let hidden = cost.is_none() && expected["native_usage"].get("cost").is_some();
     if !hidden {
-        check("stated_cost", format!("{:?}", usage.stated_cost.map(|cost| cost.0)), format!("{cost:?}"));
+        check(
+            "stated_cost",
+            format!("{:?}", usage.stated_cost.map(|cost| cost.0)),
+            format!("{cost:?}"),
+        );
     }
 
     let known = outcome.known;
@@ -284,8 +405,16 @@ fn each(way: &str, mut run: impl FnMut(&Recording) -> Option<Outcome>) {
             failed.push(format!("{}\n    {}", recording.name, wrong.join("\n    ")));
         }
     }
-    eprintln!("{way}: {} of {tried} recordings as expected", tried - failed.len());
-    assert!(failed.is_empty(), "{way}: {} of {tried} differ:\n{}", failed.len(), failed.join("\n"));
+    eprintln!(
+        "{way}: {} of {tried} recordings as expected",
+        tried - failed.len()
+    );
+    assert!(
+        failed.is_empty(),
+        "{way}: {} of {tried} differ:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
 }
 
 /// A small generator (xorshift) with its seed in the code, so that a failure repeats.
@@ -355,11 +484,14 @@ fn compressed() {
                     encoder.finish().unwrap();
                 }
                 "deflate" => {
-                    let mut encoder = flate2::write::ZlibEncoder::new(&mut packed, flate2::Compression::fast());
+                    let mut encoder =
+                        flate2::write::ZlibEncoder::new(&mut packed, flate2::Compression::fast());
                     encoder.write_all(&recording.body).unwrap();
                     encoder.finish().unwrap();
                 }
-                "br" => brotli::CompressorWriter::new(&mut packed, 4096, 3, 18).write_all(&recording.body).unwrap(),
+                "br" => brotli::CompressorWriter::new(&mut packed, 4096, 3, 18)
+                    .write_all(&recording.body)
+                    .unwrap(),
                 _ => packed = zstd::encode_all(recording.body.as_slice(), 1).unwrap(),
             }
             let mut meter = recording.meter(Some(encoding));
@@ -391,21 +523,40 @@ fn tail_missing() {
             let outcome = meter.finish(true);
             let name = &recording.name;
             tried += 1;
-            assert!(ended || !outcome.complete, "{name} cut at {cut}: complete without an end");
+            assert!(
+                ended || !outcome.complete,
+                "{name} cut at {cut}: complete without an end"
+            );
             assert!(recording.streamed() || !outcome.complete, "{name} cut at {cut}");
-            assert!(outcome.known != Known::Reported || outcome.complete, "{name} cut at {cut}: {:?}", outcome.known);
-            assert_eq!(outcome.known == Known::Unknown, !outcome.usage.is_known(), "{name} cut at {cut}");
+            assert!(
+                outcome.known != Known::Reported || outcome.complete,
+                "{name} cut at {cut}: {:?}",
+                outcome.known
+            );
+            assert_eq!(
+                outcome.known == Known::Unknown,
+                !outcome.usage.is_known(),
+                "{name} cut at {cut}"
+            );
             assert!(outcome.events >= events);
             if so_far.input.is_some() {
-                assert!(outcome.usage.input.is_some(), "{name} cut at {cut}: counts were lost");
+                assert!(
+                    outcome.usage.input.is_some(),
+                    "{name} cut at {cut}: counts were lost"
+                );
             }
             if outcome.known == Known::Partial {
                 partial += 1;
                 if whole.usage.is_known() {
                     let (some, all) = (outcome.usage.output.unwrap_or(0), whole.usage.output.unwrap_or(0));
-                    let disputed = recording.sidecar["expected"]["disputed"].as_array().is_some_and(|list| !list.is_empty());
+                    let disputed = recording.sidecar["expected"]["disputed"]
+                        .as_array()
+                        .is_some_and(|list| !list.is_empty());
                     let rounds = recording.api.starts_with("gemini");
-                    assert!(some <= all || disputed || rounds, "{name} cut at {cut}: {some} of {all}");
+                    assert!(
+                        some <= all || disputed || rounds,
+                        "{name} cut at {cut}: {some} of {all}"
+                    );
                 }
             }
         }

@@ -88,7 +88,11 @@ fn head(state: &mut State, message: View<'_>) {
 fn content_block(state: &mut State, block: View<'_>, index: Option<u64>) {
     if block.get("type").and_then(View::text) == Some("tool_use") {
         let id = block.get("id").and_then(View::word).unwrap_or_default();
-        let place = if id.is_empty() { index.or(Some(u64::from(state.tool_calls))) } else { None };
+        let place = if id.is_empty() {
+            index.or(Some(u64::from(state.tool_calls)))
+        } else {
+            None
+        };
         state.count_call((id, place));
     }
 }
@@ -131,7 +135,10 @@ fn side(kind: &str, iteration: View<'_>, notes: &mut Vec<&'static str>) -> SideU
     let usage = apart(iteration).usage(notes);
     SideUsage {
         kind: clip(kind, 64),
-        model: iteration.get("model").and_then(View::word).map(|name| clip(name, 256)),
+        model: iteration
+            .get("model")
+            .and_then(View::word)
+            .map(|name| clip(name, 256)),
         input: usage.input,
         input_uncached: usage.input_uncached,
         cached_read: usage.cached_read,

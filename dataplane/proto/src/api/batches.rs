@@ -14,7 +14,9 @@ pub(crate) fn line(state: &mut State, view: View<'_>) {
     let Some(result) = view.get("result") else { return };
     state.items = Some(state.items.unwrap_or(0).saturating_add(1));
     state.ended = true;
-    let Some(message) = result.get("message") else { return };
+    let Some(message) = result.get("message") else {
+        return;
+    };
     state.set_model(message.get("model"));
     if let Some(usage) = message.get("usage") {
         state.set_tier(usage.get("service_tier"));

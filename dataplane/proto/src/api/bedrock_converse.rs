@@ -32,7 +32,12 @@ pub(crate) fn event(state: &mut State, name: &[u8], view: View<'_>) {
 
 pub(crate) fn document(state: &mut State, answer: View<'_>) {
     state.set_stop(0, answer.get("stopReason"));
-    for (place, block) in answer.path(&["output", "message", "content"]).into_iter().flat_map(View::items).enumerate() {
+    for (place, block) in answer
+        .path(&["output", "message", "content"])
+        .into_iter()
+        .flat_map(View::items)
+        .enumerate()
+    {
         if block.get("toolUse").is_some() {
             state.count_call(place);
         }
@@ -53,7 +58,9 @@ fn usage_object(state: &mut State, usage: View<'_>) {
 /// Reads a usage object of Converse, or of Amazon Nova's own body.
 pub(crate) fn apart(usage: View<'_>) -> Apart {
     let count = |key: &str| usage.get(key).and_then(View::count);
-    let details = usage.get("cacheDetails").filter(|details| details.items().next().is_some());
+    let details = usage
+        .get("cacheDetails")
+        .filter(|details| details.items().next().is_some());
     let (mut write_5m, mut write_1h) = (details.map(|_| 0), details.map(|_| 0));
     for detail in details.into_iter().flat_map(View::items) {
         let tokens = detail.get("inputTokens").and_then(View::count);

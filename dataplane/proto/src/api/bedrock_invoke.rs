@@ -67,7 +67,12 @@ pub(crate) fn document(state: &mut State, view: View<'_>) {
 fn vendor(state: &mut State, view: View<'_>) {
     // Claude messages.
     let kind = view.get("type").and_then(View::text);
-    if matches!(kind, Some("message_start" | "message_delta" | "message_stop" | "content_block_start" | "error" | "message")) {
+    if matches!(
+        kind,
+        Some(
+            "message_start" | "message_delta" | "message_stop" | "content_block_start" | "error" | "message"
+        )
+    ) {
         let ended = state.ended;
         anthropic::event(state, b"", view);
         // The metrics come with the last event, which is the end here.
@@ -85,7 +90,12 @@ fn vendor(state: &mut State, view: View<'_>) {
     if let Some(usage) = view.get("usage") {
         let mut stated = bedrock_converse::apart(usage);
         if stated.is_known() {
-            for (place, block) in view.path(&["output", "message", "content"]).into_iter().flat_map(View::items).enumerate() {
+            for (place, block) in view
+                .path(&["output", "message", "content"])
+                .into_iter()
+                .flat_map(View::items)
+                .enumerate()
+            {
                 if block.get("toolUse").is_some() {
                     state.count_call(place);
                 }
@@ -114,7 +124,9 @@ fn vendor(state: &mut State, view: View<'_>) {
     }
     let loose = Apart {
         uncached: count("inputTextTokenCount").or_else(|| count("prompt_token_count")),
-        output: tokens.or_else(|| count("totalOutputTextTokenCount")).or_else(|| count("generation_token_count")),
+        output: tokens
+            .or_else(|| count("totalOutputTextTokenCount"))
+            .or_else(|| count("generation_token_count")),
         ..Apart::default()
     };
     state.running |= loose.is_known();
@@ -166,5 +178,8 @@ pub(crate) fn settle(state: &mut State) -> Usage {
     all.replace(&body);
     state.usage_seen |= all.is_known();
     let side = std::mem::take(&mut state.usage.side);
-    Usage { side, ..all.usage(&mut state.notes) }
+    Usage {
+        side,
+        ..all.usage(&mut state.notes)
+    }
 }

@@ -36,10 +36,18 @@ pub(crate) fn event(state: &mut State, chunk: View<'_>) {
         return;
     }
     // Code Assist wraps every chunk in `response`.
-    let chunk = chunk.get("response").filter(|inner| inner.is_object()).unwrap_or(chunk);
+    let chunk = chunk
+        .get("response")
+        .filter(|inner| inner.is_object())
+        .unwrap_or(chunk);
     state.set_model(chunk.get("modelVersion"));
     state.set_id(chunk.get("responseId"));
-    for (place, candidate) in chunk.get("candidates").into_iter().flat_map(View::items).enumerate() {
+    for (place, candidate) in chunk
+        .get("candidates")
+        .into_iter()
+        .flat_map(View::items)
+        .enumerate()
+    {
         let index = candidate
             .get("index")
             .and_then(View::count)
@@ -48,17 +56,31 @@ pub(crate) fn event(state: &mut State, chunk: View<'_>) {
             state.set_stop(index, candidate.get("finishReason"));
             state.ended = true;
         }
-        for part in candidate.path(&["content", "parts"]).into_iter().flat_map(View::items) {
-            if part.path(&["functionCall", "name"]).and_then(View::word).is_some() {
+        for part in candidate
+            .path(&["content", "parts"])
+            .into_iter()
+            .flat_map(View::items)
+        {
+            if part
+                .path(&["functionCall", "name"])
+                .and_then(View::word)
+                .is_some()
+            {
                 state.tool_calls = state.tool_calls.saturating_add(1);
             }
         }
     }
-    if let Some(reason) = chunk.path(&["promptFeedback", "blockReason"]).and_then(View::name) {
+    if let Some(reason) = chunk
+        .path(&["promptFeedback", "blockReason"])
+        .and_then(View::name)
+    {
         state.stops = vec![(0, clip(&format!("blocked:{reason}"), 256))];
         state.ended = true;
     }
-    if let Some(usage) = chunk.get("usageMetadata").and_then(|usage| read(usage, &mut state.notes)) {
+    if let Some(usage) = chunk
+        .get("usageMetadata")
+        .and_then(|usage| read(usage, &mut state.notes))
+    {
         let candidates = chunk.path(&["usageMetadata", "candidatesTokenCount"]).is_some();
         state.candidates_dropped = state.candidates_seen && !candidates;
         state.candidates_seen |= candidates;
@@ -100,10 +122,15 @@ pub(crate) fn read(usage: View<'_>, notes: &mut Vec<&'static str>) -> Option<Usa
     }
     let modality = |lists: &[&str], name: &str, number: u64| -> Option<u64> {
         let mut sum: Option<u64> = None;
-        for entry in lists.iter().filter_map(|list| usage.get(list)).flat_map(View::items) {
+        for entry in lists
+            .iter()
+            .filter_map(|list| usage.get(list))
+            .flat_map(View::items)
+        {
             let kind = entry.get("modality");
             let same = kind.is_some_and(|kind| {
-                kind.text().is_some_and(|text| text.eq_ignore_ascii_case(name)) || kind.count() == Some(number)
+                kind.text().is_some_and(|text| text.eq_ignore_ascii_case(name))
+                    || kind.count() == Some(number)
             });
             if same && let Some(tokens) = entry.get("tokenCount").and_then(View::count) {
                 sum = Some(sum.unwrap_or(0).saturating_add(tokens));
@@ -112,7 +139,11 @@ pub(crate) fn read(usage: View<'_>, notes: &mut Vec<&'static str>) -> Option<Usa
         sum
     };
     // The numbers are those of the enumeration `Modality` (TEXT 1, IMAGE 2, VIDEO 3, AUDIO 4, DOCUMENT 5).
-    let prompts = ["promptTokensDetails", "promptTokenDetails", "toolUsePromptTokensDetails"];
+    let prompts = [
+        "promptTokensDetails",
+        "promptTokenDetails",
+        "toolUsePromptTokensDetails",
+    ];
     let answers = ["candidatesTokensDetails", "responseTokensDetails"];
     Some(Usage {
         input: Some(input),

@@ -31,8 +31,14 @@ pub(crate) fn event(state: &mut State, line: View<'_>) {
     if line.get("error").is_some() {
         state.stream_error = Some(provider_error::read(line));
     }
-    let calls = line.path(&["message", "tool_calls"]).into_iter().flat_map(View::items).count();
-    state.tool_calls = state.tool_calls.saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
+    let calls = line
+        .path(&["message", "tool_calls"])
+        .into_iter()
+        .flat_map(View::items)
+        .count();
+    state.tool_calls = state
+        .tool_calls
+        .saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
     let done = line.get("done").is_some_and(View::is_true);
     if done {
         state.ended = true;

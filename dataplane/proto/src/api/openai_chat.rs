@@ -22,7 +22,11 @@ pub(crate) fn interest(state: &State, raw: &[u8]) -> Interest {
     {
         Interest::Parse
     } else if USAGE.has_value(raw) {
-        if state.ended { Interest::Parse } else { Interest::Keep }
+        if state.ended {
+            Interest::Parse
+        } else {
+            Interest::Keep
+        }
     } else {
         Interest::Skip
     }
@@ -55,9 +59,14 @@ fn fold(state: &mut State, chunk: View<'_>, message: &str) {
             state.set_stop(index, choice.get("finish_reason"));
             state.ended = true;
         }
-        let calls = choice.path(&[message, "tool_calls"]).or_else(|| choice.path(&["message", "tool_calls"]));
+        let calls = choice
+            .path(&[message, "tool_calls"])
+            .or_else(|| choice.path(&["message", "tool_calls"]));
         for (place, call) in calls.into_iter().flat_map(View::items).enumerate() {
-            let slot = call.get("index").and_then(View::count).unwrap_or_else(|| u64::try_from(place).unwrap_or(0));
+            let slot = call
+                .get("index")
+                .and_then(View::count)
+                .unwrap_or_else(|| u64::try_from(place).unwrap_or(0));
             if let Some(id) = call.get("id").and_then(View::word) {
                 state.count_call(("id", index, id));
             } else if call.path(&["function", "name"]).and_then(View::word).is_some() {

@@ -44,13 +44,18 @@ fn fold(state: &mut State, view: View<'_>) {
     state.set_model(view.get("model"));
     state.set_id(view.get("id"));
     if let Some(data) = view.get("data").filter(|data| data.is_array()) {
-        let images = data.items().filter(|item| item.get("url").or_else(|| item.get("b64_json")).is_some()).count();
+        let images = data
+            .items()
+            .filter(|item| item.get("url").or_else(|| item.get("b64_json")).is_some())
+            .count();
         if images > 0 {
             state.images = u64::try_from(images).ok();
         }
     }
     let Some(usage) = view.get("usage") else { return };
-    let seconds = usage.get("seconds").filter(|_| usage.get("type").and_then(View::text) == Some("duration"));
+    let seconds = usage
+        .get("seconds")
+        .filter(|_| usage.get("type").and_then(View::text) == Some("duration"));
     if let Some(ms) = seconds.and_then(|seconds| seconds.decimal(3)) {
         state.usage.audio_ms = Some(ms);
         state.usage_seen = true;

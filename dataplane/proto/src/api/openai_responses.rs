@@ -87,7 +87,9 @@ fn fold(state: &mut State, response: View<'_>) {
     head(state, response);
     state.set_tier(response.get("service_tier"));
     let status = response.get("status").and_then(View::word);
-    let reason = response.path(&["incomplete_details", "reason"]).and_then(View::word);
+    let reason = response
+        .path(&["incomplete_details", "reason"])
+        .and_then(View::word);
     match (status, reason) {
         (Some("incomplete"), Some(reason)) => {
             state.stops = vec![(0, format!("incomplete:{}", crate::meter::tree::clip(reason, 128)))];
@@ -108,9 +110,9 @@ fn fold(state: &mut State, response: View<'_>) {
             output_item(state, item, true);
         }
     }
-    let stated = response.get("usage").filter(|usage| {
-        usage.get("input_tokens").is_some() || usage.get("output_tokens").is_some()
-    });
+    let stated = response
+        .get("usage")
+        .filter(|usage| usage.get("input_tokens").is_some() || usage.get("output_tokens").is_some());
     if let Some(usage) = stated.and_then(|usage| openai_usage::read(usage, &mut state.notes)) {
         state.usage = usage;
         state.usage_seen = true;
@@ -119,10 +121,17 @@ fn fold(state: &mut State, response: View<'_>) {
 }
 
 fn output_item(state: &mut State, item: View<'_>, hosted: bool) {
-    let Some(kind) = item.get("type").and_then(View::word) else { return };
+    let Some(kind) = item.get("type").and_then(View::word) else {
+        return;
+    };
     match kind {
-        "function_call" | "custom_tool_call" | "local_shell_call" | "computer_call" | "apply_patch_call" | "shell_call" => {
-            let id = item.get("call_id").or_else(|| item.get("id")).and_then(View::word).unwrap_or_default();
+        "function_call" | "custom_tool_call" | "local_shell_call" | "computer_call" | "apply_patch_call"
+        | "shell_call" => {
+            let id = item
+                .get("call_id")
+                .or_else(|| item.get("id"))
+                .and_then(View::word)
+                .unwrap_or_default();
             state.count_call(("item", id));
         }
         _ if hosted && kind.ends_with("_call") => state.count_hosted(kind),

@@ -20,16 +20,34 @@ pub(crate) fn read(usage: View<'_>, notes: &mut Vec<&'static str>) -> Option<Usa
     if stated_input.is_none() && stated_output.is_none() && total.is_none() {
         return None;
     }
-    let input_details = ["prompt_tokens_details", "input_tokens_details", "input_token_details"]
-        .iter()
-        .find_map(|key| usage.get(key));
-    let output_details = ["completion_tokens_details", "output_tokens_details", "output_token_details"]
-        .iter()
-        .find_map(|key| usage.get(key));
-    let of_input = |key: &str| input_details.and_then(|details| details.get(key)).and_then(View::count);
-    let of_output = |key: &str| output_details.and_then(|details| details.get(key)).and_then(View::count);
+    let input_details = [
+        "prompt_tokens_details",
+        "input_tokens_details",
+        "input_token_details",
+    ]
+    .iter()
+    .find_map(|key| usage.get(key));
+    let output_details = [
+        "completion_tokens_details",
+        "output_tokens_details",
+        "output_token_details",
+    ]
+    .iter()
+    .find_map(|key| usage.get(key));
+    let of_input = |key: &str| {
+        input_details
+            .and_then(|details| details.get(key))
+            .and_then(View::count)
+    };
+    let of_output = |key: &str| {
+        output_details
+            .and_then(|details| details.get(key))
+            .and_then(View::count)
+    };
 
-    let reasoning = of_output("reasoning_tokens").or_else(|| count("reasoning_tokens")).unwrap_or(0);
+    let reasoning = of_output("reasoning_tokens")
+        .or_else(|| count("reasoning_tokens"))
+        .unwrap_or(0);
     let audio = of_input("audio_tokens").unwrap_or(0);
     let (mut input, mut output) = match (stated_input, stated_output) {
         (None, None) => (total.unwrap_or(0), 0),
@@ -76,7 +94,9 @@ pub(crate) fn read(usage: View<'_>, notes: &mut Vec<&'static str>) -> Option<Usa
         total,
         input_audio: of_input("audio_tokens"),
         input_image: of_input("image_tokens"),
-        cached_audio: cached_details.and_then(|details| details.get("audio_tokens")).and_then(View::count),
+        cached_audio: cached_details
+            .and_then(|details| details.get("audio_tokens"))
+            .and_then(View::count),
         output_audio: of_output("audio_tokens"),
         output_image: of_output("image_tokens"),
         audio_ms: count("prompt_audio_seconds").map(|seconds| seconds.saturating_mul(1000)),
@@ -98,5 +118,7 @@ fn stated_cost(usage: View<'_>) -> Option<NanoUsd> {
         return ticks.decimal(-1).map(NanoUsd);
     }
     let cost = usage.get("cost")?;
-    cost.decimal(9).or_else(|| cost.get("total_cost")?.decimal(9)).map(NanoUsd)
+    cost.decimal(9)
+        .or_else(|| cost.get("total_cost")?.decimal(9))
+        .map(NanoUsd)
 }

@@ -18,7 +18,10 @@ pub(crate) fn read(view: View<'_>) -> ProviderError {
     let view = view.items().next().unwrap_or(view);
     match view.get("error") {
         Some(inner) if inner.is_object() => ProviderError {
-            kind: inner.get("type").or_else(|| inner.get("status")).and_then(View::name),
+            kind: inner
+                .get("type")
+                .or_else(|| inner.get("status"))
+                .and_then(View::name),
             code: inner.get("code").and_then(View::name),
             message: message(inner),
         },
@@ -28,7 +31,11 @@ pub(crate) fn read(view: View<'_>) -> ProviderError {
             message: Some(text.sketch()),
         },
         None => ProviderError {
-            kind: view.get("type").or_else(|| view.get("__type")).and_then(View::name).filter(|kind| kind != "error"),
+            kind: view
+                .get("type")
+                .or_else(|| view.get("__type"))
+                .and_then(View::name)
+                .filter(|kind| kind != "error"),
             code: view.get("code").and_then(View::name),
             message: message(view).or_else(|| view.get("detail").map(View::sketch)),
         },

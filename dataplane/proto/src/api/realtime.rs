@@ -31,14 +31,19 @@ pub(crate) fn message(state: &mut State, line: View<'_>) {
         Some("response.done") => {
             state.responses = state.responses.saturating_add(1);
             state.ended = true;
-            let Some(response) = view.get("response") else { return };
+            let Some(response) = view.get("response") else {
+                return;
+            };
             state.set_stop(0, response.get("status"));
             for item in response.get("output").into_iter().flat_map(View::items) {
                 if item.get("type").and_then(View::text) == Some("function_call") {
                     state.count_call(item.get("call_id").and_then(View::word).unwrap_or_default());
                 }
             }
-            if let Some(usage) = response.get("usage").and_then(|usage| openai_usage::read(usage, &mut state.notes)) {
+            if let Some(usage) = response
+                .get("usage")
+                .and_then(|usage| openai_usage::read(usage, &mut state.notes))
+            {
                 state.add_usage(usage);
                 state.usage_final = true;
             }
@@ -69,15 +74,28 @@ pub(crate) fn message(state: &mut State, line: View<'_>) {
 
 pub(crate) fn live_message(state: &mut State, line: View<'_>) {
     let Some(view) = received(line) else { return };
-    if view.path(&["serverContent", "turnComplete"]).is_some_and(View::is_true) {
+    if view
+        .path(&["serverContent", "turnComplete"])
+        .is_some_and(View::is_true)
+    {
         state.ended = true;
     }
-    let calls = view.path(&["toolCall", "functionCalls"]).into_iter().flat_map(View::items).count();
-    state.tool_calls = state.tool_calls.saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
-    let Some(metadata) = view.get("usageMetadata") else { return };
+    let calls = view
+        .path(&["toolCall", "functionCalls"])
+        .into_iter()
+        .flat_map(View::items)
+        .count();
+    state.tool_calls = state
+        .tool_calls
+        .saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
+    let Some(metadata) = view.get("usageMetadata") else {
+        return;
+    };
     if let Some(usage) = gemini::read(metadata, &mut state.notes) {
         let sum = usage.input.unwrap_or(0).saturating_add(usage.output.unwrap_or(0));
-        if usage.reasoning.is_some_and(|thoughts| thoughts > 0) && usage.total.is_some_and(|total| total < sum) {
+        if usage.reasoning.is_some_and(|thoughts| thoughts > 0)
+            && usage.total.is_some_and(|total| total < sum)
+        {
             note(&mut state.notes, "live_total_leaves_out_thoughts");
         }
         state.responses = state.responses.saturating_add(1);

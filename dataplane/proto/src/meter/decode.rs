@@ -34,7 +34,12 @@ pub(crate) enum Encoding {
 impl Encoding {
     pub(crate) fn of(header: Option<&str>) -> Self {
         let mut found = Self::Identity;
-        for token in header.unwrap_or_default().split(',').map(str::trim).filter(|token| !token.is_empty()) {
+        for token in header
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|token| !token.is_empty())
+        {
             let this = match token.to_ascii_lowercase().as_str() {
                 "identity" => continue,
                 "gzip" | "x-gzip" => Self::Gzip,
@@ -43,7 +48,11 @@ impl Encoding {
                 "zstd" => Self::Zstd,
                 _ => Self::Other,
             };
-            found = if found == Self::Identity { this } else { Self::Other };
+            found = if found == Self::Identity {
+                this
+            } else {
+                Self::Other
+            };
         }
         found
     }
@@ -87,7 +96,9 @@ impl Engine {
             Self::Zstd(engine) => push(engine, bytes),
             Self::Undecided(head) => {
                 head.extend_from_slice(bytes);
-                let [first, second, ..] = head.as_slice() else { return Ok(()) };
+                let [first, second, ..] = head.as_slice() else {
+                    return Ok(());
+                };
                 let check = u16::from_be_bytes([*first, *second]);
                 let mut engine = if first & 0x0F == 8 && check.is_multiple_of(31) {
                     Self::Zlib(ZlibDecoder::new(Burst::default()))
@@ -140,7 +151,11 @@ impl Decoder {
             }
             Encoding::Identity | Encoding::Other => return None,
         };
-        Some(Self { engine, encoded: 0, decoded: 0 })
+        Some(Self {
+            engine,
+            encoded: 0,
+            decoded: 0,
+        })
     }
 
     /// Decodes the next bytes into `sink`. `false`: reading is over, by damage, by a bound or by trailing bytes.
@@ -157,8 +172,7 @@ impl Decoder {
                     burst.clear();
                 }
             }
-            let exploded =
-                self.decoded > RATIO_FLOOR_BYTES && self.decoded / RATIO_MAX > self.encoded;
+            let exploded = self.decoded > RATIO_FLOOR_BYTES && self.decoded / RATIO_MAX > self.encoded;
             if written.is_err() || exploded {
                 return false;
             }
@@ -184,13 +198,16 @@ mod tests {
                 encoder.finish().unwrap()
             }
             "raw" => {
-                let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+                let mut encoder =
+                    flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
                 encoder.write_all(plain).unwrap();
                 encoder.finish().unwrap()
             }
             "br" => {
                 let mut out = Vec::new();
-                brotli::CompressorWriter::new(&mut out, 4096, 5, 20).write_all(plain).unwrap();
+                brotli::CompressorWriter::new(&mut out, 4096, 5, 20)
+                    .write_all(plain)
+                    .unwrap();
                 out
             }
             _ => zstd::encode_all(plain, 3).unwrap(),
@@ -217,12 +234,19 @@ mod tests {
 
     #[test]
     fn every_encoding_in_any_cuts() {
-        let plain: Vec<u8> = (0..20_000_u32).flat_map(|n| format!("data: {}\n\n", n.wrapping_mul(2_654_435_761)).into_bytes()).collect();
+        let plain: Vec<u8> = (0..20_000_u32)
+            .flat_map(|n| format!("data: {}\n\n", n.wrapping_mul(2_654_435_761)).into_bytes())
+            .collect();
         for (name, encoding) in ALL {
             let encoded = encode(name, &plain);
             for step in [1, 3, 1000, encoded.len()] {
                 let (out, open) = decode(encoding, &encoded, step);
-                assert!(out == plain && open, "{name} {step}: {} of {}, {open}", out.len(), plain.len());
+                assert!(
+                    out == plain && open,
+                    "{name} {step}: {} of {}, {open}",
+                    out.len(),
+                    plain.len()
+                );
             }
         }
     }
@@ -232,8 +256,8 @@ mod tests {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         let mut zstd = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
         let mut brotli = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
-        let mut decoders =
-            [Encoding::Gzip, Encoding::Zstd, Encoding::Brotli].map(|encoding| Decoder::new(encoding).unwrap());
+        let mut decoders = [Encoding::Gzip, Encoding::Zstd, Encoding::Brotli]
+            .map(|encoding| Decoder::new(encoding).unwrap());
         for round in 0..5 {
             let event = format!("data: {{\"n\":{round}}}\n\n");
             gzip.write_all(event.as_bytes()).unwrap();
@@ -261,7 +285,12 @@ mod tests {
         for (name, encoding) in ALL {
             let encoded = encode(name, &zeros);
             let (out, open) = decode(encoding, &encoded, encoded.len());
-            assert!(!open && out.len() <= 8 << 20, "{name}: {} of {}", out.len(), encoded.len());
+            assert!(
+                !open && out.len() <= 8 << 20,
+                "{name}: {} of {}",
+                out.len(),
+                encoded.len()
+            );
             let (_, open) = decode(encoding, &[b'?'; 5000], 5000);
             assert!(!open, "{name}");
         }

@@ -22,7 +22,9 @@ fn cuts(body: &[u8], seed: u8, mut take: impl FnMut(&[u8])) {
 
 /// The SSE scanner and the usage chunk filter. The first byte chooses the cuts.
 pub fn fuzz_sse(data: &[u8]) {
-    let Some((&seed, body)) = data.split_first() else { return };
+    let Some((&seed, body)) = data.split_first() else {
+        return;
+    };
     let read = |seed: Option<u8>| {
         let mut events: Vec<Vec<u8>> = Vec::new();
         let mut scanner = Scanner::default();
@@ -58,7 +60,9 @@ pub fn fuzz_sse(data: &[u8]) {
 
 /// The AWS event stream reader. The first byte chooses the cuts.
 pub fn fuzz_eventstream(data: &[u8]) {
-    let Some((&seed, body)) = data.split_first() else { return };
+    let Some((&seed, body)) = data.split_first() else {
+        return;
+    };
     let read = |seed: Option<u8>| {
         let mut seen = Vec::new();
         let mut stream = EventStream::default();
@@ -78,14 +82,25 @@ pub fn fuzz_eventstream(data: &[u8]) {
 
 /// Whole meters of every kind, also with compressed bodies. The first three bytes choose kind, cuts and encoding.
 pub fn fuzz_meter(data: &[u8]) {
-    let Some((&[kind, seed, encoding], body)) = data.split_first_chunk::<3>() else { return };
+    let Some((&[kind, seed, encoding], body)) = data.split_first_chunk::<3>() else {
+        return;
+    };
     let kinds = ApiKind::ALL;
-    let Some(&kind) = kinds.get(usize::from(kind) % kinds.len()) else { return };
+    let Some(&kind) = kinds.get(usize::from(kind) % kinds.len()) else {
+        return;
+    };
     let facts = ResponseFacts {
         status: if seed == 255 { 400 } else { 200 },
         content_type: [None, Some("text/event-stream"), Some("application/json")][usize::from(seed) % 3],
-        content_encoding: [None, None, None, Some("gzip"), Some("deflate"), Some("br"), Some("zstd")]
-            [usize::from(encoding) % 7],
+        content_encoding: [
+            None,
+            None,
+            None,
+            Some("gzip"),
+            Some("deflate"),
+            Some("br"),
+            Some("zstd"),
+        ][usize::from(encoding) % 7],
         bedrock: BedrockCounts::default(),
         streaming_expected: false,
     };
@@ -95,7 +110,10 @@ pub fn fuzz_meter(data: &[u8]) {
             Some(seed) => cuts(body, seed, |piece| meter.feed(piece)),
             None => meter.feed(body),
         }
-        (meter.so_far(), meter.finish(seed.is_some_and(|seed| seed % 2 == 1)))
+        (
+            meter.so_far(),
+            meter.finish(seed.is_some_and(|seed| seed % 2 == 1)),
+        )
     };
     let _ = read(Some(seed | 1));
     if facts.content_encoding.is_none() {

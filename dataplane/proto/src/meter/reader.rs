@@ -97,8 +97,12 @@ impl Reader {
                 let mut joined = Vec::new();
                 let data = sse::fields(&self.kept, &mut joined).data.unwrap_or(&self.kept);
                 let read = Parser::default().read(data, |view| match fold {
-                    Fold::Chat => view.get("usage").and_then(|usage| api::openai_usage::read(usage, &mut notes)),
-                    _ => view.get("usageMetadata").and_then(|usage| api::gemini::read(usage, &mut notes)),
+                    Fold::Chat => view
+                        .get("usage")
+                        .and_then(|usage| api::openai_usage::read(usage, &mut notes)),
+                    _ => view
+                        .get("usageMetadata")
+                        .and_then(|usage| api::gemini::read(usage, &mut notes)),
                 });
                 read.flatten().unwrap_or_else(|| self.state.usage.clone())
             }
@@ -127,13 +131,20 @@ impl Reader {
         self.state.events = self.state.events.saturating_add(1);
         if raw.len() <= 32 && memchr::memmem::find(raw, b"[DONE]").is_some() {
             let mut joined = Vec::new();
-            if sse::fields(raw, &mut joined).data.is_some_and(|data| data.trim_ascii() == b"[DONE]") {
+            if sse::fields(raw, &mut joined)
+                .data
+                .is_some_and(|data| data.trim_ascii() == b"[DONE]")
+            {
                 self.state.done_marker = true;
                 self.state.ended |= self.state.fold == Fold::Chat;
                 return;
             }
         }
-        let interest = if self.gated { api::interest(&self.state, b"", raw) } else { Interest::Parse };
+        let interest = if self.gated {
+            api::interest(&self.state, b"", raw)
+        } else {
+            Interest::Parse
+        };
         self.act(interest, raw);
     }
 
@@ -205,7 +216,11 @@ impl Reader {
         match piece {
             Piece::Whole(raw) => {
                 self.state.events = self.state.events.saturating_add(1);
-                let interest = if self.gated { api::interest(&self.state, b"", raw) } else { Interest::Parse };
+                let interest = if self.gated {
+                    api::interest(&self.state, b"", raw)
+                } else {
+                    Interest::Parse
+                };
                 self.act(interest, raw);
             }
             other => self.long(other),
@@ -215,7 +230,10 @@ impl Reader {
     fn long(&mut self, piece: Piece<'_>) {
         match piece {
             Piece::Long(part) => {
-                let long = self.long.get_or_insert_with(|| LongEvent { head: Vec::new(), reduced: None });
+                let long = self.long.get_or_insert_with(|| LongEvent {
+                    head: Vec::new(),
+                    reduced: None,
+                });
                 let body = match &mut long.reduced {
                     Some(reduced) => {
                         reduced.feed(part);
@@ -239,7 +257,11 @@ impl Reader {
             }
             Piece::LongEnd => {
                 self.state.events = self.state.events.saturating_add(1);
-                let Some(LongEvent { head, reduced: Some(reduced) }) = self.long.take() else {
+                let Some(LongEvent {
+                    head,
+                    reduced: Some(reduced),
+                }) = self.long.take()
+                else {
                     self.overlooked = true;
                     return;
                 };
@@ -263,7 +285,8 @@ impl Reader {
                     _ if self.state.fold == Fold::Invoke => self.chunk(message),
                     _ => {
                         let name = message.event_type;
-                        if !self.gated || api::interest(&self.state, name, message.payload) == Interest::Parse {
+                        if !self.gated || api::interest(&self.state, name, message.payload) == Interest::Parse
+                        {
                             self.parse_event(name, message.payload);
                         }
                     }
@@ -275,7 +298,10 @@ impl Reader {
 
     fn exception(&mut self, message: Message<'_>) {
         let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| clip(&String::from_utf8_lossy(bytes), 1024));
-        let inner = self.parser.read(message.payload, |view| api::provider_error::read(view).message).flatten();
+        let inner = self
+            .parser
+            .read(message.payload, |view| api::provider_error::read(view).message)
+            .flatten();
         self.state.stream_error = Some(ProviderError {
             kind: text(message.error_type),
             code: None,
@@ -317,7 +343,11 @@ impl Reader {
         let (bytes, whole) = match document.reduced {
             Some(reduced) => reduced.finish(),
             None => {
-                if self.parser.read(&document.bytes, |view| api::document(state, view)).is_some() {
+                if self
+                    .parser
+                    .read(&document.bytes, |view| api::document(state, view))
+                    .is_some()
+                {
                     self.document_whole = true;
                     return;
                 }
@@ -338,7 +368,8 @@ impl Reader {
 impl LongEvent {
     fn add_head(&mut self, bytes: &[u8]) {
         let free = LONG_HEAD_BYTES_MAX.saturating_sub(self.head.len());
-        self.head.extend_from_slice(bytes.get(..bytes.len().min(free)).unwrap_or_default());
+        self.head
+            .extend_from_slice(bytes.get(..bytes.len().min(free)).unwrap_or_default());
     }
 }
 
@@ -355,7 +386,9 @@ impl Framing {
     /// Chooses by the first significant byte; the headers only decide where it leaves a choice.
     fn choose(first: u8, fold: Fold, hint: Hint) -> Self {
         match first {
-            b'{' if hint.lines || matches!(fold, Fold::Realtime | Fold::Live) => Self::Lines(Lines::default()),
+            b'{' if hint.lines || matches!(fold, Fold::Realtime | Fold::Live) => {
+                Self::Lines(Lines::default())
+            }
             b'{' if matches!(fold, Fold::Ollama | Fold::Batches) && !hint.one_document => {
                 Self::Documents(Documents::in_row())
             }
@@ -374,7 +407,9 @@ impl Framing {
         let mut bytes = bytes;
         if let Self::Unknown = self {
             // White space and a byte order mark say nothing.
-            let at = bytes.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0xEF | 0xBB | 0xBF));
+            let at = bytes
+                .iter()
+                .position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0xEF | 0xBB | 0xBF));
             let Some(at) = at else { return };
             bytes = bytes.get(at..).unwrap_or_default();
             let first = bytes.first().copied().unwrap_or_default();

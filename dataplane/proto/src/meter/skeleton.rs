@@ -13,27 +13,77 @@ const SKELETON_BYTES_HARD_MAX: usize = 640 * 1024;
 const DEPTH_MAX: usize = 64;
 const KEY_BYTES_MAX: usize = 128;
 
-const BULK: &[&[u8]] =
-    &[b"embedding", b"embeddings_float", b"logprobs", b"top_logprobs", b"b64_json", b"words", b"segments", b"encrypted_content"];
+const BULK: &[&[u8]] = &[
+    b"embedding",
+    b"embeddings_float",
+    b"logprobs",
+    b"top_logprobs",
+    b"b64_json",
+    b"words",
+    b"segments",
+    b"encrypted_content",
+];
 
 const WANTED: &[&[u8]] = &[
-    b"usage", b"usageMetadata", b"model", b"modelVersion", b"id", b"type", b"status", b"error", b"service_tier",
-    b"stop_reason", b"stopReason", b"incomplete_details", b"response", b"message", b"metrics", b"done", b"done_reason",
-    b"prompt_eval_count", b"eval_count", b"prompt_token_count", b"generation_token_count", b"inputTextTokenCount",
-    b"amazon-bedrock-invocationMetrics", b"responseId", b"promptFeedback", b"cost", b"delta",
+    b"usage",
+    b"usageMetadata",
+    b"model",
+    b"modelVersion",
+    b"id",
+    b"type",
+    b"status",
+    b"error",
+    b"service_tier",
+    b"stop_reason",
+    b"stopReason",
+    b"incomplete_details",
+    b"response",
+    b"message",
+    b"metrics",
+    b"done",
+    b"done_reason",
+    b"prompt_eval_count",
+    b"eval_count",
+    b"prompt_token_count",
+    b"generation_token_count",
+    b"inputTextTokenCount",
+    b"amazon-bedrock-invocationMetrics",
+    b"responseId",
+    b"promptFeedback",
+    b"cost",
+    b"delta",
 ];
 
 /// Of a member named like this, everything inside is kept.
-const KEPT_WHOLE: &[&[u8]] =
-    &[b"usage", b"usageMetadata", b"metrics", b"amazon-bedrock-invocationMetrics", b"error", b"incomplete_details", b"promptFeedback"];
+const KEPT_WHOLE: &[&[u8]] = &[
+    b"usage",
+    b"usageMetadata",
+    b"metrics",
+    b"amazon-bedrock-invocationMetrics",
+    b"error",
+    b"incomplete_details",
+    b"promptFeedback",
+];
 
-const USAGE: &[&[u8]] = &[b"usage", b"usageMetadata", b"metrics", b"amazon-bedrock-invocationMetrics"];
+const USAGE: &[&[u8]] = &[
+    b"usage",
+    b"usageMetadata",
+    b"metrics",
+    b"amazon-bedrock-invocationMetrics",
+];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Token {
     None,
-    String { key: bool, emit: bool, escape: bool, len: usize },
-    Scalar { emit: bool },
+    String {
+        key: bool,
+        emit: bool,
+        escape: bool,
+        len: usize,
+    },
+    Scalar {
+        emit: bool,
+    },
 }
 
 struct Frame {
@@ -81,16 +131,35 @@ impl Skeleton {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             match self.token {
-                Token::String { key, emit, escape: true, len } => {
+                Token::String {
+                    key,
+                    emit,
+                    escape: true,
+                    len,
+                } => {
                     self.put_in_string(&[byte], key, emit);
-                    self.token = Token::String { key, emit, escape: false, len: len.saturating_add(1) };
+                    self.token = Token::String {
+                        key,
+                        emit,
+                        escape: false,
+                        len: len.saturating_add(1),
+                    };
                     at += 1;
                 }
-                Token::String { key, emit, escape: false, len } => {
+                Token::String {
+                    key,
+                    emit,
+                    escape: false,
+                    len,
+                } => {
                     let rest = bytes.get(at..).unwrap_or_default();
                     let run = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
                     let len = len.saturating_add(run);
-                    let emit = if emit && len > STRING_BYTES_MAX { self.drop_member() } else { emit };
+                    let emit = if emit && len > STRING_BYTES_MAX {
+                        self.drop_member()
+                    } else {
+                        emit
+                    };
                     self.put_in_string(rest.get(..run).unwrap_or_default(), key, emit);
                     at += run;
                     match rest.get(run) {
@@ -105,10 +174,22 @@ impl Skeleton {
                         }
                         Some(_) => {
                             self.put_in_string(b"\\", key, emit);
-                            self.token = Token::String { key, emit, escape: true, len: len.saturating_add(1) };
+                            self.token = Token::String {
+                                key,
+                                emit,
+                                escape: true,
+                                len: len.saturating_add(1),
+                            };
                             at += 1;
                         }
-                        None => self.token = Token::String { key, emit, escape: false, len },
+                        None => {
+                            self.token = Token::String {
+                                key,
+                                emit,
+                                escape: false,
+                                len,
+                            }
+                        }
                     }
                 }
                 Token::Scalar { emit } => match byte {
@@ -159,7 +240,14 @@ impl Skeleton {
             match byte {
                 b'{' | b'[' => self.skipped = self.skipped.saturating_add(1),
                 b'}' | b']' => self.skipped -= 1,
-                b'"' => self.token = Token::String { key: false, emit: false, escape: false, len: 0 },
+                b'"' => {
+                    self.token = Token::String {
+                        key: false,
+                        emit: false,
+                        escape: false,
+                        len: 0,
+                    }
+                }
                 _ => {}
             }
             return;
@@ -177,14 +265,24 @@ impl Skeleton {
             }
             b'"' if self.expect_key => {
                 self.key.clear();
-                self.token = Token::String { key: true, emit: false, escape: false, len: 0 };
+                self.token = Token::String {
+                    key: true,
+                    emit: false,
+                    escape: false,
+                    len: 0,
+                };
             }
             b'"' => {
                 let emit = self.begin_value(true);
                 if emit {
                     self.out.push(b'"');
                 }
-                self.token = Token::String { key: false, emit, escape: false, len: 0 };
+                self.token = Token::String {
+                    key: false,
+                    emit,
+                    escape: false,
+                    len: 0,
+                };
             }
             b'{' | b'[' => {
                 let rollback = self.out.len();
@@ -192,8 +290,16 @@ impl Skeleton {
                     self.out.push(byte);
                     let key = self.key.as_slice();
                     let usage = USAGE.contains(&key);
-                    let whole = KEPT_WHOLE.contains(&key) || self.stack.last().is_some_and(|frame| frame.whole);
-                    self.stack.push(Frame { object: byte == b'{', written: 0, seen: 0, rollback, usage, whole });
+                    let whole =
+                        KEPT_WHOLE.contains(&key) || self.stack.last().is_some_and(|frame| frame.whole);
+                    self.stack.push(Frame {
+                        object: byte == b'{',
+                        written: 0,
+                        seen: 0,
+                        rollback,
+                        usage,
+                        whole,
+                    });
                     self.expect_key = byte == b'{';
                     self.key.clear();
                     self.member = self.out.len();
@@ -225,7 +331,8 @@ impl Skeleton {
         frame.seen = frame.seen.saturating_add(1);
         let key = self.key.as_slice();
         let wanted = if frame.object {
-            !BULK.contains(&key) && (frame.whole || len < SKELETON_BYTES_MAX || (depth <= 2 && WANTED.contains(&key)))
+            !BULK.contains(&key)
+                && (frame.whole || len < SKELETON_BYTES_MAX || (depth <= 2 && WANTED.contains(&key)))
         } else {
             (frame.whole || len < SKELETON_BYTES_MAX) && !(scalar && frame.seen > SCALARS_MAX)
         };
@@ -249,7 +356,14 @@ impl Skeleton {
     pub(crate) fn finish(mut self) -> (Vec<u8>, bool) {
         let whole = self.done;
         match self.token {
-            Token::String { key: false, emit: true, .. } | Token::Scalar { emit: true } if !whole => {
+            Token::String {
+                key: false,
+                emit: true,
+                ..
+            }
+            | Token::Scalar { emit: true }
+                if !whole =>
+            {
                 self.out.truncate(self.member);
             }
             _ => {}
@@ -284,12 +398,16 @@ mod tests {
     fn a_small_document_stays_and_a_cut_one_is_closed() {
         let json = br#"{"a":[1,{"b":"x\"y\\"},"z"],"usage":{"n":12,"m":3},"c":null,"d":-1.5e3}"#;
         for step in 1..json.len() {
-            assert_eq!(reduce(json, step), (String::from_utf8(json.to_vec()).unwrap(), true));
+            assert_eq!(
+                reduce(json, step),
+                (String::from_utf8(json.to_vec()).unwrap(), true)
+            );
         }
         for cut in 1..json.len() {
             let (out, whole) = reduce(&json[..cut], 3);
             assert!(!whole);
-            let value: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{cut}: {out}"));
+            let value: serde_json::Value =
+                serde_json::from_str(&out).unwrap_or_else(|_| panic!("{cut}: {out}"));
             if let Some(usage) = value.get("usage") {
                 assert_eq!(usage, &serde_json::json!({"n": 12, "m": 3}), "{cut}");
             }
@@ -314,6 +432,9 @@ mod tests {
         let (out, whole) = reduce(json.as_bytes(), 4096);
         assert!(whole && out.len() <= SKELETON_BYTES_HARD_MAX);
         let value: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!((value["usage"]["prompt_tokens"].as_u64(), value.get("noise")), (Some(5), None));
+        assert_eq!(
+            (value["usage"]["prompt_tokens"].as_u64(), value.get("noise")),
+            (Some(5), None)
+        );
     }
 }

@@ -53,7 +53,10 @@ fn span(node: Option<&Node<'_>>) -> usize {
 impl<'t> View<'t> {
     /// The member of this name, if it is there and not null.
     pub(crate) fn get(self, key: &str) -> Option<Self> {
-        self.members().find(|(name, _)| *name == key).map(|(_, value)| value).filter(|value| !value.is_null())
+        self.members()
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+            .filter(|value| !value.is_null())
     }
 
     /// The member reached through these names.
@@ -68,7 +71,9 @@ impl<'t> View<'t> {
             _ => &[],
         };
         std::iter::from_fn(move || {
-            let Some(Node::String(name)) = rest.first() else { return None };
+            let Some(Node::String(name)) = rest.first() else {
+                return None;
+            };
             let value = rest.get(1..)?;
             let width = span(value.first());
             let found = value.get(..width)?;
@@ -192,7 +197,9 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// The text, cut at a character boundary to at most `max` bytes.
 pub(crate) fn clip(text: &str, max: usize) -> String {
-    text.get(..text.floor_char_boundary(max)).unwrap_or_default().to_owned()
+    text.get(..text.floor_char_boundary(max))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// A finite number not below 0, times 10^`digits`, rounded half up. It works on the shortest decimal that reads
@@ -205,7 +212,11 @@ fn scaled(number: f64, digits: i32) -> Option<u64> {
     let (mantissa, exponent) = text.split_once('e')?;
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits_all: u128 = format!("{whole}{fraction}").parse().ok()?;
-    let shift = exponent.parse::<i32>().ok()?.checked_add(digits)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    let shift = exponent
+        .parse::<i32>()
+        .ok()?
+        .checked_add(digits)?
+        .checked_sub(i32::try_from(fraction.len()).ok()?)?;
     let value = if shift >= 0 {
         digits_all.checked_mul(10_u128.checked_pow(shift.unsigned_abs())?)?
     } else {
@@ -236,7 +247,9 @@ mod tests {
             ("12.0", 0, Some(12)),
             ("\"x\"", 0, None),
         ] {
-            let got = Parser::default().read(text.as_bytes(), |view| view.decimal(digits)).flatten();
+            let got = Parser::default()
+                .read(text.as_bytes(), |view| view.decimal(digits))
+                .flatten();
             assert_eq!(got, want, "{text}");
         }
     }
