@@ -278,22 +278,22 @@ fn write_pricing(basis: &str, model: &str, out: &mut Vec<u8>) {
         return;
     };
     out.extend_from_slice(br#","pricing":{"#);
-    let mut first = true;
     let rates = &price.rates;
-    for (name, rate) in [
+    for (index, (name, rate)) in [
         ("input", rates.input),
         ("output", rates.output),
         ("input_cache_read", rates.cache_read),
         ("input_cache_write", rates.cache_write_5m),
-    ] {
-        if let Some(rate) = rate {
-            if !std::mem::take(&mut first) {
-                out.push(b',');
-            }
-            write_json_string(name, out);
-            out.push(b':');
-            write_json_string(&usd_per_token(rate), out);
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        if index > 0 {
+            out.push(b',');
         }
+        write_json_string(name, out);
+        out.push(b':');
+        write_json_string(&usd_per_token(rate), out);
     }
     out.push(b'}');
 }
