@@ -136,7 +136,7 @@ impl Answer {
                 held.extend_from_slice(rest);
                 scanner.scan(held)
             };
-            let Some(head_bytes) = found.map_err(|_| Fault::Head(BadAnswer::LineEnd))? else {
+            let Some(head_bytes) = found.map_err(|reject| Fault::Head(BadAnswer::from(reject)))? else {
                 if held.is_empty() {
                     held.extend_from_slice(rest);
                 }
