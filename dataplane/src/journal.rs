@@ -116,20 +116,6 @@ pub struct JournalStatus {
     pub failures: u64,
 }
 
-/// Reads [`JournalStatus`] from any thread.
-#[derive(Clone, Debug)]
-pub struct JournalMonitor {
-    gauges: Arc<Gauges>,
-}
-
-impl JournalMonitor {
-    /// The numbers now; not older than half a second.
-    #[must_use]
-    pub fn read(&self) -> JournalStatus {
-        self.gauges.read()
-    }
-}
-
 /// The journal of this process.
 #[derive(Debug)]
 pub struct Journal;
@@ -203,12 +189,10 @@ impl JournalService {
         self.incarnation
     }
 
-    /// A way to read the numbers of the journal, for the metrics.
-    #[must_use]
-    pub fn monitor(&self) -> JournalMonitor {
-        JournalMonitor {
-            gauges: Arc::clone(&self.gauges),
-        }
+    /// A way to read the numbers of the journal, not older than half a second, for the metrics.
+    pub fn status(&self) -> impl Fn() -> JournalStatus + Send + Sync + use<> {
+        let gauges = Arc::clone(&self.gauges);
+        move || gauges.read()
     }
 
     /// Writes everything back, ends the thread and unlocks the directory. Call it after the shards have ended.

@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use sluice_shared::api::ApiKind;
-use sluice_shared::ids::Epoch;
 use sluice_shared::usage::{Ended, Known, UsageRecord};
 
 use crate::mailbox::{Mailbox, ShardMessage};
@@ -99,8 +98,8 @@ pub struct Gauges {
     pub requests_running: u64,
     /// Bytes of bodies that are held.
     pub buffer_bytes: u64,
-    /// Configuration in use.
-    pub epoch: Epoch,
+    /// Epoch of the configuration in use; 0 if none.
+    pub epoch: u64,
 }
 
 /// Values of the process, known where the text is made.
@@ -293,7 +292,7 @@ impl Gauges {
         self.buffer_bytes += other.buffer_bytes;
         // The oldest that is still in use, so that a shard that hangs behind shows.
         self.epoch = match (self.epoch, other.epoch) {
-            (Epoch(0), epoch) | (epoch, Epoch(0)) => epoch,
+            (0, epoch) | (epoch, 0) => epoch,
             (a, b) => a.min(b),
         };
     }

@@ -149,15 +149,15 @@ fn at_its_largest_size_the_journal_is_full_until_somebody_stores_it() {
     let journal = &mut shards[0].journal;
     let mut written = 0;
     let entry = |n| Entry::Usage(Box::new(record(n)));
-    let monitor = service.monitor();
+    let monitor = service.status();
     wait_until("the limit", || {
         match journal.append(&entry(written)) {
             Ok(()) => written += 1,
             Err(Full) => {}
         }
-        monitor.read().failures > 0 && journal.append(&entry(written)).inspect(|()| written += 1) == Err(Full)
+        monitor().failures > 0 && journal.append(&entry(written)).inspect(|()| written += 1) == Err(Full)
     });
-    assert_eq!(monitor.read().bytes, 3 * SEGMENT_BYTES_MIN as u64);
+    assert_eq!(monitor().bytes, 3 * SEGMENT_BYTES_MIN as u64);
     let directory = data.path().join("journal/00000001");
     let mut kept = entries(&directory, 0);
     assert_eq!(
@@ -422,8 +422,8 @@ fn meet_a_full_disk(data: &Path) -> Option<()> {
     let journal = &mut shards[0].journal;
     limit(SEGMENT_BYTES_MIN as u64 / 2);
     let mut number = 0;
-    let monitor = service.monitor();
-    while monitor.read().failures == 0 {
+    let monitor = service.status();
+    while monitor().failures == 0 {
         if journal.append(&Entry::Usage(Box::new(record(number)))).is_ok() {
             number += 1;
         }

@@ -345,7 +345,7 @@ fn gauges(text: &mut Text, gauges: &Gauges) {
         (
             "sluice_config_epoch",
             "Configuration in use; the oldest where shards differ.",
-            gauges.epoch.0,
+            gauges.epoch,
         ),
     ] {
         text.single(name, "gauge", help, value);
