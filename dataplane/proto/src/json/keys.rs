@@ -44,8 +44,8 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub struct KeyTable {
     keys: &'static [Key],
-    /// Bit n: some name is n bytes long. Most keys of a document are told apart by this alone.
-    lengths: u64,
+    /// By length of the name: bit n for the nth key. Most keys of a document are told apart by this and the next.
+    by_length: [u64; KEY_BYTES_MAX + 1],
     /// Bit n: some name begins with the nth letter, in either case.
     initials: u32,
 }
@@ -72,7 +72,7 @@ const fn key(names: &'static [&'static str], slot: Slot) -> Key {
 impl KeyTable {
     const fn new(keys: &'static [Key]) -> Self {
         assert!(keys.len() <= 64, "one bit of a word for each key");
-        let (mut lengths, mut initials) = (0u64, 0u32);
+        let (mut by_length, mut initials) = ([0u64; KEY_BYTES_MAX + 1], 0u32);
         let mut i = 0;
         while i < keys.len() {
             let mut j = 0;
@@ -86,7 +86,7 @@ impl KeyTable {
                     name[0].is_ascii_lowercase(),
                     "a policy key begins with a small letter"
                 );
-                lengths |= 1 << name.len();
+                by_length[name.len()] |= 1 << i;
                 initials |= 1 << (name[0] - b'a');
                 j += 1;
             }
@@ -94,7 +94,7 @@ impl KeyTable {
         }
         Self {
             keys,
-            lengths,
+            by_length,
             initials,
         }
     }
@@ -152,18 +152,20 @@ impl KeyTable {
         } else {
             fold(key, &mut folded)
         };
-        let Some(first) = key_folded.first() else {
+        let Some(first) = key_folded.first().map(u8::to_ascii_lowercase) else {
             return Lookup::Unknown;
         };
-        let letter = first.to_ascii_lowercase().wrapping_sub(b'a');
-        if key_folded.len() > KEY_BYTES_MAX
-            || self.lengths >> key_folded.len() & 1 == 0
-            || letter >= 26
-            || self.initials >> letter & 1 == 0
-        {
+        let letter = first.wrapping_sub(b'a');
+        if letter >= 26 || self.initials >> letter & 1 == 0 {
             return Lookup::Unknown;
         }
-        for (index, candidate) in self.keys.iter().enumerate() {
+        let mut candidates = self.by_length.get(key_folded.len()).copied().unwrap_or_default();
+        while candidates != 0 {
+            let index = candidates.trailing_zeros() as usize;
+            candidates &= candidates - 1;
+            let Some(candidate) = self.keys.get(index) else {
+                break;
+            };
             for name in candidate.names {
                 if key_folded.eq_ignore_ascii_case(name.as_bytes()) {
                     return if key == name.as_bytes() {

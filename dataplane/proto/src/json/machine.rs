@@ -300,14 +300,12 @@ impl BodyScan {
                     self.state = State::Value;
                     at += 1;
                 }
-                State::Value | State::FirstElement => {
-                    self.value(byte, at)?;
-                    at += 1;
-                }
+                State::Value | State::FirstElement => at = self.value(byte, chunk, at)?,
                 State::Start => {
                     if byte != b'{' {
                         return syntax(at, "expected an object");
                     }
+                    self.count_token(at)?;
                     self.open(true, at)?;
                     self.facts.top_level_object_open = self.offset(at).saturating_add(1);
                     at += 1;
@@ -338,6 +336,7 @@ impl BodyScan {
                 [b'\\', b'n' | b'"' | b'\\' | b't' | b'/' | b'r' | b'b' | b'f', ..] if !self.capturing => {
                     at += 2;
                 }
+                [b'\\', b'u', a, b, c, d, ..] if !self.capturing && lone_unit(*a, *b, *c, *d) => at += 6,
                 [b'\\', ..] => {
                     self.state = State::Escape;
                     return Ok(at + 1);
@@ -501,8 +500,9 @@ impl BodyScan {
         }
     }
 
+    /// A value begins, or an array ends. Scalars go on at once, without a turn through the machine.
     #[inline]
-    fn value(&mut self, byte: u8, at: usize) -> Result<(), Fault> {
+    fn value(&mut self, byte: u8, chunk: &[u8], at: usize) -> Result<usize, Fault> {
         let kind = match byte {
             b'"' => Kind::String,
             b'{' => Kind::Object,
@@ -513,41 +513,42 @@ impl BodyScan {
             b'n' => Kind::Null,
             b']' if self.state == State::FirstElement => {
                 self.close(at);
-                return Ok(());
+                return Ok(at + 1);
             }
             _ => return syntax(at, "expected a value"),
         };
         if self.pending != Slot::None {
             self.begin_watched(kind, at)?;
         }
-        match kind {
-            Kind::Object => return self.open(true, at),
-            Kind::Array => return self.open(false, at),
+        self.count_token(at)?;
+        self.word = match kind {
+            Kind::Object | Kind::Array => {
+                self.open(kind == Kind::Object, at)?;
+                return Ok(at + 1);
+            }
             Kind::String => {
                 self.in_key = false;
                 self.state = State::Str;
+                return self.string(chunk, at + 1);
             }
             Kind::Number => {
                 self.number_len = 1;
                 if self.capturing {
                     self.keep(&[byte]);
                 }
-                self.state = State::Number(match byte {
+                let number = match byte {
                     b'-' => Number::Minus,
                     b'0' => Number::Zero,
                     _ => Number::Int,
-                });
-            }
-            Kind::True | Kind::False | Kind::Null => {
-                self.word = match kind {
-                    Kind::True => b"rue",
-                    Kind::False => b"alse",
-                    _ => b"ull",
                 };
-                self.state = State::Word;
+                return self.number(number, chunk, at + 1);
             }
-        }
-        self.count_token(at)
+            Kind::True => b"rue",
+            Kind::False => b"alse",
+            Kind::Null => b"ull",
+        };
+        self.state = State::Word;
+        self.word(chunk, at + 1)
     }
 
     #[inline]
@@ -561,7 +562,6 @@ impl BodyScan {
 
     #[inline]
     fn open(&mut self, object: bool, at: usize) -> Result<(), Fault> {
-        self.count_token(at)?;
         if self.depth >= self.limits.depth_max {
             return Err((at, JsonReason::Limit("nested too deeply")));
         }
@@ -610,7 +610,8 @@ impl BodyScan {
 
     fn keep(&mut self, bytes: &[u8]) {
         if self.overflow || self.capture.len().saturating_add(bytes.len()) > self.capture_max {
-            self.overflow = true;
+            // No use in going on: the value is dropped or refused, and a key this long is no policy key.
+            (self.overflow, self.capturing) = (true, false);
         } else {
             self.capture.extend_from_slice(bytes);
         }
@@ -783,6 +784,15 @@ impl BodyScan {
         }
         Ok(())
     }
+}
+
+/// Whether `\uABCD` is a character by itself, that is, no half of a surrogate pair.
+const fn lone_unit(a: u8, b: u8, c: u8, d: u8) -> bool {
+    a.is_ascii_hexdigit()
+        && b.is_ascii_hexdigit()
+        && c.is_ascii_hexdigit()
+        && d.is_ascii_hexdigit()
+        && !(matches!(a, b'd' | b'D') && matches!(b, b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F'))
 }
 
 /// A JSON number as a count, rounded up; `None` if negative.
