@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// A further target: LABEL=COMMAND LINE with {config} {listen} {data} {upstream}
     #[arg(long = "target", value_name = "LABEL=CMD")]
     targets: Vec<String>,
+    /// Also nginx with its default of reading requests whole before forwarding them
+    #[arg(long)]
+    nginx_buffered: bool,
     /// Leave out nginx, haproxy or direct
     #[arg(long, value_name = "LABEL", value_delimiter = ',')]
     without: Vec<String>,
@@ -79,7 +82,8 @@ struct Machine {
 /// Runs the comparison and prints the table.
 pub(crate) async fn run(options: Options) -> Result<()> {
     let chosen = scenarios(&options.scenarios)?;
-    let mut targets = vec![Target::Direct, Target::Nginx, Target::Haproxy];
+    let mut targets = vec![Target::Direct, Target::Nginx { buffered: false }, Target::Haproxy];
+    targets.extend(options.nginx_buffered.then_some(Target::Nginx { buffered: true }));
     targets.extend(options.sluice.as_deref().map(Target::sluice));
     for text in &options.targets {
         targets.push(Target::parse(text)?);
@@ -325,7 +329,7 @@ fn markdown(report: &Report, chosen: &[Scenario], targets: &[Target]) -> String 
                 };
                 let ratio = figure / nginx;
                 let _infallible = match target {
-                    Target::Nginx | Target::Direct => write!(text, " {shown} |"),
+                    Target::Nginx { buffered: false } | Target::Direct => write!(text, " {shown} |"),
                     _ if ratio.is_finite() => write!(text, " {shown} ({ratio:.2}) |"),
                     _ => write!(text, " {shown} |"),
                 };
@@ -381,7 +385,11 @@ mod tests {
     #[test]
     fn medians_and_ratios_stand_in_the_table() {
         let chosen = scenarios(&["json-1k".into(), "latency-200".into()]).unwrap();
-        let targets = [Target::Direct, Target::Nginx, Target::parse("sluice=x").unwrap()];
+        let targets = [
+            Target::Direct,
+            Target::Nginx { buffered: false },
+            Target::parse("sluice=x").unwrap(),
+        ];
         let mut report = Report::default();
         for (label, cpu, p50) in [("direct", 0.0, 100), ("nginx", 20.0, 300), ("sluice", 15.0, 250)] {
             for round in 0..3 {

@@ -30,6 +30,8 @@ mod bedrock;
 mod connection;
 mod errors;
 mod gemini;
+#[cfg(test)]
+mod golden;
 mod head;
 mod ledger;
 mod ollama;

@@ -91,6 +91,12 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..unpaced.clone()
         },
         Scenario {
+            name: "sse-unpaced-each",
+            about: "as sse-unpaced, the mock writes each event by itself",
+            settings: &[("events", "200"), ("write-each", "1")],
+            ..unpaced.clone()
+        },
+        Scenario {
             name: "big-request",
             about: "256 KB JSON request, 100 content events without pauses",
             drive: closed(8, 0),

@@ -19,7 +19,10 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) enum Target {
     /// The mock itself: what the others are compared with.
     Direct,
-    Nginx,
+    /// `buffered`: reads a request's body whole before it forwards it, nginx's default.
+    Nginx {
+        buffered: bool,
+    },
     Haproxy,
     /// A labelled command line; `{config}`, `{listen}`, `{data}` and `{upstream}` are filled in.
     Command {
@@ -63,7 +66,8 @@ impl Target {
     pub(crate) fn label(&self) -> &str {
         match self {
             Self::Direct => "direct",
-            Self::Nginx => "nginx",
+            Self::Nginx { buffered: false } => "nginx",
+            Self::Nginx { buffered: true } => "nginx-buffered",
             Self::Haproxy => "haproxy",
             Self::Command { label, .. } => label,
         }
@@ -72,7 +76,9 @@ impl Target {
     /// Why it cannot run here, if it cannot.
     pub(crate) fn missing(&self) -> Option<&'static str> {
         match self {
-            Self::Nginx if !on_path("nginx") => Some("nginx is not installed (apt-get install nginx-light)"),
+            Self::Nginx { .. } if !on_path("nginx") => {
+                Some("nginx is not installed (apt-get install nginx-light)")
+            }
             Self::Haproxy if !on_path("haproxy") => {
                 Some("haproxy is not installed (apt-get install haproxy)")
             }
@@ -97,9 +103,9 @@ impl Target {
         let rewrites = matches!(self, Self::Command { .. });
         let command: Vec<String> = match self {
             Self::Direct => Vec::new(),
-            Self::Nginx => {
+            Self::Nginx { buffered } => {
                 let config = dir.join("nginx.conf");
-                fs::write(&config, nginx(listen, upstream, &dir))?;
+                fs::write(&config, nginx(listen, upstream, &dir, *buffered))?;
                 words(&format!("nginx -p {} -c {}", dir.display(), config.display()))
             }
             Self::Haproxy => {
@@ -190,8 +196,9 @@ fn words(line: &str) -> Vec<String> {
 
 /// One worker, streams unbuffered in both directions, kept-alive upstream connections, no log: how nginx stands
 /// before an LLM provider.
-fn nginx(listen: SocketAddr, upstream: SocketAddr, dir: &Path) -> String {
+fn nginx(listen: SocketAddr, upstream: SocketAddr, dir: &Path, buffered: bool) -> String {
     let dir = dir.display();
+    let request_buffering = if buffered { "on" } else { "off" };
     format!(
         "user root;\nworker_processes 1;\nworker_rlimit_nofile 20000;\ndaemon off;\npid {dir}/nginx.pid;\n\
          error_log {dir}/error.log warn;\nevents {{ worker_connections 16000; }}\nhttp {{\n\
@@ -201,7 +208,7 @@ fn nginx(listen: SocketAddr, upstream: SocketAddr, dir: &Path) -> String {
          upstream provider {{ server {upstream}; keepalive 4096; keepalive_requests 1000000000; keepalive_timeout 60s; }}\n\
          server {{ listen {listen} backlog=4096;\nlocation / {{\nproxy_pass http://provider;\nproxy_http_version 1.1;\n\
          proxy_set_header Connection \"\";\nproxy_set_header Host $host;\nproxy_buffering off;\n\
-         proxy_request_buffering off;\nproxy_read_timeout 600s;\n}} }}\n}}\n"
+         proxy_request_buffering {request_buffering};\nproxy_read_timeout 600s;\n}} }}\n}}\n"
     )
 }
 

@@ -222,7 +222,14 @@ fn answer(
         || !matches!(ask.settings.compress, None | Some(Compress::None));
     let shared = shared && !checksummed && !ask.settings.echo;
     let rendered_id = if shared { ID_PLACEHOLDER } else { id };
-    let draft = draft(state, &ask, head, path_model, rendered_id);
+    let draft = draft(
+        state,
+        &ask,
+        head,
+        path_model,
+        rendered_id,
+        unix_micros() / 1_000_000,
+    );
     let answer = Arc::new(Answer::new(draft, &ask.settings, &ask.model, !head.old));
     if shared {
         state.keep(key, &answer);
@@ -248,7 +255,8 @@ fn cache_key(kind: Kind, head: &Head, body: &[u8]) -> u64 {
     hasher.finish()
 }
 
-fn draft(state: &State, ask: &Ask, head: &Head, path_model: Option<String>, id: &str) -> Draft {
+/// What a request is answered with; `now` in Unix seconds.
+fn draft(state: &State, ask: &Ask, head: &Head, path_model: Option<String>, id: &str, now: u64) -> Draft {
     match ask.kind {
         Kind::Root => {
             return Draft::whole(
@@ -280,41 +288,45 @@ fn draft(state: &State, ask: &Ask, head: &Head, path_model: Option<String>, id: 
         };
         return errors::draft(ask.kind, status, message, &ask.settings, id);
     }
-    let reply = Reply::new(ask, id, unix_micros() / 1_000_000);
-    let mut draft = match ask.kind {
-        Kind::Chat | Kind::Completions => openai_chat::answer(ask, &reply),
-        Kind::Responses => openai_responses::answer(ask, &reply),
+    let mut draft = provider(ask, &Reply::new(ask, id, now));
+    if let Some(status) = ask.settings.status {
+        draft.status = status;
+    }
+    draft
+}
+
+/// The answer in the shape of the kind's provider.
+pub(super) fn provider(ask: &Ask, reply: &Reply) -> Draft {
+    match ask.kind {
+        Kind::Chat | Kind::Completions => openai_chat::answer(ask, reply),
+        Kind::Responses => openai_responses::answer(ask, reply),
         Kind::ResponsesInputTokens => openai_responses::input_tokens(ask),
-        Kind::Embeddings => openai_other::embeddings(ask, &reply),
-        Kind::Images => openai_other::images(ask, &reply),
-        Kind::Speech => openai_other::speech(ask, &reply),
-        Kind::Transcription => openai_other::transcription(ask, &reply),
-        Kind::Moderations => openai_other::moderations(ask, &reply),
-        Kind::Rerank => openai_other::rerank(ask, &reply),
-        Kind::Messages | Kind::VertexRaw | Kind::VertexRawStream => anthropic::answer(ask, &reply),
+        Kind::Embeddings => openai_other::embeddings(ask, reply),
+        Kind::Images => openai_other::images(ask, reply),
+        Kind::Speech => openai_other::speech(ask, reply),
+        Kind::Transcription => openai_other::transcription(ask, reply),
+        Kind::Moderations => openai_other::moderations(ask, reply),
+        Kind::Rerank => openai_other::rerank(ask, reply),
+        Kind::Messages | Kind::VertexRaw | Kind::VertexRawStream => anthropic::answer(ask, reply),
         Kind::CountTokens | Kind::VertexRawCount => anthropic::count(ask),
         Kind::GeminiGenerate
         | Kind::GeminiStream
         | Kind::GeminiCount
         | Kind::GeminiEmbed
         | Kind::GeminiBatchEmbed
-        | Kind::VertexPredict => gemini::answer(ask, &reply),
+        | Kind::VertexPredict => gemini::answer(ask, reply),
         Kind::BedrockInvoke
         | Kind::BedrockInvokeStream
         | Kind::BedrockConverse
         | Kind::BedrockConverseStream
-        | Kind::BedrockCount => bedrock::answer(ask, &reply),
+        | Kind::BedrockCount => bedrock::answer(ask, reply),
         Kind::OllamaChat | Kind::OllamaGenerate | Kind::OllamaEmbed | Kind::OllamaEmbeddings => {
-            ollama::answer(ask, &reply)
+            ollama::answer(ask, reply)
         }
         Kind::Models | Kind::Root | Kind::Ledger | Kind::Stats | Kind::Reset | Kind::Unknown => {
             Draft::whole("text/plain", Vec::new())
         }
-    };
-    if let Some(status) = ask.settings.status {
-        draft.status = status;
     }
-    draft
 }
 
 fn echo(ask: &Ask, head: &Head) -> Value {
