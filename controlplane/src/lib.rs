@@ -1,1 +1,200 @@
-//! Being written.
+//! The control plane of Sluice: configuration, identity, the store of usage, the admin API.
+//!
+//! It serves no client and is on no request's path. It hands compiled snapshots to the data plane, answers who a peer
+//! is, and moves what the data plane has journalled into the store. When it is gone, the data plane goes on; when it
+//! comes back, it continues where the store says. Everything it keeps is in the data directory (`docs/OPERATING.md`).
+
+mod api;
+mod compile;
+pub mod config;
+mod files;
+mod identity;
+mod ingest;
+mod link;
+mod publish;
+mod reload;
+mod socket;
+pub mod store;
+mod sys;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use api::Shown;
+use identity::Identities;
+use ingest::Ingest;
+use link::Link;
+use publish::Publisher;
+use reload::{ConfigState, Reload, Source};
+use socket::OwnListener;
+use store::{Sqlite, Store, StoreError};
+
+/// How a control plane is started. It reads no variable of the environment itself.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The configuration document. Without one, [`config::default_document`] is used.
+    pub config_file: Option<PathBuf>,
+    /// Where everything is kept; made if it is missing.
+    pub data_dir: PathBuf,
+    /// Address of the built-in mock provider. Registered as `mock` if there is neither a document nor a provider key.
+    pub mock_url: Option<String>,
+    /// What `${env:…}` refers to, and where provider keys are looked for.
+    pub environment: HashMap<String, String>,
+    /// Address that replaces the document's listeners.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Why a control plane did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory {path}")]
+    DataDir {
+        /// The directory, or the file in it.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// Another control plane runs in the data directory.
+    #[error("another control plane runs in {0}")]
+    Running(PathBuf),
+    /// The document cannot be read.
+    #[error("cannot read {name}")]
+    ConfigRead {
+        /// The document.
+        name: String,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// The document cannot be used, and there is no earlier one that can.
+    #[error("{name}:{}", .report.errors.first().map_or_else(String::new, ToString::to_string))]
+    Config {
+        /// The document.
+        name: String,
+        /// Everything that was found.
+        report: Box<config::Report>,
+    },
+    /// A snapshot cannot be written.
+    #[error("cannot publish the configuration: {0}")]
+    Publish(String),
+    /// The store cannot be used.
+    #[error("cannot open the store")]
+    Store(#[from] StoreError),
+    /// A part of the control plane ended although it should not.
+    #[error("{0} ended unexpectedly")]
+    Ended(&'static str),
+}
+
+/// Runs a control plane until `shutdown` is ready; then what is journalled is stored once more.
+///
+/// # Errors
+/// It cannot start, or one of its parts ended: the supervisor starts it again.
+pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+    let data = options.data_dir.clone();
+    let in_data = |path: &Path| {
+        let path = path.to_owned();
+        move |error| Error::DataDir { path, error }
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&data)
+        .map_err(in_data(&data))?;
+    let lock_path = data.join("controlplane.lock");
+    let Some(_lock) = sys::FileLock::take(&lock_path).map_err(in_data(&lock_path))? else {
+        return Err(Error::Running(data));
+    };
+
+    // The configuration comes first: a data plane may be waiting for it.
+    let source = Source {
+        file: options.config_file,
+        mock_url: options.mock_url,
+        environment: options.environment,
+        listen: options.listen,
+        data: data.clone(),
+    };
+    let (loaded, rejected) = source.first()?;
+    if rejected.is_none() {
+        source.log(&loaded.report);
+    }
+    let publisher = Arc::new(Publisher::open(&data));
+    let epoch = publisher
+        .publish(loaded.document.clone())
+        .map_err(|error| Error::Publish(link::chain(&error)))?;
+    if rejected.is_none() {
+        source.keep(&loaded);
+    }
+    tracing::info!(epoch = epoch.0, "configuration in use: {}", loaded.report.summary);
+    let identities = Arc::new(Identities::new(&loaded.document.identity));
+    let state = Arc::new(ConfigState::new(source.name(), loaded.report, rejected));
+    let control_path = data.join("control.sock");
+    let control = OwnListener::bind(&control_path).map_err(in_data(&control_path))?;
+    let link = Link::new(publisher.clone(), identities.clone());
+    let mut serving = tokio::spawn(link.clone().serve(control));
+    let reload = Reload {
+        source,
+        publisher: publisher.clone(),
+        identities,
+        link: link.clone(),
+        state: state.clone(),
+    };
+    let mut watching = tokio::spawn(reload.watch());
+
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&data).await?);
+    let status = Arc::new(ingest::Status::new(Instant::now()));
+    let ingest = Ingest::new(
+        &data,
+        store.clone(),
+        Handle::current(),
+        status.clone(),
+        ingest::Settings::default(),
+    );
+    let (stop_ingest, stopped) = std::sync::mpsc::channel::<()>();
+    let mut ingesting = tokio::task::spawn_blocking(move || ingest.run(&stopped));
+
+    let api_path = data.join("api.sock");
+    let listener = OwnListener::bind(&api_path).map_err(in_data(&api_path))?;
+    let shown = Arc::new(Shown {
+        store,
+        publisher,
+        link,
+        ingest: status,
+        config: state,
+        started: Instant::now(),
+    });
+    let (stop_api, mut api_stopped) = watch::channel(false);
+    let stop = async move {
+        // Either the value changes or its owner is gone; both mean stop.
+        let _ = api_stopped.wait_for(|stop| *stop).await;
+    };
+    let mut answering = tokio::spawn(api::serve(listener, shown, stop));
+
+    let end = tokio::select! {
+        () = shutdown => Ok(()),
+        _ = &mut serving => Err(Error::Ended("the control socket")),
+        _ = &mut watching => Err(Error::Ended("the watch on the document")),
+        _ = &mut ingesting => Err(Error::Ended("ingest")),
+        _ = &mut answering => Err(Error::Ended("the admin API")),
+    };
+    drop(stop_ingest);
+    stop_api.send_replace(true);
+    serving.abort();
+    watching.abort();
+    if end.is_ok() {
+        // Both have been told to stop and hold nothing that could wait for ever but one query or one transaction.
+        let patience = std::time::Duration::from_secs(5);
+        let _ = tokio::time::timeout(patience, ingesting).await;
+        let _ = tokio::time::timeout(patience, answering).await;
+    }
+    end
+}

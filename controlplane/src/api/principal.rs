@@ -1,0 +1,143 @@
+//! Who calls, as the data plane says in headers of the relayed request. Values are percent-encoded UTF-8.
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+
+use super::problem::Problem;
+
+/// What the caller may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Own data.
+    User,
+    /// Everything.
+    Admin,
+}
+
+/// A caller with a role; without one there is no principal but a refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Principal {
+    pub(super) login: String,
+    pub(super) role: Role,
+}
+
+impl Principal {
+    /// The login whose records may be seen, if not everybody's; `asked` is what the caller filters by.
+    pub(super) fn only(&self, asked: Option<String>) -> Option<String> {
+        match self.role {
+            Role::Admin => asked,
+            Role::User => Some(self.login.clone()),
+        }
+    }
+
+    /// Whether the caller asks for somebody else's records without the right to.
+    pub(super) fn may_ask_for(&self, user: Option<&str>) -> bool {
+        self.role == Role::Admin || user.is_none_or(|user| user == self.login)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Principal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        principal(&parts.headers)
+    }
+}
+
+fn principal(headers: &HeaderMap) -> Result<Principal, Problem> {
+    let role = match one(headers, "x-sluice-role")?.as_deref() {
+        Some("admin") => Role::Admin,
+        Some("user") => Role::User,
+        Some("none") | None => return Err(Problem::no_role()),
+        Some(_) => return Err(Problem::bad_principal()),
+    };
+    let login = one(headers, "x-sluice-login")?.filter(|login| !login.is_empty());
+    Ok(Principal {
+        login: login.ok_or_else(Problem::bad_principal)?,
+        role,
+    })
+}
+
+/// A header that stands at most once.
+fn one(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => decode(value.as_bytes())
+            .map(Some)
+            .ok_or_else(Problem::bad_principal),
+        (Some(_), Some(_)) => Err(Problem::bad_principal()),
+    }
+}
+
+/// Decodes percent-encoded UTF-8.
+pub(super) fn decode(bytes: &[u8]) -> Option<String> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        if *byte == b'%' {
+            let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+            let (high, low) = (rest.next().and_then(digit)?, rest.next().and_then(digit)?);
+            out.push(high << 4 | low);
+        } else {
+            out.push(*byte);
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principals_are_read_or_refused() {
+        let check = |rows: &[(&'static str, &str)], expected: Result<(&str, Role), Problem>| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in rows {
+                headers.append(*name, value.parse().unwrap());
+            }
+            let expected = expected.map(|(login, role)| Principal {
+                login: login.into(),
+                role,
+            });
+            assert_eq!(principal(&headers), expected, "{rows:?}");
+        };
+        let admin = ("x-sluice-role", "admin");
+        check(
+            &[admin, ("x-sluice-login", "alice%40example.com")],
+            Ok(("alice@example.com", Role::Admin)),
+        );
+        check(
+            &[("x-sluice-role", "user"), ("x-sluice-login", "%28loopback%29")],
+            Ok(("(loopback)", Role::User)),
+        );
+        check(
+            &[admin, ("x-sluice-login", "J%C3%BCrg")],
+            Ok(("Jürg", Role::Admin)),
+        );
+        check(&[], Err(Problem::no_role()));
+        check(
+            &[("x-sluice-role", "none"), ("x-sluice-login", "a")],
+            Err(Problem::no_role()),
+        );
+        check(&[("x-sluice-login", "a")], Err(Problem::no_role()));
+        check(
+            &[("x-sluice-role", "root"), ("x-sluice-login", "a")],
+            Err(Problem::bad_principal()),
+        );
+        check(&[admin], Err(Problem::bad_principal()));
+        check(&[admin, ("x-sluice-login", "")], Err(Problem::bad_principal()));
+        check(
+            &[admin, admin, ("x-sluice-login", "a")],
+            Err(Problem::bad_principal()),
+        );
+        for broken in ["%", "%4", "%zz", "%ff"] {
+            check(
+                &[admin, ("x-sluice-login", broken)],
+                Err(Problem::bad_principal()),
+            );
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `GET /api/requests`: records, newest first, in pages.
+//!
+//! A cursor names the last record of a page by time and id. Records that arrive later are newer than any cursor or stand
+//! at their place in time; pages never repeat and never skip what was there when the first was read.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use serde_json::{Value, json};
+use sluice_shared::ids::RequestId;
+use sluice_shared::units::UnixMicros;
+use sluice_shared::usage::UsageRecord;
+
+use super::Shown;
+use super::parameters::{Parameters, show_time};
+use super::principal::Principal;
+use super::problem::Problem;
+use crate::store::{RequestQuery, side_json};
+
+const KNOWN: [&str; 8] = [
+    "since", "until", "user", "model", "provider", "status", "limit", "cursor",
+];
+/// Records of a page, unless asked otherwise, and at most.
+const LIMIT: (u32, u32) = (100, 1_000);
+
+pub(super) async fn list(
+    State(shown): State<Arc<Shown>>,
+    principal: Principal,
+    uri: Uri,
+) -> Result<Json<Value>, Problem> {
+    let (query, limit) = query(&Parameters::read(&uri, &KNOWN)?, &principal)?;
+    let mut records = if principal.may_ask_for(query.user.as_deref()) {
+        let query = RequestQuery {
+            user: principal.only(query.user.clone()),
+            ..query
+        };
+        shown.store.requests(&query).await?
+    } else {
+        // Somebody else's records: to a user they do not exist.
+        Vec::new()
+    };
+    let more = records.len() > limit;
+    records.truncate(limit);
+    let next = records.last().filter(|_| more).map(cursor);
+    let requests: Vec<Value> = records.iter().map(record).collect();
+    Ok(Json(json!({ "requests": requests, "next_cursor": next })))
+}
+
+/// The query, with room for one record more than the page: whether there is a next page.
+fn query(parameters: &Parameters, _principal: &Principal) -> Result<(RequestQuery, usize), Problem> {
+    let limit = parameters.number("limit", 1, LIMIT.1, LIMIT.0)?;
+    let text = |name: &str| parameters.text(name).map(str::to_owned);
+    let query = RequestQuery {
+        since: parameters.time("since")?,
+        until: parameters.time("until")?,
+        user: text("user"),
+        model: text("model"),
+        provider: text("provider"),
+        status: parameters.text("status").map(status).transpose()?,
+        after: parameters.text("cursor").map(parse_cursor).transpose()?,
+        limit: limit + 1,
+    };
+    Ok((query, usize::try_from(limit).unwrap_or(usize::MAX)))
+}
+
+/// `429`, or a class: `4xx`.
+fn status(text: &str) -> Result<(u16, u16), Problem> {
+    let exact = text
+        .parse::<u16>()
+        .ok()
+        .filter(|status| *status <= 999 && text.bytes().all(|b| b.is_ascii_digit()));
+    let class = text.strip_suffix("xx").and_then(|digit| match digit.as_bytes() {
+        [digit @ b'1'..=b'5'] => Some(u16::from(digit - b'0') * 100),
+        _ => None,
+    });
+    exact
+        .map(|status| (status, status))
+        .or_else(|| class.map(|low| (low, low + 99)))
+        .ok_or_else(|| Problem::bad_parameter("status", "must be a status, e.g. 429, or a class, e.g. 4xx"))
+}
+
+fn cursor(record: &UsageRecord) -> String {
+    format!("{}-{}", record.time.0, record.request_id)
+}
+
+fn parse_cursor(text: &str) -> Result<(UnixMicros, RequestId), Problem> {
+    text.split_once('-')
+        .and_then(|(time, id)| {
+            let digits = !time.is_empty() && time.bytes().all(|b| b.is_ascii_digit());
+            Some((
+                UnixMicros(time.parse().ok().filter(|_| digits)?),
+                RequestId::parse(id)?,
+            ))
+        })
+        .ok_or_else(|| Problem::bad_parameter("cursor", "is not one that this API gave"))
+}
+
+/// A record as it is shown; what is not known is `null`, never 0.
+fn record(r: &UsageRecord) -> Value {
+    let u = &r.usage;
+    let fields: [(&str, Value); 47] = [
+        ("request_id", Value::from(r.request_id.to_string())),
+        ("time", Value::from(show_time(r.time))),
+        ("user", Value::from(r.user.as_str())),
+        ("node", Value::from(r.node.as_str())),
+        ("tags", Value::from(r.tags.clone())),
+        ("api", Value::from(r.api.name())),
+        ("path", Value::from(r.path.as_str())),
+        ("provider", Value::from(r.provider.as_str())),
+        ("model_asked", Value::from(r.model_asked.as_str())),
+        ("model_answered", Value::from(r.model_answered.as_deref())),
+        ("status", Value::from(r.status)),
+        ("stream", Value::from(r.stream)),
+        ("ended", Value::from(r.ended.name())),
+        ("error", Value::from(r.error.as_deref())),
+        ("usage_known", Value::from(r.usage_known.name())),
+        ("input", Value::from(u.input)),
+        ("input_uncached", Value::from(u.input_uncached)),
+        ("cached_read", Value::from(u.cached_read)),
+        ("cache_write", Value::from(u.cache_write)),
+        ("cache_write_5m", Value::from(u.cache_write_5m)),
+        ("cache_write_1h", Value::from(u.cache_write_1h)),
+        ("output", Value::from(u.output)),
+        ("reasoning", Value::from(u.reasoning)),
+        ("total", Value::from(u.total)),
+        ("input_audio", Value::from(u.input_audio)),
+        ("input_image", Value::from(u.input_image)),
+        ("cached_audio", Value::from(u.cached_audio)),
+        ("output_audio", Value::from(u.output_audio)),
+        ("output_image", Value::from(u.output_image)),
+        ("audio_ms", Value::from(u.audio_ms)),
+        ("web_searches", Value::from(u.web_searches)),
+        ("web_fetches", Value::from(u.web_fetches)),
+        ("hosted_tools", Value::from(u.hosted_tools)),
+        (
+            "stated_cost_nanousd",
+            Value::from(u.stated_cost.map(|cost| cost.0)),
+        ),
+        ("side", side_json(&u.side)),
+        ("cost_nanousd", Value::from(r.cost.map(|cost| cost.0))),
+        ("priced", Value::from(r.priced)),
+        ("stop_reason", Value::from(r.stop_reason.as_deref())),
+        ("tool_calls", Value::from(r.tool_calls)),
+        ("ttft_us", Value::from(r.ttft_us)),
+        ("duration_us", Value::from(r.duration_us)),
+        ("session", Value::from(r.session.as_deref())),
+        ("user_agent", Value::from(r.user_agent.as_deref())),
+        ("request_bytes", Value::from(r.request_bytes)),
+        ("response_bytes", Value::from(r.response_bytes)),
+        ("shard", Value::from(r.shard.0)),
+        ("epoch", Value::from(r.epoch.0)),
+    ];
+    fields
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

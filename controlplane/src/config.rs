@@ -1,0 +1,131 @@
+//! The configuration document: HuJSON text in, checked values and messages with positions out.
+//!
+//! Usable without a running control plane: [`check`] is what `sluice check` shows. No message, error or `Debug` output
+//! holds a secret. The environment is an argument; files are read only where the document names them (`${file:…}`,
+//! `tls.ca_file`).
+
+mod base_url;
+mod default;
+pub(crate) mod domain;
+mod grants;
+mod header;
+mod hujson;
+mod identity;
+mod later;
+mod limits;
+mod message;
+mod nearest;
+mod providers;
+mod reader;
+mod secret;
+mod units;
+mod validate;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+pub use default::default_document;
+pub(crate) use hujson::DOCUMENT_BYTES_MAX;
+pub use message::Message;
+
+use domain::Document;
+use message::Messages;
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The document cannot be used as long as there is one of these.
+    pub errors: Vec<Message>,
+    /// The part concerned is left out or has its default; the rest applies.
+    pub warnings: Vec<Message>,
+    /// Nothing wrong: parts that a later version acts on.
+    pub notices: Vec<Message>,
+    /// One line for people: what the document holds.
+    pub summary: String,
+}
+
+impl Report {
+    /// Whether the document can be used.
+    #[must_use]
+    pub const fn usable(&self) -> bool {
+        self.errors.is_empty()
+    }
+}
+
+/// Checks a document; paths in it are relative to the working directory.
+#[must_use]
+pub fn check(text: &str, environment: &HashMap<String, String>) -> Report {
+    load(text, environment, None).1
+}
+
+/// Checks a document; paths in it are relative to `folder`, the one that the document's file lies in.
+#[must_use]
+pub fn check_in(text: &str, environment: &HashMap<String, String>, folder: &Path) -> Report {
+    load(text, environment, Some(folder)).1
+}
+
+/// The addresses that a document listens on, for a line that says where; the default if it cannot be used.
+#[must_use]
+pub fn listen_addresses(text: &str, environment: &HashMap<String, String>) -> Vec<String> {
+    let document = load(text, environment, None).0.unwrap_or_else(|| Document {
+        listeners: identity::listeners_default(),
+        ..Document::default()
+    });
+    document
+        .listeners
+        .into_iter()
+        .map(|listener| listener.address)
+        .collect()
+}
+
+/// Reads a document; `None` if the report has errors.
+pub(crate) fn load(
+    text: &str,
+    environment: &HashMap<String, String>,
+    folder: Option<&Path>,
+) -> (Option<Document>, Report) {
+    // Some editors write a byte-order mark; it is no part of the document.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut messages = Messages::new(text);
+    let document = validate::read(text, secret::Sources { environment, folder }, &mut messages);
+    let mut report = Report {
+        errors: messages.errors,
+        warnings: messages.warnings,
+        notices: messages.notices,
+        summary: String::new(),
+    };
+    for list in [&mut report.errors, &mut report.warnings, &mut report.notices] {
+        list.sort_by_key(|message| (message.line, message.column));
+    }
+    let document = document.filter(|_| report.usable());
+    report.summary = document.as_ref().map_or_else(|| "not usable".to_owned(), summary);
+    (document, report)
+}
+
+fn summary(document: &Document) -> String {
+    let count = |number: usize, one: &str| match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {one}s"),
+    };
+    let enabled: Vec<&str> = document
+        .providers
+        .iter()
+        .filter(|p| !p.disabled)
+        .map(|p| p.id.as_str())
+        .collect();
+    let named = if enabled.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", enabled.join(", "))
+    };
+    format!(
+        "{}{named}, {}, {}, {}",
+        count(enabled.len(), "provider"),
+        count(document.grants.len(), "grant"),
+        count(document.aliases.len(), "alias").replace("aliass", "aliases"),
+        count(document.listeners.len(), "listener"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

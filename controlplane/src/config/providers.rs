@@ -1,0 +1,425 @@
+//! `providers`: upstreams and how they are addressed, paid and trusted.
+
+use std::collections::BTreeSet;
+
+use sluice_shared::api::Flag;
+use sluice_shared::snapshot::{AuthMode, Authorization, CostRule, Header, Secret};
+
+use super::domain::Provider;
+use super::hujson::Value;
+use super::message::Messages;
+use super::reader::{Field, Fields, Unknown};
+use super::secret::{Sources, read_bounded};
+use super::{base_url, header, limits, units};
+
+const KEYS: [&str; 17] = [
+    "baseurl",
+    "models",
+    "apikey",
+    "authorization",
+    "name",
+    "description",
+    "compatibility",
+    "cost_basis",
+    "preference",
+    "disabled",
+    "add_headers",
+    "model_cost_map",
+    "auth_mode",
+    "timeouts",
+    "max_connections",
+    "weight",
+    "tls",
+];
+/// Largest certificate file, in bytes.
+const CA_BYTES_MAX: u64 = 1 << 20;
+/// Longest model name or glob, in bytes.
+pub(crate) const MODEL_BYTES_MAX: usize = 256;
+
+/// Reads `providers`. Those that cannot be used are reported and left out.
+pub(crate) fn read(
+    field: &Field<'_>,
+    secrets: Sources<'_>,
+    infer_cost_basis: bool,
+    messages: &mut Messages<'_>,
+) -> Vec<Provider> {
+    let Some(fields) = field.open(&[], Unknown::Names, messages) else {
+        return Vec::new();
+    };
+    if fields.is_empty() {
+        field.warn(messages, "no providers: no model can be served");
+    }
+    fields
+        .all()
+        .filter_map(|(id, field)| provider(id, &field, secrets, infer_cost_basis, messages))
+        .collect()
+}
+
+fn provider(
+    id: &str,
+    field: &Field<'_>,
+    secrets: Sources<'_>,
+    infer_cost_basis: bool,
+    messages: &mut Messages<'_>,
+) -> Option<Provider> {
+    let valid = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(valid) {
+        messages.warn(
+            field.key_at,
+            &field.path,
+            "provider id must be 1 to 64 of A-Z a-z 0-9 . _ -; the provider is left out",
+        );
+        return None;
+    }
+    let fields = field.open(&KEYS, Unknown::ConfigKey, messages)?;
+    let disabled = fields
+        .field("disabled")
+        .and_then(|f| f.boolean(messages))
+        .unwrap_or(false);
+    let text = |key: &str, messages: &mut Messages<'_>| {
+        fields
+            .field(key)
+            .and_then(|f| f.text(messages))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let name = Some(text("name", messages))
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| id.to_owned());
+    let description = text("description", messages);
+
+    let secret = |f: &Field<'_>, text: &str, messages: &mut Messages<'_>| match secrets.expand(text) {
+        Ok(value) => Some(value),
+        Err(error) if disabled => {
+            f.warn(messages, error);
+            None
+        }
+        Err(error) => {
+            messages.error(f.node.at, &f.path, error);
+            None
+        }
+    };
+
+    let Some(base) = fields.field("baseurl") else {
+        messages.warn(
+            field.key_at,
+            &field.path,
+            "provider without baseurl; it is left out",
+        );
+        return None;
+    };
+    let base = {
+        let expanded = base
+            .text(messages)
+            .and_then(|text| secret(&base, text, messages))?;
+        match base_url::parse(&expanded) {
+            Ok(url) => url,
+            Err(error) => {
+                base.warn(messages, format!("baseurl {error}; the provider is left out"));
+                return None;
+            }
+        }
+    };
+
+    let key = match fields.field("apikey") {
+        None => String::new(),
+        Some(f) => {
+            let key = f.text(messages).and_then(|text| secret(&f, text, messages))?;
+            if key.starts_with("keyfile::") {
+                f.warn(
+                    messages,
+                    "service-account key files (keyfile::) need a later version; the provider is left out",
+                );
+                return None;
+            }
+            if key.bytes().any(|b| !(0x21..=0x7e).contains(&b)) {
+                f.warn(
+                    messages,
+                    "holds spaces, line breaks or other characters that no key has; the provider is left out",
+                );
+                return None;
+            }
+            key
+        }
+    };
+
+    let authorization = match fields.field("authorization") {
+        None => Authorization::Bearer,
+        Some(f) => match f.text(messages)? {
+            "bearer" => Authorization::Bearer,
+            "x-api-key" => Authorization::XApiKey,
+            "x-goog-api-key" => Authorization::XGoogApiKey,
+            other => {
+                f.warn(
+                    messages,
+                    format!(
+                        "invalid authorization {other:?}; known are bearer, x-api-key, x-goog-api-key; the provider is left out"
+                    ),
+                );
+                return None;
+            }
+        },
+    };
+    let auth_mode = match fields.field("auth_mode") {
+        None => AuthMode::Override,
+        Some(f) => match f.text(messages)? {
+            "override" => AuthMode::Override,
+            "passthrough" => AuthMode::Passthrough,
+            "none" => AuthMode::None,
+            other => {
+                f.warn(
+                    messages,
+                    format!("invalid auth_mode {other:?}; known are override, passthrough, none; the provider is left out"),
+                );
+                return None;
+            }
+        },
+    };
+
+    let flags = flags(&fields, messages);
+    let models = models(field, &fields, messages);
+    let mut add_headers: Vec<Header> = Vec::new();
+    for (item, text) in fields
+        .field("add_headers")
+        .and_then(|f| f.texts(messages))
+        .unwrap_or_default()
+    {
+        let Some(expanded) = secret(&item, text, messages) else {
+            continue;
+        };
+        match header::parse(&expanded) {
+            Ok(header) => add_headers.push(header),
+            Err(error) => item.warn(
+                messages,
+                format!("bad add_headers entry: {error}; it is left out"),
+            ),
+        }
+    }
+    let ca_pem = match fields.field("tls") {
+        None => None,
+        Some(tls) => ca_pem(&tls, secrets, messages)?,
+    };
+
+    let host = base.host.clone();
+    let integer = |key: &str, min: i64, max: i64, messages: &mut Messages<'_>| {
+        fields.field(key).and_then(|f| f.integer(min, max, messages))
+    };
+    let cost_basis = match fields.field("cost_basis") {
+        Some(f) => f.text(messages).unwrap_or_default().to_owned(),
+        None if infer_cost_basis => infer_basis(&host, &flags).to_owned(),
+        None => String::new(),
+    };
+    Some(Provider {
+        id: id.to_owned(),
+        name,
+        description,
+        base,
+        models,
+        flags,
+        authorization,
+        auth_mode,
+        key: Secret(key),
+        add_headers,
+        preference: integer("preference", i64::from(i32::MIN), i64::from(i32::MAX), messages)
+            .and_then(|v| i32::try_from(v).ok())
+            .unwrap_or(0),
+        weight: integer("weight", 0, 1_000_000, messages)
+            .and_then(|v| u32::try_from(v).ok())
+            .unwrap_or(1),
+        disabled,
+        timeouts: fields
+            .field("timeouts")
+            .map(|f| limits::timeouts(&f, messages))
+            .unwrap_or_default(),
+        connections_max: integer("max_connections", 0, 1_000_000, messages)
+            .and_then(|v| u32::try_from(v).ok())
+            .unwrap_or(0),
+        ca_pem,
+        cost_basis,
+        cost_map: fields
+            .field("model_cost_map")
+            .map(|f| cost_map(&f, messages))
+            .unwrap_or_default(),
+    })
+}
+
+/// Without the block, a provider is taken for OpenAI-compatible; with it, only what it names is served.
+fn flags(fields: &Fields<'_>, messages: &mut Messages<'_>) -> BTreeSet<u8> {
+    let Some(block) = fields.field("compatibility") else {
+        return BTreeSet::from([Flag::OpenAiChat as u8]);
+    };
+    let known: Vec<&str> = Flag::ALL.iter().map(|flag| flag.name()).collect();
+    let mut out = BTreeSet::new();
+    if let Some(fields) = block.open(&known, Unknown::ConfigKey, messages) {
+        for flag in Flag::ALL {
+            if fields.field(flag.name()).and_then(|f| f.boolean(messages)) == Some(true) {
+                out.insert(*flag as u8);
+            }
+        }
+    }
+    if out.is_empty() {
+        block.warn(messages, "no flag is true: the provider serves no endpoint");
+    }
+    out
+}
+
+fn models(provider: &Field<'_>, fields: &Fields<'_>, messages: &mut Messages<'_>) -> Vec<String> {
+    let Some(field) = fields.field("models") else {
+        messages.warn(
+            provider.key_at,
+            &provider.path,
+            "provider without models: nothing is routed to it",
+        );
+        return Vec::new();
+    };
+    let mut out: Vec<String> = Vec::new();
+    for (item, text) in field.texts(messages).unwrap_or_default() {
+        if !model_name(text) {
+            item.warn(
+                messages,
+                format!("is no model name (1 to {MODEL_BYTES_MAX} bytes, no control characters)"),
+            );
+        } else if !out.iter().any(|known| known == text) {
+            out.push(text.to_owned());
+        }
+    }
+    out
+}
+
+/// Whether a text can be a model name or a glob over model names.
+pub(crate) fn model_name(text: &str) -> bool {
+    (1..=MODEL_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// `None` if the provider must be left out: trusting the public roots instead would weaken what was asked for.
+fn ca_pem(field: &Field<'_>, secrets: Sources<'_>, messages: &mut Messages<'_>) -> Option<Option<String>> {
+    let fields = field.open(&["ca_file"], Unknown::ConfigKey, messages)?;
+    let Some(file) = fields.field("ca_file") else {
+        return Some(None);
+    };
+    let path = file.text(messages)?;
+    match read_bounded(&secrets.path(path), CA_BYTES_MAX) {
+        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Some(Some(pem)),
+        Ok(_) => {
+            file.warn(
+                messages,
+                format!("{path} holds no PEM certificate; the provider is left out"),
+            );
+            None
+        }
+        Err(error) => {
+            file.warn(
+                messages,
+                format!("cannot read {path}: {error}; the provider is left out"),
+            );
+            None
+        }
+    }
+}
+
+fn cost_map(field: &Field<'_>, messages: &mut Messages<'_>) -> Vec<CostRule> {
+    let mut out = Vec::new();
+    for item in field.array(messages).unwrap_or_default() {
+        let Some(fields) = item.open(&["match", "as", "adjustment"], Unknown::ConfigKey, messages) else {
+            continue;
+        };
+        let text = |key: &str, messages: &mut Messages<'_>| {
+            fields
+                .field(key)
+                .and_then(|f| f.text(messages))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let (pattern, priced_as) = (text("match", messages), text("as", messages));
+        let adjustment = match fields.field("adjustment") {
+            None => Some(1_000_000),
+            Some(f) => match &f.node.value {
+                Value::Number(text) => units::factor_ppm(text),
+                _ => None,
+            },
+        };
+        match adjustment {
+            Some(adjustment_ppm) if model_name(&pattern) => {
+                out.push(CostRule {
+                    pattern,
+                    priced_as,
+                    adjustment_ppm,
+                });
+            }
+            Some(_) => item.warn(messages, "cost rule without match; it is left out"),
+            None => item.warn(
+                messages,
+                "adjustment must be a number that is not negative; the rule is left out",
+            ),
+        }
+    }
+    out
+}
+
+/// The price list that a provider most probably bills by: by its host, else by the wire formats it serves.
+fn infer_basis(host: &str, flags: &BTreeSet<u8>) -> &'static str {
+    let hosts: [(&str, &str); 14] = [
+        ("api.openai.com", "openai"),
+        ("api.anthropic.com", "anthropic"),
+        ("generativelanguage.googleapis.com", "gemini"),
+        ("aiplatform.googleapis.com", "vertex"),
+        ("amazonaws.com", "bedrock"),
+        ("openai.azure.com", "azure"),
+        ("openrouter.ai", "openrouter"),
+        ("api.groq.com", "groq"),
+        ("api.mistral.ai", "mistral"),
+        ("api.deepseek.com", "deepseek"),
+        ("api.x.ai", "xai"),
+        ("api.together.xyz", "together_ai"),
+        ("api.fireworks.ai", "fireworks_ai"),
+        ("api.cohere.com", "cohere"),
+    ];
+    for (suffix, basis) in hosts {
+        let inside = host
+            .strip_suffix(suffix)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.') || rest.ends_with('-'));
+        if inside {
+            return basis;
+        }
+    }
+    let by_flag = [
+        (Flag::AnthropicMessages, "anthropic"),
+        (Flag::GeminiGenerateContent, "gemini"),
+        (Flag::GoogleGenerateContent, "vertex"),
+        (Flag::GoogleRawPredict, "vertex"),
+        (Flag::BedrockConverse, "bedrock"),
+        (Flag::BedrockModelInvoke, "bedrock"),
+    ];
+    // Several families at once say nothing about who bills: the model name alone has to do.
+    match by_flag
+        .iter()
+        .filter(|(flag, _)| flags.contains(&(*flag as u8)))
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        [(_, basis)] if !flags.contains(&(Flag::OpenAiChat as u8)) => basis,
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn price_lists_are_guessed_by_host_then_by_flag() {
+        let check = |host: &str, flags: &[Flag], expected: &str| {
+            let flags = flags.iter().map(|flag| *flag as u8).collect();
+            assert_eq!(infer_basis(host, &flags), expected, "{host}");
+        };
+        check("api.openai.com", &[Flag::OpenAiChat], "openai");
+        check("evilapi.openai.com.example", &[], "");
+        check("notapi.openai.comx", &[], "");
+        check("xapi.openai.com", &[], "");
+        check("us-central1-aiplatform.googleapis.com", &[], "vertex");
+        check("bedrock-runtime.us-east-1.amazonaws.com", &[], "bedrock");
+        check("gw.example", &[Flag::AnthropicMessages], "anthropic");
+        check("gw.example", &[Flag::AnthropicMessages, Flag::OpenAiChat], "");
+        check("localhost", &[Flag::OpenAiChat], "");
+    }
+}

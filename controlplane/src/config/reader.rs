@@ -1,0 +1,210 @@
+//! Typed reading of the tree: every value that is taken carries its path, every mismatch becomes a warning.
+//!
+//! [`Fields`] is an object whose members are taken by name; what nobody knows is reported by [`Fields::open`], with the
+//! nearest known name. A key that stands twice is reported, and the last one counts, as JSON readers commonly do.
+
+use super::hujson::{Member, Node, Value};
+use super::message::Messages;
+use super::nearest::nearest;
+
+/// A value with its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Field<'a> {
+    pub(crate) path: String,
+    pub(crate) node: &'a Node,
+    /// Where the key stands, or the value if it has no key.
+    pub(crate) key_at: usize,
+}
+
+/// An object with its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Fields<'a> {
+    pub(crate) path: String,
+    pub(crate) at: usize,
+    members: &'a [Member],
+}
+
+/// What is done about keys that are not among the known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unknown {
+    /// Reported as `unknown config key`.
+    ConfigKey,
+    /// Reported as `unknown grant field`.
+    GrantField,
+    /// The keys are names that the operator chose.
+    Names,
+}
+
+impl<'a> Field<'a> {
+    pub(crate) const fn root(node: &'a Node) -> Self {
+        Self {
+            path: String::new(),
+            node,
+            key_at: node.at,
+        }
+    }
+
+    fn mismatch(&self, expected: &str, messages: &mut Messages<'_>) {
+        messages.warn(
+            self.node.at,
+            &self.path,
+            format!("expected {expected}, found {}", self.node.value.kind()),
+        );
+    }
+
+    pub(crate) fn warn(&self, messages: &mut Messages<'_>, text: impl Into<String>) {
+        messages.warn(self.node.at, &self.path, text);
+    }
+
+    pub(crate) fn text(&self, messages: &mut Messages<'_>) -> Option<&'a str> {
+        match &self.node.value {
+            Value::Text(text) => Some(text),
+            _ => {
+                self.mismatch("a string", messages);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn boolean(&self, messages: &mut Messages<'_>) -> Option<bool> {
+        match self.node.value {
+            Value::Bool(value) => Some(value),
+            _ => {
+                self.mismatch("true or false", messages);
+                None
+            }
+        }
+    }
+
+    /// An integer within bounds.
+    pub(crate) fn integer(&self, min: i64, max: i64, messages: &mut Messages<'_>) -> Option<i64> {
+        let Value::Number(text) = &self.node.value else {
+            self.mismatch("an integer", messages);
+            return None;
+        };
+        let value = text
+            .parse::<i64>()
+            .ok()
+            .filter(|value| (min..=max).contains(value));
+        if value.is_none() {
+            self.warn(
+                messages,
+                format!("expected an integer from {min} to {max}, found {text}"),
+            );
+        }
+        value
+    }
+
+    pub(crate) fn array(&self, messages: &mut Messages<'_>) -> Option<Vec<Self>> {
+        let Value::Array(nodes) = &self.node.value else {
+            self.mismatch("an array", messages);
+            return None;
+        };
+        let item = |(index, node): (usize, &'a Node)| Self {
+            path: format!("{}[{index}]", self.path),
+            node,
+            key_at: node.at,
+        };
+        Some(nodes.iter().enumerate().map(item).collect())
+    }
+
+    /// An array of strings; items of another type are reported and left out.
+    pub(crate) fn texts(&self, messages: &mut Messages<'_>) -> Option<Vec<(Self, &'a str)>> {
+        let items = self.array(messages)?;
+        Some(
+            items
+                .into_iter()
+                .filter_map(|item| item.text(messages).map(|text| (item, text)))
+                .collect(),
+        )
+    }
+
+    /// An object; unknown keys are reported.
+    pub(crate) fn open(
+        &self,
+        known: &[&str],
+        unknown: Unknown,
+        messages: &mut Messages<'_>,
+    ) -> Option<Fields<'a>> {
+        let Value::Object(members) = &self.node.value else {
+            self.mismatch("an object", messages);
+            return None;
+        };
+        let fields = Fields {
+            path: self.path.clone(),
+            at: self.node.at,
+            members,
+        };
+        fields.report(known, unknown, messages);
+        Some(fields)
+    }
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn field(&self, key: &str) -> Option<Field<'a>> {
+        self.members
+            .iter()
+            .rev()
+            .find(|member| member.key == key)
+            .map(|member| self.of(member))
+    }
+
+    /// Every member once, in the order of the document; of duplicates the last.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'a str, Field<'a>)> + '_ {
+        let members = self.members;
+        members
+            .iter()
+            .enumerate()
+            .filter(move |(at, member)| !members.iter().skip(at + 1).any(|later| later.key == member.key))
+            .map(|(_, member)| (member.key.as_str(), self.of(member)))
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    fn of(&self, member: &'a Member) -> Field<'a> {
+        Field {
+            path: join(&self.path, &member.key),
+            node: &member.node,
+            key_at: member.key_at,
+        }
+    }
+
+    fn report(&self, known: &[&str], unknown: Unknown, messages: &mut Messages<'_>) {
+        let mut seen: std::collections::HashSet<&str> = std::collections::HashSet::new();
+        for member in self.members {
+            let path = join(&self.path, &member.key);
+            if !seen.insert(&member.key) {
+                messages.warn(
+                    member.key_at,
+                    &path,
+                    format!("duplicate key {:?}; the last one counts", member.key),
+                );
+                continue;
+            }
+            let what = match unknown {
+                Unknown::Names => continue,
+                _ if known.contains(&member.key.as_str()) => continue,
+                Unknown::ConfigKey => "unknown config key",
+                Unknown::GrantField => "unknown grant field",
+            };
+            let hint =
+                nearest(&member.key, known).map_or_else(String::new, |k| format!("; did you mean {k:?}?"));
+            messages.warn(member.key_at, &path, format!("{what} {:?}{hint}", member.key));
+        }
+    }
+}
+
+/// `a.b`, with the key quoted if it is not plain.
+fn join(path: &str, key: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    if key.is_empty() || !key.chars().all(plain) {
+        return format!("{path}[{key:?}]");
+    }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}

@@ -1,0 +1,182 @@
+//! The document as a whole: from text to checked values and messages.
+//!
+//! Errors make a document unusable: it does not parse, it is empty, a secret in it cannot be resolved. Everything else
+//! is a warning: the part concerned is left out or has its default, and the rest applies.
+
+use sluice_shared::snapshot::{Alias, Role};
+
+use super::domain::Document;
+use super::grants::{self, Names};
+use super::hujson::{self, Value};
+use super::message::Messages;
+use super::reader::{Field, Unknown};
+use super::secret::Sources;
+use super::{identity, later, limits, providers};
+
+const KEYS: [&str; 15] = [
+    "providers",
+    "grants",
+    "model_aliases",
+    "identity",
+    "listeners",
+    "limits",
+    "quotas",
+    "hooks",
+    "exporters",
+    "database",
+    "mcp",
+    "auto_cost_basis",
+    "temp_grants",
+    "guardrails",
+    "prices",
+];
+
+/// Reads a document. `None` if it holds nothing to read; otherwise what can be used of it, beside the messages.
+pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>) -> Option<Document> {
+    let root = match hujson::parse(text) {
+        Ok(Some(root)) => root,
+        Ok(None) => {
+            messages.error(0, "", "the document is empty");
+            return None;
+        }
+        Err(error) => {
+            messages.error(
+                error.at,
+                "",
+                format!("the document does not parse: {}", error.text),
+            );
+            return None;
+        }
+    };
+    let root = Field::root(&root);
+    match &root.node.value {
+        Value::Object(members) if members.is_empty() => {
+            messages.error(root.node.at, "", "the document is empty");
+            return None;
+        }
+        Value::Object(_) => {}
+        other => {
+            messages.error(
+                root.node.at,
+                "",
+                format!("the document must be an object, found {}", other.kind()),
+            );
+            return None;
+        }
+    }
+    let fields = root.open(&KEYS, Unknown::ConfigKey, messages)?;
+
+    let infer_cost_basis = fields
+        .field("auto_cost_basis")
+        .and_then(|f| f.boolean(messages))
+        .unwrap_or(true);
+    let mut document = Document::default();
+    let provider_field = fields.field("providers");
+    match &provider_field {
+        Some(field) => document.providers = providers::read(field, secrets, infer_cost_basis, messages),
+        None => messages.warn(root.node.at, "", "no providers: no model can be served"),
+    }
+
+    let (quotas, hooks, mcp) = (fields.field("quotas"), fields.field("hooks"), fields.field("mcp"));
+    let names = Names {
+        // A provider that is left out for another reason is still a name that the operator knows.
+        providers: provider_field.as_ref().map(keys).unwrap_or_default(),
+        quotas: quotas.as_ref().map(keys).unwrap_or_default(),
+        hooks: hooks.as_ref().map(keys).unwrap_or_default(),
+        mcp_servers: later::mcp_servers(mcp.as_ref()),
+    };
+    let grants = fields.field("grants");
+    if let Some(field) = &grants {
+        document.grants = grants::read(field, &names, secrets, messages);
+    }
+    let (at, path) = grants
+        .as_ref()
+        .map_or((root.node.at, ""), |f| (f.key_at, "grants"));
+    let admin = document.grants.iter().any(|grant| {
+        !grant.sources.is_empty() && grant.capabilities.iter().any(|c| c.role == Some(Role::Admin))
+    });
+    if document.grants.is_empty() {
+        let text = if document.providers.is_empty() {
+            "no grants"
+        } else {
+            "providers but no grants"
+        };
+        messages.warn(at, path, format!("{text}: nobody may call a model"));
+    }
+    if !admin {
+        messages.warn(at, path, "no grant gives the role admin");
+    }
+
+    if let Some(field) = fields.field("model_aliases") {
+        document.aliases = aliases(&field, messages);
+    }
+    if let Some(field) = fields.field("identity") {
+        document.identity = identity::read(&field, messages);
+    }
+    document.listeners = match fields.field("listeners") {
+        Some(field) => identity::listeners(&field, messages),
+        None => identity::listeners_default(),
+    };
+    if let Some(field) = fields.field("limits") {
+        document.limits = limits::read(&field, messages);
+    }
+
+    if let Some(field) = quotas {
+        later::quotas(&field, messages);
+    }
+    if let Some(field) = hooks {
+        later::hooks(&field, messages);
+    }
+    if let Some(field) = fields.field("exporters") {
+        later::exporters(&field, messages);
+    }
+    for key in ["database", "mcp", "guardrails", "prices"] {
+        if let Some(field) = fields.field(key) {
+            field.open(&[], Unknown::Names, messages);
+            messages.notice(
+                field.key_at,
+                &field.path,
+                format!("{key} has no effect in this version"),
+            );
+        }
+    }
+    if let Some(field) = fields.field("temp_grants") {
+        messages.notice(
+            field.key_at,
+            &field.path,
+            "temp_grants is deprecated and has no effect; use grants",
+        );
+    }
+    Some(document)
+}
+
+fn keys<'a>(field: &Field<'a>) -> Vec<&'a str> {
+    match &field.node.value {
+        Value::Object(members) => members.iter().map(|member| member.key.as_str()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn aliases(field: &Field<'_>, messages: &mut Messages<'_>) -> Vec<Alias> {
+    let Some(fields) = field.open(&[], Unknown::Names, messages) else {
+        return Vec::new();
+    };
+    let mut out = Vec::new();
+    for (from, field) in fields.all() {
+        let Some(to) = field.text(messages) else { continue };
+        if !providers::model_name(from) || !providers::model_name(to) {
+            field.warn(
+                messages,
+                "alias and target must be model names; the alias is left out",
+            );
+        } else if from == to {
+            field.warn(messages, "alias stands for itself; it is left out");
+        } else {
+            out.push(Alias {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            });
+        }
+    }
+    out
+}

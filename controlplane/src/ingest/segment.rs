@@ -1,0 +1,116 @@
+//! One journal segment, read from a place on.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use sluice_shared::wire::journal::{
+    Entry, PAYLOAD_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, Slot, decode, record_bytes,
+};
+
+/// Bytes that are read at once; a whole record fits.
+pub(super) const BUFFER_BYTES: usize = 256 << 10;
+const _: () = assert!(
+    BUFFER_BYTES > record_bytes(PAYLOAD_BYTES_MAX),
+    "a whole record fits"
+);
+
+/// Whether a segment can be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Header {
+    /// It is what its name says.
+    Good,
+    /// Not written yet.
+    Missing,
+    /// Something else stands there.
+    Damaged,
+}
+
+/// Looks at the header of a segment.
+pub(super) fn check(file: &File, expected: SegmentHeader) -> io::Result<Header> {
+    let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    let read = read_full(file, &mut bytes, 0)?;
+    if SegmentHeader::decode(&bytes) == Some(expected) {
+        return Ok(Header::Good);
+    }
+    let blank = bytes.iter().take(read).all(|byte| *byte == 0);
+    Ok(if blank { Header::Missing } else { Header::Damaged })
+}
+
+/// Where reading stopped.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Nothing more is published here, yet.
+    Empty,
+    /// The row goes on in the next segment.
+    End,
+    /// The file is at its end, between records.
+    EndOfFile,
+    /// A length was published whose bytes do not hold.
+    Damaged,
+    /// The receiver wanted no more.
+    Enough,
+}
+
+/// Reads entries from `offset` on, which moves behind each that `take` was given. `take` says whether it wants more.
+pub(super) fn read(
+    file: &File,
+    offset: &mut u64,
+    buffer: &mut [u8],
+    mut take: impl FnMut(Entry) -> bool,
+) -> io::Result<Stop> {
+    // A writer on another core publishes while we copy; only what two further looks confirm is damage.
+    let mut doubts = 0;
+    loop {
+        let filled = read_full(file, buffer, *offset)?;
+        let at_end = filled < buffer.len();
+        let mut rest = buffer.get(..filled).unwrap_or_default();
+        loop {
+            match decode(rest) {
+                Slot::Entry(entry, bytes) => {
+                    doubts = 0;
+                    rest = rest.get(bytes..).unwrap_or_default();
+                    *offset = offset.saturating_add(bytes as u64);
+                    if !take(*entry) {
+                        return Ok(Stop::Enough);
+                    }
+                }
+                Slot::Empty => return Ok(Stop::Empty),
+                Slot::End => return Ok(Stop::End),
+                Slot::Need(_) if !at_end => break,
+                // The file ends here: between records, or within one that cannot be whole.
+                Slot::Need(_) if rest.len() < sluice_shared::wire::journal::RECORD_HEADER_BYTES => {
+                    return Ok(Stop::EndOfFile);
+                }
+                Slot::Need(_) | Slot::Damaged if doubts < 2 => {
+                    doubts += 1;
+                    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+                    break;
+                }
+                Slot::Need(_) | Slot::Damaged => return Ok(Stop::Damaged),
+            }
+        }
+    }
+}
+
+/// Whether anything was published in a segment.
+pub(super) fn is_begun(path: &Path) -> io::Result<bool> {
+    let mut bytes = [0; 4];
+    let read = read_full(&File::open(path)?, &mut bytes, SEGMENT_HEADER_BYTES as u64)?;
+    Ok(read == bytes.len() && bytes != [0; 4])
+}
+
+/// Fills the buffer as far as the file goes.
+pub(super) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset.saturating_add(filled as u64)) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

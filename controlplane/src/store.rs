@@ -1,0 +1,243 @@
+//! The store: request records, their rollups, and how far the journal has been read.
+//!
+//! One trait, so that another database can stand beside SQLite and pass the same tests. The contract that matters:
+//! [`Store::ingest`] and [`Store::finish`] are each one transaction that is durable when they return. Records are kept
+//! under their request id, a second one of the same id is ignored; rollups count only what was really inserted. With the
+//! cursors in the same transaction, every journal record is stored exactly once, whatever is killed when.
+
+pub(crate) mod range;
+mod rollup;
+mod row;
+mod sqlite;
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+
+use sluice_shared::ids::{RequestId, ShardId};
+use sluice_shared::units::UnixMicros;
+use sluice_shared::usage::{Ended, UsageRecord};
+
+pub(crate) use row::side_json;
+pub(crate) use sqlite::Sqlite;
+
+/// File of the SQLite store in the data directory.
+pub const FILE: &str = "store.sqlite";
+
+/// A future of the store.
+pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed.
+    #[error("database")]
+    Database(#[from] sqlx::Error),
+    /// The database was written by a later version.
+    #[error("the store has schema version {found}, this version knows {known}")]
+    Newer {
+        /// Version in the file.
+        found: i64,
+        /// Newest version that this build knows.
+        known: i64,
+    },
+    /// A stored row does not read back; the database was changed by something else.
+    #[error("stored column {0} holds something else than was written")]
+    Column(&'static str),
+    /// There is no store yet.
+    #[error("there is no store in {0}")]
+    Missing(String),
+}
+
+/// A record that turned out otherwise after it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Amend {
+    pub(crate) request_id: RequestId,
+    pub(crate) ended: Ended,
+    pub(crate) duration_us: u64,
+}
+
+/// How far a shard's row of segments has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) incarnation: u64,
+    pub(crate) shard: ShardId,
+    /// Segment that is read next.
+    pub(crate) segment: u64,
+    /// Byte in it.
+    pub(crate) offset: u64,
+}
+
+/// What one transaction stores: records first, then amendments, then cursors.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) records: Vec<UsageRecord>,
+    pub(crate) amends: Vec<Amend>,
+    pub(crate) cursors: Vec<Cursor>,
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.amends.is_empty() && self.cursors.is_empty()
+    }
+}
+
+/// What a transaction did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ingested {
+    pub(crate) inserted: u64,
+    /// Records that were there already.
+    pub(crate) duplicates: u64,
+}
+
+/// Which records are wanted, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RequestQuery {
+    /// From here on.
+    pub(crate) since: Option<UnixMicros>,
+    /// Up to, and without, this.
+    pub(crate) until: Option<UnixMicros>,
+    pub(crate) user: Option<String>,
+    /// As asked for or as answered.
+    pub(crate) model: Option<String>,
+    pub(crate) provider: Option<String>,
+    /// Lowest and highest status.
+    pub(crate) status: Option<(u16, u16)>,
+    /// Only what comes after this one in the list.
+    pub(crate) after: Option<(UnixMicros, RequestId)>,
+    pub(crate) limit: u32,
+}
+
+/// What usage is summed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupBy {
+    /// Login, or tags, of the principal.
+    User,
+    /// Model as the client named it.
+    Model,
+    /// Provider id.
+    Provider,
+    /// Hour, UTC.
+    Hour,
+    /// Day, UTC.
+    Day,
+}
+
+impl GroupBy {
+    /// Every value, in the order of documentation.
+    pub const ALL: [Self; 5] = [Self::User, Self::Model, Self::Provider, Self::Hour, Self::Day];
+
+    /// The word used in queries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Model => "model",
+            Self::Provider => "provider",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|by| by.name() == text)
+    }
+}
+
+/// Which usage is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageQuery {
+    /// Groups.
+    pub by: GroupBy,
+    /// From here on.
+    pub since: Option<UnixMicros>,
+    /// Up to, and without, this.
+    pub until: Option<UnixMicros>,
+    /// Of this login only.
+    pub user: Option<String>,
+}
+
+/// Sums over the requests of a group. Token sums hold what is known; `unknown` says how many requests say nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests.
+    pub requests: u64,
+    /// Of these: answered with a status of 400 or more, failed upstream or aborted.
+    pub errors: u64,
+    /// Of these: reached a provider that bills them, and nobody said what they used.
+    pub unknown: u64,
+    /// Of these: usage is known and no price was found.
+    pub unpriced: u64,
+    /// Prompt tokens.
+    pub input: u64,
+    /// Of `input`: neither read from nor written to a cache.
+    pub input_uncached: u64,
+    /// Of `input`: read from a cache.
+    pub cached_read: u64,
+    /// Of `input`: written to a cache.
+    pub cache_write: u64,
+    /// Generated tokens.
+    pub output: u64,
+    /// Of `output`: reasoning.
+    pub reasoning: u64,
+    /// Cost in nanodollars.
+    pub cost_nanousd: u64,
+}
+
+/// A group with its sums.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageGroup {
+    /// User, model or provider; for hours and days its start as Unix seconds in decimal.
+    pub key: String,
+    /// Sums.
+    pub totals: Totals,
+}
+
+/// Most groups of one answer; the largest by requests, or the newest hours and days.
+pub const GROUPS_MAX: usize = 10_000;
+
+/// A store.
+pub(crate) trait Store: Send + Sync + 'static {
+    /// Stores a batch in one durable transaction.
+    fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested>;
+    /// Stores the last records of a dead data plane and marks its journal as done, in one durable transaction.
+    fn finish<'a>(&'a self, incarnation: u64, aborted: &'a [UsageRecord]) -> Pending<'a, Ingested>;
+    /// Incarnations that are marked as done.
+    fn finished(&self) -> Pending<'_, Vec<u64>>;
+    /// Removes the mark, so that the number may be used again.
+    fn forget(&self, incarnation: u64) -> Pending<'_, ()>;
+    /// How far an incarnation has been read.
+    fn cursors(&self, incarnation: u64) -> Pending<'_, Vec<Cursor>>;
+    /// Records, newest first.
+    fn requests<'a>(&'a self, query: &'a RequestQuery) -> Pending<'a, Vec<UsageRecord>>;
+    /// Sums.
+    fn usage<'a>(&'a self, query: &'a UsageQuery) -> Pending<'a, Vec<UsageGroup>>;
+    /// Bytes on disk.
+    fn bytes(&self) -> u64;
+}
+
+/// A store opened for reading beside, or without, a running control plane.
+pub struct Reader(Sqlite);
+
+/// Opens the store of a data directory for reading.
+///
+/// # Errors
+/// There is none, it is of a later version, or it cannot be read.
+pub async fn open_read_only(data_dir: &Path) -> Result<Reader, StoreError> {
+    Sqlite::open_read_only(data_dir).await.map(Reader)
+}
+
+impl Reader {
+    /// Sums of usage; groups by user, model and provider come largest first, hours and days in order.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageGroup>, StoreError> {
+        self.0.usage(query).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
