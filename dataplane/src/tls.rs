@@ -162,6 +162,8 @@ pub struct TlsStream {
     connection: ClientConnection,
     /// Plaintext that waits to be read.
     readable_bytes: usize,
+    /// The socket has ended.
+    ended: bool,
 }
 
 impl fmt::Debug for TlsStream {
@@ -185,6 +187,7 @@ impl TlsStream {
         Ok(Self {
             connection,
             readable_bytes: 0,
+            ended: false,
         })
     }
 
@@ -217,10 +220,8 @@ impl TlsStream {
         if self.is_handshaking() {
             return Err(TlsError::Truncated);
         }
-        // With plaintext waiting, rustls refuses to look at the socket; the end is then told again after reading.
-        match self.connection.read_tls(&mut io::empty()) {
-            Ok(_) | Err(_) => Ok(()),
-        }
+        self.ended = true;
+        Ok(())
     }
 
     /// Moves plaintext into `out`; an empty `out` reads nothing.
@@ -231,7 +232,13 @@ impl TlsStream {
         if out.is_empty() {
             return Ok(PlainRead::Blocked);
         }
-        match self.connection.reader().read(out) {
+        let mut read = self.connection.reader().read(out);
+        if self.ended && matches!(&read, Err(e) if e.kind() == ErrorKind::WouldBlock) {
+            // rustls looks at the end of the socket only when no plaintext waits.
+            let _ = self.connection.read_tls(&mut io::empty());
+            read = self.connection.reader().read(out);
+        }
+        match read {
             Ok(0) => Ok(PlainRead::End),
             Ok(bytes) => {
                 self.readable_bytes = self.readable_bytes.saturating_sub(bytes);

@@ -72,7 +72,9 @@ impl Fixture {
     /// The next message must be the answer to this ticket.
     fn answer(&mut self, shard: usize, ticket: u64) -> IdentityAnswer {
         match self.next(shard) {
-            ShardMessage::Identity { ticket: t, answer, .. } if t == ticket => answer,
+            ShardMessage::Identity {
+                ticket: t, answer, ..
+            } if t == ticket => answer,
             other => panic!("{other:?}"),
         }
     }
@@ -121,7 +123,9 @@ impl Plane {
     fn hello(&mut self) -> u64 {
         match self.hear() {
             ToControl::Hello {
-                incarnation: 7, epoch, ..
+                incarnation: 7,
+                epoch,
+                ..
             } => epoch.0,
             other => panic!("{other:?}"),
         }
@@ -211,7 +215,10 @@ fn memory_file(bytes: &[u8], seals: i32) -> File {
     };
     file.write_all(bytes).unwrap();
     // SAFETY: plain system call.
-    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) }, 0);
+    assert_eq!(
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) },
+        0
+    );
     file
 }
 
@@ -276,7 +283,10 @@ fn a_snapshot_reaches_the_cell_and_every_shard_and_only_newer_ones_follow() {
     };
     assert_eq!(sealed.snapshot().epoch.0.to_native(), 6);
     let status = fixture.link.status_reader()();
-    assert_eq!((status.connected, status.epoch, status.snapshots_refused), (true, Epoch(6), 1));
+    assert_eq!(
+        (status.connected, status.epoch, status.snapshots_refused),
+        (true, Epoch(6), 1)
+    );
 }
 
 #[test]
@@ -314,7 +324,10 @@ fn what_is_not_sealed_whole_or_true_is_refused_and_the_old_one_stays() {
         &|p| p.pass(&announce(good.len() + 1), &[memory_file(&good, SEALED)]),
         "were announced",
     );
-    check(&|p| p.0.write_all(&announce(good.len())).unwrap(), "no memory file");
+    check(
+        &|p| p.0.write_all(&announce(good.len())).unwrap(),
+        "no memory file",
+    );
     let plain = tempfile::NamedTempFile::new().unwrap();
     fs::write(plain.path(), &good).unwrap();
     check(
@@ -403,7 +416,12 @@ fn whatever_a_broken_control_plane_sends_the_link_starts_over() {
     plane.hello();
     plane.send_snapshot(2, &snapshot(2, 500), SEALED);
     assert_eq!(plane.hear(), applied(2));
-    for bytes in [&old_version[..], &oversized, &flipped, b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+    for bytes in [
+        &old_version[..],
+        &oversized,
+        &flipped,
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    ] {
         plane.0.write_all(bytes).unwrap();
         plane.ends();
         plane = Plane::accept(&listener);
@@ -464,7 +482,11 @@ fn one_question_serves_all_shards_and_outlives_the_control_plane() {
             client.ask(ALICE, 50_000, ticket).unwrap();
             let answer = loop {
                 match fixture.next(shard) {
-                    ShardMessage::Identity { ticket: t, answer, valid_until } if t == ticket => {
+                    ShardMessage::Identity {
+                        ticket: t,
+                        answer,
+                        valid_until,
+                    } if t == ticket => {
                         break (answer, valid_until);
                     }
                     ShardMessage::Identity { .. } | ShardMessage::Snapshot(_) => {}
@@ -478,7 +500,10 @@ fn one_question_serves_all_shards_and_outlives_the_control_plane() {
             }
         }
     }
-    assert!(Arc::ptr_eq(&principals[0], &principals[1]), "one principal for the process");
+    assert!(
+        Arc::ptr_eq(&principals[0], &principals[1]),
+        "one principal for the process"
+    );
     drop((plane, listener));
     let status = fixture.link.status_reader();
     wait_until("the loss", || !status().connected);
@@ -486,7 +511,10 @@ fn one_question_serves_all_shards_and_outlives_the_control_plane() {
     assert_eq!(known(fixture.answer(0, 900)).login, "alice@example.com");
     // Patience is 1 ms since the snapshot came.
     first.ask([9; 16], 1, 901).unwrap();
-    assert!(matches!(fixture.answer(0, 901), IdentityAnswer::Unavailable { .. }));
+    assert!(matches!(
+        fixture.answer(0, 901),
+        IdentityAnswer::Unavailable { .. }
+    ));
 }
 
 #[test]
@@ -541,7 +569,11 @@ fn a_socket_of_another_user_is_not_talked_to() {
     let program = data.path().join("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let child = Command::new(&program)
-        .args(["a_socket_of_another_user_is_not_talked_to", "--exact", "--nocapture"])
+        .args([
+            "a_socket_of_another_user_is_not_talked_to",
+            "--exact",
+            "--nocapture",
+        ])
         .env(CHILD, data.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -559,7 +591,10 @@ fn a_socket_of_another_user_is_not_talked_to() {
         heard.push(byte[0]);
     }
     let fixture = Fixture::start(data, NEVER_COLD);
-    assert!(child.wait().unwrap().success(), "it was connected to, and heard nothing");
+    assert!(
+        child.wait().unwrap().success(),
+        "it was connected to, and heard nothing"
+    );
     assert_eq!(fixture.link.status_reader()().connects, 0);
 }
 
