@@ -65,15 +65,15 @@ impl EventStream {
                 self.skip -= take;
                 rest = rest.get(take..).unwrap_or_default();
             } else if self.carry.is_empty() {
-                rest = self.from_slice(rest, &mut sink);
+                rest = self.read_in_place(rest, &mut sink);
             } else {
-                rest = self.from_carry(rest, &mut sink);
+                rest = self.read_kept(rest, &mut sink);
             }
         }
     }
 
     /// Reads one message that begins at the start of `rest`, or keeps its beginning.
-    fn from_slice<'a>(&mut self, rest: &'a [u8], sink: &mut impl FnMut(Found<'_>)) -> &'a [u8] {
+    fn read_in_place<'a>(&mut self, rest: &'a [u8], sink: &mut impl FnMut(Found<'_>)) -> &'a [u8] {
         let Some(total) = self.total_len(rest, sink) else {
             if !self.damaged {
                 self.carry.extend_from_slice(rest);
@@ -98,7 +98,7 @@ impl EventStream {
     }
 
     /// Completes the message whose beginning is kept.
-    fn from_carry<'a>(&mut self, rest: &'a [u8], sink: &mut impl FnMut(Found<'_>)) -> &'a [u8] {
+    fn read_kept<'a>(&mut self, rest: &'a [u8], sink: &mut impl FnMut(Found<'_>)) -> &'a [u8] {
         let carry = std::mem::take(&mut self.carry);
         let want = if carry.len() < PRELUDE_BYTES {
             PRELUDE_BYTES

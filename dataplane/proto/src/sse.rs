@@ -286,10 +286,14 @@ impl UsageChunkFilter {
             let rest = body.get(at..).unwrap_or_default();
             let Some(&first) = rest.first() else { break };
             if std::mem::take(&mut after_cr) && first == b'\n' {
-                at += 1;
-                if std::mem::take(&mut self.drop_lf) {
-                    start = at;
+                if start == at && self.held.is_empty() {
+                    // The second half of an event's end: it goes where the event went.
+                    if !std::mem::take(&mut self.drop_lf) {
+                        out.push(first);
+                    }
+                    start = at + 1;
                 }
+                at += 1;
                 continue;
             }
             self.drop_lf = false;

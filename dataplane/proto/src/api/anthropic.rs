@@ -89,7 +89,7 @@ fn content_block(state: &mut State, block: View<'_>, index: Option<u64>) {
     if block.get("type").and_then(View::text) == Some("tool_use") {
         let id = block.get("id").and_then(View::word).unwrap_or_default();
         let place = if id.is_empty() {
-            index.or(Some(u64::from(state.tool_calls)))
+            Some(index.unwrap_or_else(|| u64::from(state.tool_calls)))
         } else {
             None
         };

@@ -9,6 +9,7 @@ use crate::meter::tree::View;
 use crate::sse::{Key, key};
 
 static USAGE: Key = key!(b"usage\"");
+static TOKENS: Key = key!(b"tokens\"");
 static FINISH: Key = key!(b"finish_reason\"");
 static TOOLS: Key = key!(b"tool_calls\"");
 static NAME: Key = key!(b"name\"");
@@ -21,7 +22,7 @@ pub(crate) fn interest(state: &State, raw: &[u8]) -> Interest {
         || (TOOLS.has_value(raw) && NAME.has_value(raw))
     {
         Interest::Parse
-    } else if USAGE.has_value(raw) {
+    } else if USAGE.has_value(raw) && TOKENS.has_value(raw) {
         if state.ended {
             Interest::Parse
         } else {
@@ -74,10 +75,14 @@ fn fold(state: &mut State, chunk: View<'_>, message: &str) {
             }
         }
     }
-    let usage = chunk.get("usage").or_else(|| chunk.path(&["x_groq", "usage"]));
-    if let Some(usage) = usage.and_then(|usage| openai_usage::read(usage, &mut state.notes)) {
+    if let Some(usage) = usage_of(chunk).and_then(|usage| openai_usage::read(usage, &mut state.notes)) {
         state.usage = usage;
         state.usage_seen = true;
         state.usage_final |= state.ended;
     }
+}
+
+/// Where a chunk has its usage.
+pub(crate) fn usage_of(chunk: View<'_>) -> Option<View<'_>> {
+    chunk.get("usage").or_else(|| chunk.path(&["x_groq", "usage"]))
 }

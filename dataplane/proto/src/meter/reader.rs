@@ -66,6 +66,8 @@ pub(crate) struct Reader {
     /// Something was passed over unread.
     pub(crate) overlooked: bool,
     pub(crate) document_whole: bool,
+    /// The body has ended: what comes now may be half an event and must not displace a whole one.
+    ending: bool,
     kept: Vec<u8>,
     long: Option<LongEvent>,
     parser: Parser,
@@ -80,6 +82,7 @@ impl Reader {
             gated: true,
             overlooked: false,
             document_whole: false,
+            ending: false,
             kept: Vec::new(),
             long: None,
             parser: Parser::default(),
@@ -97,8 +100,7 @@ impl Reader {
                 let mut joined = Vec::new();
                 let data = sse::fields(&self.kept, &mut joined).data.unwrap_or(&self.kept);
                 let read = Parser::default().read(data, |view| match fold {
-                    Fold::Chat => view
-                        .get("usage")
+                    Fold::Chat => api::openai_chat::usage_of(view)
                         .and_then(|usage| api::openai_usage::read(usage, &mut notes)),
                     _ => view
                         .get("usageMetadata")
@@ -168,7 +170,7 @@ impl Reader {
     fn act(&mut self, interest: Interest, raw: &[u8]) {
         match interest {
             Interest::Skip => {}
-            Interest::Keep if raw.len() <= KEPT_BYTES_MAX => {
+            Interest::Keep if raw.len() <= KEPT_BYTES_MAX && !self.ending => {
                 self.kept.clear();
                 self.kept.extend_from_slice(raw);
             }
@@ -427,6 +429,8 @@ impl Framing {
 
     /// Ends the body.
     pub(crate) fn finish(&mut self, reader: &mut Reader) {
+        reader.flush_kept();
+        reader.ending = true;
         match self {
             Self::Sse(scanner) => scanner.finish(|piece| reader.sse(piece)),
             Self::Lines(lines) => lines.finish(|piece| reader.json(piece)),
@@ -435,6 +439,5 @@ impl Framing {
             Self::EventStream(stream) => reader.overlooked |= !stream.at_boundary(),
             Self::Unknown | Self::Ignored => {}
         }
-        reader.flush_kept();
     }
 }
