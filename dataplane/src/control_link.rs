@@ -448,7 +448,7 @@ impl Worker {
         self.copy_at = later(now, BACKOFF_US_MAX);
         match receive::from_copy(&self.copy_path).and_then(|sealed| self.publish(sealed)) {
             Ok(()) => {
-                tracing::warn!("no control plane at the start: using the copy of the last configuration")
+                tracing::warn!("no control plane at the start: using the copy of the last configuration");
             }
             Err(error) if !self.told_copy => {
                 tracing::warn!(%error, "no control plane, and no usable copy of a configuration");

@@ -171,10 +171,7 @@ impl ShardMetrics {
         let usage = &record.usage;
         let spent = self.spending.entry(pack(provider, slot)).or_default();
         let add = |sum: &mut u64, count: Option<u64>| *sum = sum.saturating_add(count.unwrap_or(0));
-        add(
-            &mut spent.input_uncached,
-            usage.input_uncached.or(usage.input),
-        );
+        add(&mut spent.input_uncached, usage.input_uncached.or(usage.input));
         add(&mut spent.cached_read, usage.cached_read);
         add(&mut spent.cache_write, usage.cache_write);
         add(&mut spent.output, usage.output);

@@ -1,5 +1,10 @@
 //! The control link against a control plane of the test's own, over a real socket.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of a test fail by panic, as the test does"
+)]
+
 use std::collections::VecDeque;
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
@@ -215,10 +220,8 @@ fn memory_file(bytes: &[u8], seals: i32) -> File {
     };
     file.write_all(bytes).unwrap();
     // SAFETY: plain system call.
-    assert_eq!(
-        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) },
-        0
-    );
+    let sealed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) };
+    assert_eq!(sealed, 0);
     file
 }
 

@@ -1,5 +1,10 @@
 //! The resolver's threads with a name server of the test's own.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of a test fail by panic, as the test does"
+)]
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;

@@ -1,5 +1,10 @@
 //! The Prometheus text: golden, bounded, and collected without waiting.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of a test fail by panic, as the test does"
+)]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,10 @@
 //! TLS towards a rustls server in memory: every split, every kind of end, every certificate that is not to be trusted.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of a test fail by panic, as the test does"
+)]
+
 use std::io::{Read, Write};
 use std::sync::Arc;
 

@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "peer credentials and passed descriptors have no safe interface"
 )]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "constants and sizes of structs of the system's interface"
+)]
 
 use std::io;
 use std::mem;

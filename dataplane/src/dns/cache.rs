@@ -37,11 +37,14 @@ pub struct Asker {
     pub ticket: u64,
 }
 
+/// Addresses in the order of the resolver, never empty, or why there are none.
+pub type Resolution = Result<Arc<[IpAddr]>, ResolveError>;
+
 /// What is to be done after a step.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Actions {
     /// Answers for shards.
-    pub replies: Vec<(Asker, Result<Arc<[IpAddr]>, ResolveError>)>,
+    pub replies: Vec<(Asker, Resolution)>,
     /// Names to look up.
     pub lookups: Vec<Arc<str>>,
 }
@@ -72,7 +75,7 @@ impl Name {
         (now.since(*at) < KEPT_US).then(|| Arc::clone(addresses))
     }
 
-    fn settled(&self, now: MonoMicros) -> Option<Result<Arc<[IpAddr]>, ResolveError>> {
+    fn settled(&self, now: MonoMicros) -> Option<Resolution> {
         if let Some((addresses, at)) = &self.good
             && now.since(*at) < FRESH_US
         {
@@ -134,13 +137,7 @@ impl ResolverCache {
     }
 
     /// A lookup has ended.
-    pub fn found(
-        &mut self,
-        host: &str,
-        result: Result<Arc<[IpAddr]>, ResolveError>,
-        now: MonoMicros,
-        out: &mut Actions,
-    ) {
+    pub fn found(&mut self, host: &str, result: Resolution, now: MonoMicros, out: &mut Actions) {
         let Some(name) = self.names.get_mut(host) else {
             return;
         };

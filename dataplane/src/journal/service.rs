@@ -94,7 +94,7 @@ impl Service {
             .directory
             .allocate(&format!("{:03}.inflight", shard.0), len, &[])?;
         let (writer, table) = map_shared(&file, len)?;
-        table.populate(0..WARM_SLOTS * SLOT_BYTES);
+        table.populate(0..WARM_SLOTS as usize * SLOT_BYTES);
         let mut row = Row {
             shard,
             ready,
@@ -136,7 +136,8 @@ impl Service {
                 Err(error) => result = Err(error),
             }
         }
-        result.and(self.count())
+        let counted = self.count();
+        result.and(counted)
     }
 
     /// Runs until it is told to end and syncs a last time then.
@@ -147,7 +148,8 @@ impl Service {
             // A bell that nobody holds any more means that all shards are gone: sync, and wait to be ended.
             if bell.recv_timeout(wait).is_err() || Instant::now() >= sync_at {
                 sync_at = Instant::now() + SYNC_EVERY;
-                let synced = self.sync().and(self.count());
+                let (synced, counted) = (self.sync(), self.count());
+                let synced = synced.and(counted);
                 self.report(synced, "journal cannot be written to disk");
             }
             if self.gauges.ending.load(Ordering::Acquire) {
@@ -232,7 +234,7 @@ impl Service {
                 map.populate(at..at.saturating_add(WARM_BYTES));
             }
             row.table
-                .populate(0..row.used_bytes().saturating_add(WARM_SLOTS * SLOT_BYTES));
+                .populate(0..row.used_bytes().saturating_add(WARM_SLOTS as usize * SLOT_BYTES));
         }
     }
 }

@@ -16,7 +16,7 @@ use sluice_shared::wire::inflight::{
 use super::map::MapWriter;
 
 /// Slots behind the highest used one whose pages the service keeps writable.
-pub(super) const WARM_SLOTS: usize = 64;
+pub(super) const WARM_SLOTS: u32 = 64;
 
 /// A slot of an in-flight table, taken by one request. Dropping it frees nothing: see [`InFlight::free`].
 #[derive(Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl InFlight {
                 let slot = self.peak;
                 self.peak += 1;
                 self.usage.peak.store(u64::from(self.peak), Ordering::Relaxed);
-                if self.peak.is_multiple_of(WARM_SLOTS as u32 / 2) {
+                if self.peak.is_multiple_of(WARM_SLOTS / 2) {
                     let _ = self.bell.try_send(());
                 }
                 slot
