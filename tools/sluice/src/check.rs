@@ -31,7 +31,7 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode> {
         .file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+        .unwrap_or_else(|| Path::new("."));
     let report = config::check_in(&text, &environment::readable(), folder);
     for (kind, messages) in [
         ("error", &report.errors),

@@ -28,6 +28,9 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.command, Command::Dataplane(_)) {
+        planes::hold_signals();
+    }
     let logs = logging::start(cli.log_format);
     let done = match cli.command {
         Command::Up(options) => up::run(options, cli.log_format),

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use sluice_proto::meter::{BedrockCounts, Meter, Outcome, ResponseFacts};
 use sluice_shared::api::ApiKind;
+use sluice_shared::cost;
+use sluice_shared::usage::Known;
 
 use crate::cli::MeterOptions;
 
@@ -131,8 +133,20 @@ fn report(kind: ApiKind, outcome: &Outcome, asked: Option<&str>, cost_basis: &st
     Value::Object(out)
 }
 
-fn cost(_kind: ApiKind, _outcome: &Outcome, _asked: Option<&str>, _basis: &str) -> (bool, Option<u64>) {
-    (false, None)
+/// Whether the model has a price, and what the call cost by it.
+fn cost(kind: ApiKind, outcome: &Outcome, asked: Option<&str>, basis: &str) -> (bool, Option<u64>) {
+    if !kind.billed() {
+        return (true, Some(0));
+    }
+    let answered = outcome.model.as_deref();
+    let Some(asked) = asked.or(answered) else {
+        return (false, None);
+    };
+    let price = cost::price_of_call(basis, asked, answered);
+    let cost = price
+        .filter(|_| outcome.known != Known::Unknown)
+        .and_then(|price| cost::cost(price, &outcome.usage));
+    (price.is_some(), cost.map(|cost| cost.0))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use sluice_controlplane::config;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{ControlplaneOptions, DataplaneOptions};
 use crate::environment;
@@ -48,7 +49,7 @@ pub(crate) fn look(file: Option<&Path>, mock: bool) -> Result<Found> {
             ("environment".to_owned(), with_mock, needs_mock)
         }
     };
-    let folder = file.and_then(Path::parent).unwrap_or(Path::new("."));
+    let folder = file.and_then(Path::parent).unwrap_or_else(|| Path::new("."));
     let report = config::check_in(&text, &environment, folder);
     if !report.usable() {
         let list: Vec<String> = report
@@ -82,11 +83,48 @@ pub(crate) fn look(file: Option<&Path>, mock: bool) -> Result<Found> {
 /// Runs the control plane until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// If it cannot start.
+/// If it cannot start or one of its parts fails.
 pub(crate) fn controlplane(options: ControlplaneOptions) -> Result<ExitCode> {
     harden("sluice-control");
-    let _ = options;
+    let options = sluice_controlplane::Options {
+        config_file: options.config,
+        data_dir: options.data,
+        mock_url: options.mock_url,
+        environment: environment::readable(),
+        listen: options.listen,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("control")
+        .build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        sluice_controlplane::run(options, shutdown)
+            .await
+            .context("the control plane failed")
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Holds SIGTERM and SIGINT back from every thread that is started from now on: the data plane takes them on a thread
+/// of its own. To be called before the first thread starts.
+#[allow(unsafe_code, reason = "signal masks have no safe form")]
+pub(crate) fn hold_signals() {
+    // SAFETY: the set is initialised by `sigemptyset` before it is used; all calls take valid pointers to it.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGTERM);
+        libc::sigaddset(&raw mut set, libc::SIGINT);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
 }
 
 /// Runs the data plane until SIGTERM or SIGINT.

@@ -84,6 +84,8 @@ async fn supervise(options: UpOptions, log_format: LogFormat) -> Result<ExitCode
     };
     let mock_address = mock.as_ref().and_then(|mock| mock.addresses.first().copied());
     let addresses = sockets.addresses.clone();
+    // The control plane keeps the document's listeners unless they were overruled here.
+    let listen = addresses.first().copied().filter(|_| !options.listen.is_empty());
     let lines: Vec<String> = addresses.iter().map(|address| format!("{address}\n")).collect();
     instance.write("listen", &lines.concat())?;
 
@@ -94,7 +96,7 @@ async fn supervise(options: UpOptions, log_format: LogFormat) -> Result<ExitCode
         &instance,
         config.as_deref(),
         mock_address,
-        &addresses,
+        listen,
         log_format,
     ));
     let data = start(data_role(&instance, sockets, shards, log_format));
@@ -240,7 +242,7 @@ fn control_role(
     instance: &Instance,
     config: Option<&Path>,
     mock: Option<SocketAddr>,
-    addresses: &[SocketAddr],
+    listen: Option<SocketAddr>,
     log_format: LogFormat,
 ) -> Role {
     let mut args = common(Some(instance), log_format);
@@ -250,8 +252,9 @@ fn control_role(
     if let Some(address) = mock {
         args.extend(["--mock-url".into(), format!("http://{address}").into()]);
     }
-    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    args.extend(["--listen".into(), addresses.join(",").into()]);
+    if let Some(address) = listen {
+        args.extend(["--listen".into(), address.to_string().into()]);
+    }
     // It resolves `${env:NAME}` and finds the usual key variables, so it alone sees them.
     Role {
         name: "controlplane",

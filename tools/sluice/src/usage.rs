@@ -1,12 +1,207 @@
-//! `sluice usage`.
+//! `sluice usage`: sums of the usage records, asked from the running control plane.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::cli::UsageOptions;
 
+/// Patience with the control plane.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Prints a table, or the API's JSON.
+///
+/// # Errors
+/// If no instance runs on the data directory, or it refuses the question.
 pub(crate) fn run(options: &UsageOptions) -> Result<ExitCode> {
-    let _ = options;
+    let mut query = format!("by={}", options.by.name());
+    for (name, time) in [("since", &options.since), ("until", &options.until)] {
+        if let Some(text) = time {
+            query.push_str(&format!("&{name}={}", encoded(&moment(text)?)));
+        }
+    }
+    let answer = ask(options, &format!("/api/usage?{query}"))?;
+    if options.json {
+        println!("{answer:#}");
+    } else {
+        print!("{}", table(options.by.name(), &answer));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the control plane over its private socket: whoever may open that may see everything.
+fn ask(options: &UsageOptions, target: &str) -> Result<Value> {
+    let path = options.data.join("api.sock");
+    let mut socket = UnixStream::connect(&path).with_context(|| {
+        format!(
+            "no instance runs on {} (cannot connect to {})",
+            options.data.display(),
+            path.display()
+        )
+    })?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let head =
+        "host: sluice\r\nx-sluice-role: admin\r\nx-sluice-login: %28command%20line%29\r\nconnection: close";
+    write!(socket, "GET {target} HTTP/1.1\r\n{head}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    socket
+        .read_to_end(&mut answer)
+        .context("the control plane did not answer")?;
+    let end = answer
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .context("the control plane gave no answer")?;
+    let (head, body) = answer.split_at(end + 4);
+    let body: Value = serde_json::from_slice(body).context("the control plane's answer is not JSON")?;
+    if !head.starts_with(b"HTTP/1.1 200") {
+        bail!(
+            "{}",
+            body["detail"]
+                .as_str()
+                .or_else(|| body["title"].as_str())
+                .unwrap_or("the control plane refused")
+        );
+    }
+    Ok(body)
+}
+
+/// A span back from now (`90s`, `30m`, `24h`, `7d`) as Unix seconds; everything else stays as it is.
+fn moment(text: &str) -> Result<String> {
+    let unit = match text.as_bytes().last() {
+        Some(b's') => 1,
+        Some(b'm') => 60,
+        Some(b'h') => 3_600,
+        Some(b'd') => 86_400,
+        _ => return Ok(text.to_owned()),
+    };
+    let Ok(count) = text.get(..text.len() - 1).unwrap_or_default().parse::<u64>() else {
+        return Ok(text.to_owned());
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("the clock stands before 1970")?
+        .as_secs();
+    Ok(now.saturating_sub(count.saturating_mul(unit)).to_string())
+}
+
+/// Percent-encodes what is not plain.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
+
+fn table(by: &str, answer: &Value) -> String {
+    let mut rows = vec![
+        [
+            by, "requests", "input", "cached", "output", "cost USD", "unknown", "unpriced",
+        ]
+        .map(str::to_owned),
+    ];
+    for group in answer["groups"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let number = |name: &str| group[name].as_u64().map_or_else(|| "-".to_owned(), thousands);
+        rows.push([
+            group["key"].as_str().unwrap_or_default().to_owned(),
+            number("requests"),
+            number("input"),
+            number("cached_read"),
+            number("output"),
+            group["cost_nanousd"]
+                .as_u64()
+                .map_or_else(|| "-".to_owned(), dollars),
+            number("unknown"),
+            number("unpriced"),
+        ]);
+    }
+    let mut widths = [0; 8];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut out = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(widths).enumerate().map(|(n, (cell, width))| {
+            if n == 0 {
+                format!("{cell:<width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Nanodollars as dollars with six places, rounded half up.
+fn dollars(nano: u64) -> String {
+    let micro = nano.saturating_add(500) / 1_000;
+    format!("{}.{:06}", thousands(micro / 1_000_000), micro % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(dollars(1_500), "0.000002");
+        assert_eq!(dollars(12_345_678_901_234), "12,345.678901");
+    }
+
+    #[test]
+    fn moments() {
+        assert_eq!(moment("2026-11-22T00:00:00Z").unwrap(), "2026-11-22T00:00:00Z");
+        assert_eq!(moment("1795300000").unwrap(), "1795300000");
+        let hour: u64 = moment("1h").unwrap().parse().unwrap();
+        let day: u64 = moment("1d").unwrap().parse().unwrap();
+        assert!(hour - day >= 82_800 && hour - day <= 82_860);
+        assert_eq!(
+            encoded("2026-11-22T00:00:00+01:00"),
+            "2026-11-22T00%3A00%3A00%2B01%3A00"
+        );
+    }
+
+    #[test]
+    fn unknown_is_shown_as_such() {
+        let answer = json!({ "groups": [
+            { "key": "m", "requests": 1200, "input": 5, "cached_read": null, "output": 7, "cost_nanousd": null,
+              "unknown": 0, "unpriced": 1 },
+        ] });
+        let table = table("model", &answer);
+        assert_eq!(
+            table.lines().nth(1),
+            Some("m         1,200      5       -       7         -        0         1")
+        );
+    }
 }

@@ -1,0 +1,302 @@
+//! `sluice up` as a person runs it: the built program, both planes, the mock provider, real sockets.
+
+#[path = "up/gateway.rs"]
+mod gateway;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use gateway::{Gateway, once, output, run, until};
+use serde_json::{Value, json};
+
+fn chat(model: &str) -> Value {
+    json!({ "model": model, "messages": [{ "role": "user", "content": "hi" }] })
+}
+
+#[test]
+fn answers_and_meters_without_any_configuration() {
+    let gateway = Gateway::start(&[]);
+    let answer = gateway.post("/v1/chat/completions", &chat("gpt-5.5"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let id = answer
+        .header("x-sluice-request-id")
+        .expect("an id in every answer")
+        .to_owned();
+    let body = answer.json();
+    assert!(
+        body["choices"][0]["message"]["content"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty())
+    );
+
+    let records = gateway.records(1);
+    let record = &records[0];
+    assert_eq!(record["request_id"], id);
+    assert_eq!(record["user"], "(loopback)");
+    assert_eq!(record["provider"], "mock");
+    assert_eq!(record["model_asked"], "gpt-5.5");
+    assert_eq!(record["api"], "openai_chat");
+    assert_eq!(record["status"], 200);
+    assert_eq!(record["ended"], "complete");
+    assert_eq!(record["usage_known"], "reported");
+    assert_eq!(record["input"], body["usage"]["prompt_tokens"]);
+    assert_eq!(record["output"], body["usage"]["completion_tokens"]);
+
+    let usage = run(&["usage", "--json", "--by", "model", "--data", &gateway.data()]);
+    let usage: Value = serde_json::from_str(&usage.out).expect("JSON");
+    assert_eq!(usage["groups"][0]["key"], "gpt-5.5", "{usage}");
+    assert_eq!(usage["groups"][0]["requests"], 1, "{usage}");
+    gateway.stop();
+}
+
+#[test]
+fn streams_and_withholds_the_usage_that_nobody_asked_for() {
+    let gateway = Gateway::start(&[]);
+    let mut body = chat("gpt-5.5+events=20");
+    body["stream"] = true.into();
+    let answer = gateway.post("/v1/chat/completions", &body);
+    let text = answer.text();
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    assert!(!text.contains("prompt_tokens"), "{text}");
+    let records = gateway.records(1);
+    assert_eq!(records[0]["usage_known"], "reported");
+    assert_eq!(records[0]["output"], 20);
+    gateway.stop();
+}
+
+#[test]
+fn no_process_shows_a_key() {
+    let gateway = Gateway::start_with(&[], &[("OPENAI_API_KEY", "sk-canary-0123456789")]);
+    let banner = gateway.printed();
+    assert!(!banner.contains("canary"), "{banner}");
+    for name in ["supervisor", "controlplane", "dataplane"] {
+        let pid = gateway.pid(name);
+        let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("a running process");
+        assert!(!command.contains("canary"), "{name}: {command}");
+    }
+    let pid = gateway.pid("dataplane");
+    // Not readable is as good.
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    assert!(!String::from_utf8_lossy(&environment).contains("canary"));
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("a running process");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .expect("a limit of cores");
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    gateway.stop();
+}
+
+#[test]
+fn a_killed_plane_is_started_again_and_nobody_is_refused() {
+    let gateway = Gateway::start(&[]);
+    assert_eq!(gateway.post("/v1/chat/completions", &chat("a")).status, 200);
+    let mut made = 1;
+    for name in ["dataplane", "controlplane", "dataplane"] {
+        let before = gateway.pid(name);
+        gateway.kill(before);
+        until("its death", || is_gone(before).then_some(()));
+        // While nobody accepts: the connection waits in the backlog of the supervisor's socket.
+        let answer = gateway.post("/v1/chat/completions", &chat("b"));
+        assert_eq!(answer.status, 200, "after {name} was killed: {}", answer.text());
+        made += 1;
+        until("another process", || {
+            gateway.try_pid(name).filter(|pid| *pid != before)
+        });
+    }
+    let records = gateway.records(made);
+    assert_eq!(records.len(), made);
+    assert!(
+        records.iter().all(|record| record["ended"] == "complete"),
+        "{records:?}"
+    );
+    gateway.stop();
+}
+
+#[test]
+fn nothing_is_left_when_the_supervisor_is_killed() {
+    let gateway = Gateway::start(&[]);
+    let pids = ["controlplane", "dataplane", "mock"].map(|name| gateway.pid(name));
+    gateway.kill(gateway.pid("supervisor"));
+    for pid in pids {
+        until("the end of the children", || is_gone(pid).then_some(()));
+    }
+}
+
+/// Gone, or dead and waiting for its new parent to notice.
+fn is_gone(pid: i32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat
+            .rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with('Z')),
+        Err(_) => true,
+    }
+}
+
+#[test]
+fn drains_what_is_in_flight() {
+    let gateway = Gateway::start(&[]);
+    let mut body = chat("m+events=30+gap-ms=20");
+    body["stream"] = true.into();
+    let mut stream = gateway.send("/v1/chat/completions", &body);
+    let mut first = [0; 16];
+    stream
+        .read_exact(&mut first)
+        .expect("the beginning of the answer");
+    assert_eq!(&first[..12], b"HTTP/1.1 200");
+    gateway.terminate();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).expect("the rest of the answer");
+    assert!(String::from_utf8_lossy(&rest).contains("data: [DONE]"));
+    gateway.wait();
+}
+
+#[test]
+fn a_new_document_takes_effect_and_an_invalid_one_does_not() {
+    let mock = Gateway::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("sluice.hujson");
+    let document = |model: &str| {
+        format!(
+            r#"{{ "providers": {{ "p": {{ "baseurl": "{}", "models": ["{model}"], "auth_mode": "none" }} }},
+               "grants": [ {{ "src": ["*"], "capabilities": [ {{ "role": "admin", "models": "**" }} ] }} ], }}"#,
+            mock.mock_url()
+        )
+    };
+    fs::write(&file, document("old")).expect("a document");
+    let gateway = Gateway::start(&["--config", &file.to_string_lossy()]);
+    let status = |model: &str| gateway.post("/v1/chat/completions", &chat(model)).status;
+    assert_eq!((status("old"), status("new")), (200, 404));
+
+    fs::write(&file, "{ this is no document").expect("a document");
+    until("the refusal", || {
+        let health = gateway.get("/api/health").json();
+        health.to_string().contains("does not parse").then_some(())
+    });
+    assert_eq!((status("old"), status("new")), (200, 404));
+
+    fs::write(&file, document("new")).expect("a document");
+    until("the new document", || (status("new") == 200).then_some(()));
+    assert_eq!(status("old"), 404);
+    gateway.stop();
+    mock.stop();
+}
+
+#[test]
+fn refuses_a_taken_port() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = holder.local_addr().expect("an address").to_string();
+    let refused = once(&["up", "--listen", &address]);
+    assert_eq!(
+        refused.err,
+        format!("sluice: cannot listen on {address}: Address already in use (os error 98)\n")
+    );
+    assert_eq!(refused.status, Some(1));
+}
+
+#[test]
+fn refuses_a_port_that_another_instance_shares_among_its_shards() {
+    let gateway = Gateway::start(&[]);
+    let refused = once(&["up", "--listen", gateway.address()]);
+    assert!(refused.err.contains("Address already in use"), "{}", refused.err);
+    gateway.stop();
+}
+
+#[test]
+fn refuses_a_data_directory_in_use() {
+    let gateway = Gateway::start(&[]);
+    let refused = once(&["up", "--listen", "127.0.0.1:0", "--data", &gateway.data()]);
+    let wanted = format!(
+        "belongs to a running instance (pid {})\n",
+        gateway.pid("supervisor")
+    );
+    assert!(refused.err.ends_with(&wanted), "{}", refused.err);
+    assert_eq!(refused.err.lines().count(), 1, "{}", refused.err);
+    assert_eq!(
+        gateway.post("/v1/chat/completions", &chat("m")).status,
+        200,
+        "the running one is not disturbed"
+    );
+    gateway.stop();
+}
+
+#[test]
+fn refuses_a_data_directory_that_cannot_be_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("a file");
+    let refused = once(&[
+        "up",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        &file.join("data").to_string_lossy(),
+    ]);
+    assert!(
+        refused
+            .err
+            .starts_with("sluice: cannot write to the data directory"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(refused.err.lines().count(), 1, "{}", refused.err);
+}
+
+#[test]
+fn refuses_an_invalid_configuration_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("bad.hujson");
+    fs::write(&file, "{\n  \"providers\": { \"p\": }\n}\n").expect("a document");
+    let name = file.canonicalize().expect("a path").display().to_string();
+    let refused = once(&["up", "--listen", "127.0.0.1:0", "--config", &name]);
+    assert!(
+        refused
+            .err
+            .starts_with(&format!("sluice: invalid configuration: {name}:2:")),
+        "{}",
+        refused.err
+    );
+    assert_eq!(refused.err.lines().count(), 1, "{}", refused.err);
+    let checked = run(&["check", &name]);
+    assert!(
+        checked.out.starts_with(&format!("error: {name}:2:")),
+        "{}",
+        checked.out
+    );
+    assert_eq!(checked.status, Some(1));
+}
+
+#[test]
+fn meters_a_body_by_hand() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("answer.json");
+    let answer = json!({ "id": "x", "model": "claude-opus-4-8", "type": "message", "stop_reason": "tool_use",
+        "content": [{ "type": "tool_use", "id": "t", "name": "n", "input": {} }],
+        "usage": { "input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 5 } });
+    fs::File::create(&file)
+        .and_then(|mut file| write!(file, "{answer}"))
+        .expect("a file");
+    for kind in ["anthropic-messages", "anthropic_messages"] {
+        let metered = run(&["meter", "--api", kind, &file.to_string_lossy()]);
+        let metered: Value = serde_json::from_str(&metered.out).expect("JSON");
+        let wanted = json!([7, 3, 4, 5, "claude-opus-4-8", "tool_use", 1, "reported", true]);
+        let names = [
+            "input",
+            "input_uncached",
+            "cached_read",
+            "output",
+            "model",
+            "stop_reason",
+            "tool_calls",
+            "usage_known",
+            "complete",
+        ];
+        assert_eq!(
+            names.map(|name| metered[name].clone()).to_vec(),
+            *wanted.as_array().expect("a list")
+        );
+        assert_eq!(metered["reasoning"], Value::Null, "unknown is null");
+    }
+    assert_eq!(output(&["meter", "--api", "nothing", "-"]).status, Some(1));
+}
