@@ -1,5 +1,7 @@
 //! AWS event streams: cuts at every byte, checksums, bounds.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use sluice_proto::eventstream::{EventStream, Found, MESSAGE_BYTES_MAX, looks_like, write};
 use sluice_proto::meter::fuzz;
 

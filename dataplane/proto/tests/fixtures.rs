@@ -3,6 +3,8 @@
 //! The recordings are not part of this repository. They are looked for in `$SLUICE_FIXTURES`, then beside the
 //! project in `../shared/fixtures`; without them every test here says so and passes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #![allow(clippy::print_stderr, reason = "a skip must be visible")]
 
 use std::io::Write as _;

@@ -1,5 +1,7 @@
 //! One transcript for each rule by which usage is read, written by hand; a naive reader beside the meter.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sluice_proto::eventstream;

@@ -1,5 +1,7 @@
 //! The SSE scanner: line ends, cuts at every byte, a naive reader beside it; the usage chunk filter.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use sluice_proto::meter::fuzz;
 use sluice_proto::ndjson::{DOCUMENT_BYTES_MAX, Piece};
