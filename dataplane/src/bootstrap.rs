@@ -79,13 +79,13 @@ pub(crate) fn run(options: DataplaneOptions) -> Result<(), RunError> {
     .map_err(io_error("start the control link"))?;
     let resolver = Resolver::start(senders.clone()).map_err(io_error("start the resolver"))?;
 
-    let link_monitor = link.monitor();
-    let journal_monitor = journal.monitor();
+    let link_status = link.status_reader();
+    let journal_status = journal.status();
     let process = Arc::new(Process {
         snapshot: link.snapshot(),
         system_tls: OnceLock::new(),
         gauges: Box::new(move || {
-            let (link, journal) = (link_monitor.read(), journal_monitor.read());
+            let (link, journal) = (link_status(), journal_status());
             ProcessGauges {
                 control_connected: link.connected,
                 control_connects: link.connects,

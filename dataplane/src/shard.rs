@@ -390,7 +390,7 @@ impl Shard {
                 let mut metrics = self.metrics.borrow_mut();
                 metrics.gauges.connections_open = self.watches.len() as u64;
                 metrics.gauges.requests_running = self.running.get();
-                metrics.gauges.epoch = self.config.borrow().as_ref().map_or(Epoch(0), |c| c.epoch);
+                metrics.gauges.epoch = self.config.borrow().as_ref().map_or(0, |c| c.epoch.0);
                 self.pools.borrow().report(&mut metrics);
                 collector.hand_in(&metrics);
             }
