@@ -15,6 +15,7 @@
 //! again.
 
 mod incarnation;
+pub(crate) mod price;
 mod segment;
 mod status;
 
@@ -47,8 +48,6 @@ pub(crate) struct Settings {
     pub(crate) idle: Duration,
     /// Pause between looks at a lock.
     pub(crate) probe: Duration,
-    /// A lock is not looked at until it is this old: its owner may be about to take it.
-    pub(crate) grace: Duration,
     /// Asked at every step; `true` ends the pass as a kill would.
     pub(crate) kill: Option<Arc<dyn Fn(Step) -> bool + Send + Sync>>,
 }
@@ -59,7 +58,6 @@ impl Default for Settings {
             busy: Duration::from_millis(20),
             idle: Duration::from_millis(100),
             probe: Duration::from_millis(250),
-            grace: Duration::from_secs(2),
             kill: None,
         }
     }
@@ -95,6 +93,7 @@ pub(crate) struct Ingest {
     store: Arc<dyn Store>,
     runtime: Handle,
     status: Arc<Status>,
+    bases: price::Bases,
     settings: Settings,
     incarnations: BTreeMap<u64, Incarnation>,
     cleaned: bool,
@@ -108,6 +107,7 @@ impl Ingest {
         store: Arc<dyn Store>,
         runtime: Handle,
         status: Arc<Status>,
+        bases: price::Bases,
         settings: Settings,
     ) -> Self {
         Self {
@@ -115,6 +115,7 @@ impl Ingest {
             store,
             runtime,
             status,
+            bases,
             settings,
             incarnations: BTreeMap::new(),
             cleaned: false,
@@ -220,9 +221,13 @@ impl Ingest {
                 Progress::Exhausted => break,
             }
         }
-        let recovery = incarnation
+        let mut recovery = incarnation
             .recover()
             .map_err(|e| IngestError::Journal(incarnation.directory.clone(), e))?;
+        recovery
+            .records
+            .iter_mut()
+            .for_each(|record| price::settle(record, &self.bases));
         reached(&self.settings, Step::Recovered)?;
         if recovery.damaged > 0 {
             tracing::error!(

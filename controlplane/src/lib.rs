@@ -157,6 +157,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         store.clone(),
         Handle::current(),
         status.clone(),
+        ingest::price::Bases::of(publisher.clone()),
         ingest::Settings::default(),
     );
     let (stop_ingest, stopped) = std::sync::mpsc::channel::<()>();

@@ -166,7 +166,7 @@ pub struct Totals {
     pub requests: u64,
     /// Of these: answered with a status of 400 or more, failed upstream or aborted.
     pub errors: u64,
-    /// Of these: reached a provider that bills them, and nobody said what they used.
+    /// Of these: reached a provider that bills them, were not answered with an error, and nobody said what they used.
     pub unknown: u64,
     /// Of these: usage is known and no price was found.
     pub unpriced: u64,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use sluice_shared::ids::ShardId;
 use sluice_shared::usage::UsageRecord;
@@ -92,21 +92,7 @@ impl Incarnation {
         }
         self.probed = Some(now);
         let path = self.directory.join("lock");
-        let made = match std::fs::metadata(&path) {
-            Ok(metadata) => metadata.modified()?,
-            // Its owner has not come so far, or never will.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                std::fs::metadata(&self.directory)?.modified()?
-            }
-            Err(error) => return Err(error),
-        };
-        // A clock that was set back makes the lock seem to come from the future: then it is not young.
-        if SystemTime::now()
-            .duration_since(made)
-            .is_ok_and(|age| age < settings.grace)
-        {
-            return Ok(());
-        }
+        // A directory appears under its number with its lock held: a free lock means a dead owner.
         self.dead = match FileLock::take_existing(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => FileLock::take(&path)?,
             other => other?,

@@ -1,1 +1,534 @@
-//! Tests.
+//! Journals written by hand, read exactly once, whatever happens in between.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Mutex;
+
+use sluice_shared::api::ApiKind;
+use sluice_shared::ids::{Epoch, RequestId, ShardId};
+use sluice_shared::units::UnixMicros;
+use sluice_shared::usage::{Ended, Known, UsageRecord};
+use sluice_shared::wire::inflight::{self, Counter};
+use sluice_shared::wire::journal::{
+    END_OF_SEGMENT, Entry, SEGMENT_HEADER_BYTES, SegmentHeader, encode, record_bytes, record_tail,
+};
+
+use super::*;
+use crate::store::{RequestQuery, Sqlite};
+use crate::sys::FileLock;
+
+const SEGMENT_BYTES: u64 = 8 << 10;
+
+/// A data plane's side of the journal: preallocated segments, length words stored last.
+struct Writer {
+    directory: PathBuf,
+    number: u64,
+    lock: Option<FileLock>,
+    rows: BTreeMap<u16, (u64, u64)>,
+}
+
+impl Writer {
+    fn new(data: &Path, number: u64) -> Self {
+        let directory = data.join("journal").join(format!("{number:08}"));
+        std::fs::create_dir_all(&directory).unwrap();
+        let lock = FileLock::take(&directory.join("lock")).unwrap();
+        assert!(lock.is_some());
+        Self {
+            directory,
+            number,
+            lock,
+            rows: BTreeMap::new(),
+        }
+    }
+
+    fn segment(&self, shard: u16, number: u64) -> PathBuf {
+        self.directory.join(format!("{shard:03}-{number:08}.seg"))
+    }
+
+    /// Segments are made one ahead.
+    fn make(&self, shard: u16, number: u64) {
+        let path = self.segment(shard, number);
+        if path.exists() {
+            return;
+        }
+        let file = File::create(&path).unwrap();
+        file.set_len(SEGMENT_BYTES).unwrap();
+        let header = SegmentHeader {
+            incarnation: self.number,
+            shard: ShardId(shard),
+            number,
+        };
+        file.write_all_at(&header.encode(), 0).unwrap();
+    }
+
+    fn append(&mut self, shard: u16, entry: &Entry) {
+        let payload = encode(entry).unwrap();
+        let bytes = record_bytes(payload.len()) as u64;
+        if !self.rows.contains_key(&shard) {
+            self.make(shard, 0);
+            self.make(shard, 1);
+            self.rows.insert(shard, (0, SEGMENT_HEADER_BYTES as u64));
+        }
+        let (mut number, mut offset) = self.rows[&shard];
+        // Room for the end mark is kept.
+        if offset + bytes + 16 > SEGMENT_BYTES {
+            let file = File::options()
+                .write(true)
+                .open(self.segment(shard, number))
+                .unwrap();
+            file.write_all_at(&END_OF_SEGMENT.to_le_bytes(), offset).unwrap();
+            (number, offset) = (number + 1, SEGMENT_HEADER_BYTES as u64);
+            self.make(shard, number + 1);
+        }
+        let file = File::options()
+            .write(true)
+            .open(self.segment(shard, number))
+            .unwrap();
+        file.write_all_at(&payload, offset + 16).unwrap();
+        file.write_all_at(&record_tail(&payload), offset + 4).unwrap();
+        file.write_all_at(&u32::try_from(payload.len()).unwrap().to_le_bytes(), offset)
+            .unwrap();
+        self.rows.insert(shard, (number, offset + bytes));
+    }
+
+    fn usage(&mut self, shard: u16, record: &UsageRecord) {
+        self.append(shard, &Entry::Usage(Box::new(record.clone())));
+    }
+
+    fn in_flight(&self, shard: u16, slots: &[Option<(&UsageRecord, &[(Counter, u64)])>]) {
+        let mut bytes = Vec::new();
+        for slot in slots {
+            let mut out = vec![0; inflight::SLOT_BYTES];
+            if let Some((record, counters)) = slot {
+                let draft = inflight::encode_draft(record).unwrap();
+                let (length, crc) = inflight::draft_words(&draft).unwrap();
+                out[..4].copy_from_slice(&inflight::RUNNING.to_le_bytes());
+                out[4..8].copy_from_slice(&length.to_le_bytes());
+                out[8..12].copy_from_slice(&crc.to_le_bytes());
+                out[inflight::COUNTERS_AT..inflight::DRAFT_AT].fill(0xff);
+                for (which, value) in *counters {
+                    let at = inflight::COUNTERS_AT + *which as usize * 8;
+                    out[at..at + 8].copy_from_slice(&value.to_le_bytes());
+                }
+                out[inflight::DRAFT_AT..inflight::DRAFT_AT + draft.len()].copy_from_slice(&draft);
+            }
+            bytes.extend_from_slice(&out);
+        }
+        std::fs::write(self.directory.join(format!("{shard:03}.inflight")), bytes).unwrap();
+    }
+
+    /// What a kill does: the lock is free, the files stay.
+    fn die(&mut self) {
+        self.lock = None;
+    }
+}
+
+fn record(number: u32) -> UsageRecord {
+    let id = RequestId::new(1_000, ShardId(0), number, 9);
+    let mut record = UsageRecord::draft(
+        id,
+        UnixMicros(u64::from(number) + 1),
+        ShardId(0),
+        Epoch(1),
+        ApiKind::OpenAiChat,
+    );
+    record.ended = Ended::Complete;
+    record.status = 200;
+    record.user = "alice".into();
+    record.usage.input = Some(u64::from(number));
+    record.usage_known = Known::Reported;
+    record
+}
+
+/// A control plane's reading side, with its own runtime for the store.
+struct Reader {
+    runtime: tokio::runtime::Runtime,
+    store: Arc<dyn Store>,
+    status: Arc<Status>,
+    ingest: Ingest,
+}
+
+impl Reader {
+    fn new(data: &Path, kill: Option<Arc<dyn Fn(Step) -> bool + Send + Sync>>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let store: Arc<dyn Store> = Arc::new(runtime.block_on(Sqlite::open(data)).unwrap());
+        let status = Arc::new(Status::new(Instant::now()));
+        let settings = Settings {
+            probe: Duration::ZERO,
+            kill,
+            ..Settings::default()
+        };
+        let bases = price::Bases::default();
+        let ingest = Ingest::new(
+            data,
+            store.clone(),
+            runtime.handle().clone(),
+            status.clone(),
+            bases,
+            settings,
+        );
+        Self {
+            runtime,
+            store,
+            status,
+            ingest,
+        }
+    }
+
+    fn stored(&self) -> Vec<UsageRecord> {
+        let query = RequestQuery {
+            limit: 100_000,
+            ..RequestQuery::default()
+        };
+        let mut records = self.runtime.block_on(self.store.requests(&query)).unwrap();
+        records.reverse();
+        records
+    }
+}
+
+#[test]
+fn records_come_in_order_of_every_shard_and_read_segments_go() {
+    let data = tempfile::tempdir().unwrap();
+    let mut writer = Writer::new(data.path(), 1);
+    let mut reader = Reader::new(data.path(), None);
+    assert!(!reader.ingest.pass().unwrap(), "nothing yet");
+    let mut expected = Vec::new();
+    for round in 0..10u32 {
+        for n in round * 100..round * 100 + 100 {
+            writer.usage(u16::try_from(n % 3).unwrap(), &record(n));
+            expected.push(record(n));
+        }
+        assert!(reader.ingest.pass().unwrap());
+        assert_eq!(reader.stored(), expected);
+        assert!(!reader.ingest.pass().unwrap(), "nothing twice");
+    }
+    let segments = names(&writer.directory)
+        .unwrap()
+        .into_iter()
+        .filter(|n| n.ends_with(".seg"))
+        .count();
+    assert_eq!(segments, 6, "the present one and the next of each shard");
+    assert!(
+        writer.rows.values().all(|(number, _)| *number > 3),
+        "several segments were filled"
+    );
+
+    writer.append(
+        0,
+        &Entry::Amend {
+            request_id: record(0).request_id,
+            ended: Ended::ClientGone,
+            duration_us: 77,
+        },
+    );
+    reader.ingest.pass().unwrap();
+    assert_eq!(
+        (reader.stored()[0].ended, reader.stored()[0].duration_us),
+        (Ended::ClientGone, 77)
+    );
+    assert_eq!(reader.status.figures().records, 1_000);
+}
+
+#[test]
+fn a_batch_is_bounded_and_the_rest_follows() {
+    let data = tempfile::tempdir().unwrap();
+    let mut writer = Writer::new(data.path(), 1);
+    let sizes = Arc::new(Mutex::new(0));
+    let commits = sizes.clone();
+    let kill = move |step| {
+        *commits.lock().unwrap() += usize::from(step == Step::Committed);
+        false
+    };
+    let mut reader = Reader::new(data.path(), Some(Arc::new(kill)));
+    for n in 0..1_300 {
+        writer.usage(u16::try_from(n % 2).unwrap(), &record(n));
+    }
+    reader.ingest.pass().unwrap();
+    assert_eq!(reader.stored().len(), 1_300);
+    assert!(
+        *sizes.lock().unwrap() >= 3,
+        "no more than {BATCH_MAX} a transaction"
+    );
+}
+
+#[test]
+fn a_dead_incarnation_leaves_aborted_records_and_nothing_else() {
+    let data = tempfile::tempdir().unwrap();
+    let mut writer = Writer::new(data.path(), 7);
+    let mut reader = Reader::new(data.path(), None);
+    writer.usage(0, &record(1));
+    reader.ingest.pass().unwrap();
+    writer.usage(0, &record(2));
+    let mut running = record(3);
+    (running.status, running.usage.input, running.provider) = (0, None, "p".into());
+    running.model_asked = "gpt-4o".into();
+    // Slot 0: recorded, but the process died before it freed the slot. Slot 2: running.
+    let counters = [(Counter::Input, 50), (Counter::Output, 5), (Counter::Status, 200)];
+    writer.in_flight(0, &[Some((&record(2), &[])), None, Some((&running, &counters))]);
+    assert!(reader.ingest.pass().unwrap());
+    assert_eq!(
+        reader.stored().len(),
+        2,
+        "while the process lives, its table says nothing"
+    );
+    writer.die();
+    assert!(reader.ingest.pass().unwrap());
+    let stored = reader.stored();
+    let ends: Vec<Ended> = stored.iter().map(|r| r.ended).collect();
+    assert_eq!(ends, [Ended::Complete, Ended::Complete, Ended::Aborted]);
+    let aborted = &stored[2];
+    assert_eq!(
+        (aborted.usage.input, aborted.usage.output, aborted.status),
+        (Some(50), Some(5), 200)
+    );
+    assert_eq!(aborted.usage_known, Known::Partial);
+    assert!(
+        aborted.priced && aborted.cost.is_some_and(|c| c.0 > 0),
+        "{aborted:?}"
+    );
+    assert_eq!(
+        names(&data.path().join("journal")).unwrap(),
+        [] as [String; 0],
+        "the directory is gone"
+    );
+    assert!(!reader.ingest.pass().unwrap());
+    assert_eq!(reader.status.figures().aborted, 1);
+}
+
+#[test]
+fn damage_is_counted_and_kept_and_the_row_goes_on() {
+    let data = tempfile::tempdir().unwrap();
+    let mut writer = Writer::new(data.path(), 1);
+    let mut reader = Reader::new(data.path(), None);
+    for n in 0..4 {
+        writer.usage(0, &record(n));
+    }
+    // Flip a bit in the third record's payload.
+    let each = record_bytes(encode(&Entry::Usage(Box::new(record(2)))).unwrap().len()) as u64;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(writer.segment(0, 0))
+        .unwrap();
+    let at = SEGMENT_HEADER_BYTES as u64 + 2 * each + 40;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+
+    reader.ingest.pass().unwrap();
+    assert_eq!(reader.stored(), [record(0), record(1)]);
+    reader.ingest.pass().unwrap();
+    assert!(writer.segment(0, 0).exists(), "its shard may still write there");
+    let mut n = 4;
+    while writer.rows[&0].0 == 0 {
+        writer.usage(0, &record(n));
+        n += 1;
+    }
+    writer.usage(0, &record(n));
+    while reader.ingest.pass().unwrap() {}
+    let users: Vec<u64> = reader.stored().iter().map(|r| r.time.0 - 1).collect();
+    assert_eq!(
+        users,
+        [0, 1, u64::from(n) - 1, u64::from(n)],
+        "the rest of the segment is skipped"
+    );
+    let kept = names(&data.path().join("journal").join(DAMAGED)).unwrap();
+    assert_eq!(kept, ["00000001-000-00000000.damaged"]);
+    assert_eq!(reader.status.figures().damaged, 1);
+
+    // The same in a dead incarnation: nothing to wait for.
+    let file = File::options().write(true).open(writer.segment(0, 1)).unwrap();
+    file.write_all_at(&9_999_999u32.to_le_bytes(), writer.rows[&0].1)
+        .unwrap();
+    writer.die();
+    while reader.ingest.pass().unwrap() {}
+    assert_eq!(names(&data.path().join("journal")).unwrap(), [DAMAGED]);
+    assert_eq!(
+        names(&data.path().join("journal").join(DAMAGED)).unwrap().len(),
+        2
+    );
+    assert_eq!(reader.stored().len(), 4);
+}
+
+#[test]
+fn foreign_and_unfinished_files_do_no_harm() {
+    let data = tempfile::tempdir().unwrap();
+    let journal = data.path().join("journal");
+    let mut writer = Writer::new(data.path(), 3);
+    std::fs::create_dir_all(journal.join(".new-1")).unwrap();
+    std::fs::create_dir_all(journal.join("00000009x")).unwrap();
+    std::fs::write(journal.join("last"), "3").unwrap();
+    std::fs::write(writer.directory.join("x.seg"), "?").unwrap();
+    std::fs::write(writer.directory.join(".000-00000009.seg"), "?").unwrap();
+    // A segment whose header is not written, and one that was made a moment ago with nothing but a header.
+    std::fs::write(writer.segment(1, 0), []).unwrap();
+    let header = SegmentHeader {
+        incarnation: 3,
+        shard: ShardId(2),
+        number: 0,
+    };
+    std::fs::write(writer.segment(2, 0), header.encode()).unwrap();
+    writer.usage(0, &record(1));
+    let mut reader = Reader::new(data.path(), None);
+    reader.ingest.pass().unwrap();
+    assert!(!reader.ingest.pass().unwrap());
+    assert_eq!(reader.stored(), [record(1)]);
+    assert!(writer.segment(2, 0).exists() && writer.segment(1, 0).exists());
+    // Of another incarnation: not ours to read.
+    std::fs::write(
+        writer.segment(3, 0),
+        SegmentHeader {
+            incarnation: 4,
+            ..header
+        }
+        .encode(),
+    )
+    .unwrap();
+    writer.die();
+    while reader.ingest.pass().unwrap() {}
+    assert_eq!(reader.stored(), [record(1)]);
+    assert_eq!(reader.status.figures().damaged, 1);
+    assert!(!writer.directory.exists());
+}
+
+#[test]
+fn a_number_used_again_is_another_incarnation() {
+    let data = tempfile::tempdir().unwrap();
+    let mut n = 0;
+    // Killed at each step of the end of number 1; the next data plane takes the number as soon as it is free.
+    for step in [Step::Finished, Step::Renamed, Step::Forgotten] {
+        let mut writer = Writer::new(data.path(), 1);
+        writer.usage(0, &record(n));
+        writer.die();
+        let mut reader = Reader::new(data.path(), Some(Arc::new(move |at| at == step)));
+        assert!(matches!(reader.ingest.pass(), Err(IngestError::Killed(at)) if at == step));
+        drop(reader);
+        let free = !data.path().join("journal/00000001").exists();
+        assert_eq!(free, step != Step::Finished);
+        let mut next = Writer::new(data.path(), if free { 1 } else { 2 });
+        next.usage(0, &record(n + 1));
+        let mut reader = Reader::new(data.path(), None);
+        while reader.ingest.pass().unwrap() {}
+        next.usage(0, &record(n + 2));
+        while reader.ingest.pass().unwrap() {}
+        next.die();
+        while reader.ingest.pass().unwrap() {}
+        n += 3;
+        assert_eq!(
+            reader.stored(),
+            (0..n).map(record).collect::<Vec<_>>(),
+            "{step:?}"
+        );
+        assert_eq!(names(&data.path().join("journal")).unwrap(), [] as [String; 0]);
+    }
+}
+
+#[test]
+fn a_kill_at_any_step_loses_nothing_and_doubles_nothing() {
+    // First run: how often is each step reached? Then one run for each: killed there, started again, carried on.
+    let reached = scenario(None);
+    assert_eq!(reached.len(), 8, "every step occurs: {reached:?}");
+    let mut runs = 0;
+    for (step, times) in reached {
+        for nth in 1..=times {
+            scenario(Some((step, nth)));
+            runs += 1;
+        }
+    }
+    assert!(runs >= 30, "{runs}");
+}
+
+/// Two incarnations, several segments, damage, aborted requests; returns how often each step was reached.
+fn scenario(kill_at: Option<(Step, usize)>) -> HashMap<Step, usize> {
+    let data = tempfile::tempdir().unwrap();
+    let counts: Arc<Mutex<HashMap<Step, usize>>> = Arc::default();
+    let hook = || -> Arc<dyn Fn(Step) -> bool + Send + Sync> {
+        let counts = counts.clone();
+        Arc::new(move |step| {
+            let mut counts = counts.lock().unwrap();
+            let count = counts.entry(step).or_default();
+            *count += 1;
+            kill_at == Some((step, *count))
+        })
+    };
+    let mut reader = Reader::new(data.path(), Some(hook()));
+    let mut kills = 0;
+    let mut pass = |reader: &mut Reader, data: &Path| {
+        loop {
+            match reader.ingest.pass() {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(IngestError::Killed(_)) => {
+                    kills += 1;
+                    *reader = Reader::new(data, Some(hook()));
+                }
+                Err(error) => panic!("{}", chain(&error)),
+            }
+        }
+    };
+    let mut expected = Vec::new();
+    let mut first = Writer::new(data.path(), 1);
+    for n in 0..60 {
+        first.usage(u16::try_from(n % 2).unwrap(), &record(n));
+        expected.push(record(n));
+        if n % 20 == 19 {
+            pass(&mut reader, data.path());
+        }
+    }
+    // Damage at the very end: nothing behind it is lost.
+    let (number, offset) = first.rows[&0];
+    let file = File::options()
+        .write(true)
+        .open(first.segment(0, number))
+        .unwrap();
+    file.write_all_at(&5_000_000u32.to_le_bytes(), offset).unwrap();
+    let mut aborted = record(60);
+    aborted.ended = Ended::Aborted;
+    aborted.usage.input = None;
+    first.in_flight(
+        1,
+        &[
+            Some((&record(59), &[])),
+            Some((&aborted, &[(Counter::Status, 200)])),
+        ],
+    );
+    (aborted.usage_known, aborted.duration_us) = (Known::Unknown, 0);
+    expected.push(aborted);
+    first.die();
+    let mut second = Writer::new(data.path(), 2);
+    for n in 61..80 {
+        second.usage(0, &record(n));
+        expected.push(record(n));
+    }
+    pass(&mut reader, data.path());
+    second.append(
+        0,
+        &Entry::Amend {
+            request_id: record(70).request_id,
+            ended: Ended::ClientGone,
+            duration_us: 5,
+        },
+    );
+    (expected[70].ended, expected[70].duration_us) = (Ended::ClientGone, 5);
+    pass(&mut reader, data.path());
+    assert_eq!(kills, usize::from(kill_at.is_some()), "{kill_at:?}");
+    assert_eq!(reader.stored(), expected, "{kill_at:?}");
+    let query = crate::store::UsageQuery {
+        by: crate::store::GroupBy::User,
+        since: None,
+        until: None,
+        user: None,
+    };
+    let groups = reader.runtime.block_on(reader.store.usage(&query)).unwrap();
+    assert_eq!(groups[0].totals.requests, expected.len() as u64, "{kill_at:?}");
+    let mut left = names(&data.path().join("journal")).unwrap();
+    left.sort();
+    assert_eq!(left, ["00000002", DAMAGED], "{kill_at:?}");
+    let counts = counts.lock().unwrap().clone();
+    counts
+}

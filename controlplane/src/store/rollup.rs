@@ -57,7 +57,7 @@ pub(super) fn contribution(record: &UsageRecord) -> Totals {
     Totals {
         requests: 1,
         errors: u64::from(is_error(record.status, record.ended)),
-        unknown: u64::from(billed && record.usage_known == Known::Unknown),
+        unknown: u64::from(billed && record.status < 400 && record.usage_known == Known::Unknown),
         unpriced: u64::from(billed && record.usage_known != Known::Unknown && record.cost.is_none()),
         input: count(usage.input),
         input_uncached: count(usage.input_uncached),

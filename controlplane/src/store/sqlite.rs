@@ -491,19 +491,19 @@ fn raw_columns() -> String {
         .map(|kind| format!("'{}'", kind.name()))
         .collect();
     let billed = format!("provider <> '' AND api NOT IN ({})", free.join(","));
-    let count = |column: &str| format!("min(coalesce({column}, 0), {})", rollup::CAP);
+    let count = |column: &str, name: &str| format!("min(coalesce({column}, 0), {}) AS {name}", rollup::CAP);
     [
         "1 AS requests".to_owned(),
         "(status >= 400 OR ended IN ('upstream_failed','aborted')) AS errors".to_owned(),
-        format!("({billed} AND usage_known = 'unknown') AS unknown"),
+        format!("({billed} AND status < 400 AND usage_known = 'unknown') AS unknown"),
         format!("({billed} AND usage_known <> 'unknown' AND cost IS NULL) AS unpriced"),
-        count("input"),
-        count("input_uncached"),
-        count("cached_read"),
-        count("cache_write"),
-        count("output"),
-        count("reasoning"),
-        count("cost"),
+        count("input", "input"),
+        count("input_uncached", "input_uncached"),
+        count("cached_read", "cached_read"),
+        count("cache_write", "cache_write"),
+        count("output", "output"),
+        count("reasoning", "reasoning"),
+        count("cost", "cost_nanousd"),
     ]
     .join(",")
 }
@@ -538,4 +538,15 @@ async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     }
     transaction.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+impl Sqlite {
+    /// Pretends that another version wrote the file.
+    pub(super) async fn set_version(&self, version: u32) {
+        sqlx::raw_sql(&format!("PRAGMA user_version = {version}"))
+            .execute(&self.write)
+            .await
+            .unwrap();
+    }
 }
