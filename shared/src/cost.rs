@@ -57,6 +57,8 @@ pub struct Price {
     pub image_input: Option<Rate>,
     /// Generated images.
     pub image_output: Option<Rate>,
+    /// Every request, whatever its size, in nanodollars.
+    pub request: Option<u64>,
     /// One hosted web search, in nanodollars.
     pub search: Option<u64>,
     /// Set on a row of geographic inference profiles: percent of the base rates.
@@ -172,6 +174,9 @@ fn parts(price: &Price, usage: &Usage) -> Option<u128> {
         }
     }
     add(text, rates.output)?;
+    if let Some(each) = price.request {
+        sum = sum.checked_add(u128::from(each).checked_mul(TOKENS_PER_RATE)?)?;
+    }
     if let (Some(searches), Some(each)) = (usage.web_searches, price.search) {
         sum = sum.checked_add(
             u128::from(searches)
@@ -257,6 +262,8 @@ mod tests {
         check("xai", "grok-4.3", [74, 128, 0, 0, 205], 630_600);
         check("gemini", "models/gemini-2.5-flash", [1000, 0, 0, 0, 100], 550_000);
         check("vertex", "gemini-2.5-pro", [1000, 0, 0, 0, 100], 2_250_000);
+        // 8 × 1 + 15 × 1 for the tokens and half a cent for the request
+        check("perplexity", "sonar", [8, 0, 0, 0, 15], 5_023_000);
         check("groq", "openai/gpt-oss-120b", [1000, 0, 0, 0, 100], 210_000);
         check("bedrock", "amazon.nova-lite-v1:0", [1000, 0, 0, 0, 1000], 300_000);
     }
