@@ -124,7 +124,9 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: StdListener) {
         .local_addr()
         .map_or_else(|_| String::new(), |a| a.to_string())
         .into();
-    let listener = match TcpListener::from_std(listener) {
+    // epoll accepts until there is nothing left, which must not block; the ring waits in the kernel, which must.
+    let ready = listener.set_nonblocking(monoio::utils::is_legacy());
+    let listener = match ready.and_then(|()| TcpListener::from_std(listener)) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, %name, "cannot use the listening socket");

@@ -1,0 +1,20 @@
+//! The data plane as a process, over real sockets. One file a subject; the harness is in `tests/support`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    dead_code,
+    reason = "helpers of tests, shared by files that each use some of them; figures are printed"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod basics;
+
+/// Not a test of its own: the process that every other test starts.
+#[test]
+fn data_plane_child() {
+    support::serve_if_child();
+}

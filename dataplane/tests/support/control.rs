@@ -1,0 +1,284 @@
+//! A control plane: hands out a snapshot, answers who a peer is, revokes; and an API behind it that echoes.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fs, thread};
+
+use sluice_shared::ids::Epoch;
+use sluice_shared::snapshot::{Snapshot, seal};
+use sluice_shared::wire::control::{HEADER_BYTES, Header, IdentityAnswer, Principal, ToControl, ToData};
+
+use super::kernel::{sealed_memory_file, send_with_descriptor};
+use super::wait_until;
+
+/// What the control plane says about every peer.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// Loopback's principal.
+    Loopback,
+    /// Somebody.
+    Somebody(Principal),
+    /// Nobody that is known.
+    Unknown,
+    /// A source is down.
+    Unavailable { retry_after_s: u32 },
+    /// Questions are not answered.
+    Silence,
+}
+
+impl Who {
+    pub fn somebody(login: &str) -> Self {
+        Self::Somebody(Principal {
+            source: "static".into(),
+            login: login.into(),
+            node: "node-1".into(),
+            tags: Vec::new(),
+            groups: vec!["group:eng".into()],
+        })
+    }
+
+    fn answer(&self) -> Option<IdentityAnswer> {
+        let known = |principal| IdentityAnswer::Known {
+            principal,
+            whole_address: true,
+            age_ms_max: 60_000,
+        };
+        match self {
+            Self::Loopback => Some(known(Principal {
+                source: "loopback".into(),
+                login: "(loopback)".into(),
+                node: "127.0.0.1".into(),
+                ..Principal::default()
+            })),
+            Self::Somebody(principal) => Some(known(principal.clone())),
+            Self::Unknown => Some(IdentityAnswer::Unknown { age_ms_max: 10 }),
+            Self::Unavailable { retry_after_s } => Some(IdentityAnswer::Unavailable {
+                retry_after_s: *retry_after_s,
+            }),
+            Self::Silence => None,
+        }
+    }
+}
+
+struct State {
+    snapshot: Snapshot,
+    who: Who,
+    link: Option<UnixStream>,
+    applied: Vec<Epoch>,
+    refused: Vec<(Epoch, String)>,
+    questions: u64,
+    api: Vec<UnixStream>,
+    ended: bool,
+}
+
+/// The fake control plane.
+pub struct Control {
+    dir: PathBuf,
+    state: Arc<Mutex<State>>,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Control {
+    pub fn start(dir: &Path, snapshot: Snapshot, who: Who) -> Self {
+        let state = Arc::new(Mutex::new(State {
+            snapshot,
+            who,
+            link: None,
+            applied: Vec::new(),
+            refused: Vec::new(),
+            questions: 0,
+            api: Vec::new(),
+            ended: false,
+        }));
+        let control = Self {
+            dir: dir.to_owned(),
+            state,
+        };
+        control.up();
+        control
+    }
+
+    /// Listens (again).
+    pub fn up(&self) {
+        lock(&self.state).ended = false;
+        for name in ["control.sock", "api.sock"] {
+            let _ = fs::remove_file(self.dir.join(name));
+        }
+        let link = UnixListener::bind(self.dir.join("control.sock")).unwrap();
+        let api = UnixListener::bind(self.dir.join("api.sock")).unwrap();
+        let state = self.state.clone();
+        thread::spawn(move || {
+            for stream in link.incoming().map_while(Result::ok) {
+                let mut locked = lock(&state);
+                if locked.ended {
+                    return;
+                }
+                locked.link = Some(stream.try_clone().unwrap());
+                drop(locked);
+                let state = state.clone();
+                thread::spawn(move || serve_link(stream, &state));
+            }
+        });
+        let state = self.state.clone();
+        thread::spawn(move || {
+            for stream in api.incoming().map_while(Result::ok) {
+                let mut locked = lock(&state);
+                if locked.ended {
+                    return;
+                }
+                locked.api.push(stream.try_clone().unwrap());
+                drop(locked);
+                thread::spawn(move || echo(stream));
+            }
+        });
+    }
+
+    /// Goes away as a killed process does: sockets close, their names stay.
+    pub fn down(&self) {
+        let mut state = lock(&self.state);
+        state.ended = true;
+        if let Some(link) = state.link.take() {
+            let _ = link.shutdown(Shutdown::Both);
+        }
+        for stream in state.api.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        drop(state);
+        // Wakes the accepting threads, which then drop their listeners.
+        for name in ["control.sock", "api.sock"] {
+            let path = self.dir.join(name);
+            wait_until("the listener is gone", || UnixStream::connect(&path).is_err());
+        }
+    }
+
+    /// From now on says something else about peers.
+    pub fn set_who(&self, who: Who) {
+        lock(&self.state).who = who;
+    }
+
+    /// Questions about peers so far.
+    pub fn questions(&self) -> u64 {
+        lock(&self.state).questions
+    }
+
+    /// Hands out another snapshot with the next epoch, and waits until it is in use.
+    pub fn publish(&self, change: impl FnOnce(&mut Snapshot)) -> Epoch {
+        let mut state = lock(&self.state);
+        change(&mut state.snapshot);
+        state.snapshot.epoch = Epoch(state.snapshot.epoch.0 + 1);
+        let epoch = state.snapshot.epoch;
+        let link = state.link.as_ref().expect("the data plane is connected");
+        send_snapshot(link, &state.snapshot).unwrap();
+        drop(state);
+        wait_until("the snapshot is applied", || {
+            let state = lock(&self.state);
+            assert!(
+                state.refused.iter().all(|(refused, _)| *refused != epoch),
+                "{:?}",
+                state.refused
+            );
+            state.applied.contains(&epoch)
+        });
+        epoch
+    }
+
+    /// Takes back what was said about an address, or about all.
+    pub fn revoke(&self, address: Option<[u8; 16]>) {
+        let state = lock(&self.state);
+        let frame = ToData::Revoke { address }.encode().unwrap();
+        let mut link = state.link.as_ref().expect("the data plane is connected");
+        link.write_all(&frame).unwrap();
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        lock(&self.state).ended = true;
+        // One last connection each ends the threads.
+        for name in ["control.sock", "api.sock"] {
+            let _ = UnixStream::connect(self.dir.join(name));
+        }
+    }
+}
+
+fn send_snapshot(link: &UnixStream, snapshot: &Snapshot) -> std::io::Result<()> {
+    let bytes = seal(snapshot).unwrap();
+    let frame = ToData::Snapshot {
+        epoch: snapshot.epoch,
+        bytes: bytes.len() as u64,
+    };
+    send_with_descriptor(link, &frame.encode().unwrap(), &sealed_memory_file(&bytes))
+}
+
+fn serve_link(stream: UnixStream, state: &Mutex<State>) {
+    let mut input = stream.try_clone().unwrap();
+    loop {
+        let mut head = [0; HEADER_BYTES];
+        if input.read_exact(&mut head).is_err() {
+            return;
+        }
+        let header = Header::parse(&head).unwrap();
+        let mut payload = vec![0; header.payload_bytes];
+        if input.read_exact(&mut payload).is_err() {
+            return;
+        }
+        let frame = header.to_control(&payload).unwrap();
+        let mut state = lock(state);
+        // A peer that is gone shows at the next read.
+        let _ = match frame {
+            ToControl::Hello { .. } => send_snapshot(&stream, &state.snapshot),
+            ToControl::WhoIs { ticket, .. } => {
+                state.questions += 1;
+                match state.who.answer() {
+                    Some(answer) => {
+                        let frame = ToData::Identity { ticket, answer };
+                        (&stream).write_all(&frame.encode().unwrap())
+                    }
+                    None => Ok(()),
+                }
+            }
+            ToControl::SnapshotApplied { epoch } => {
+                state.applied.push(epoch);
+                Ok(())
+            }
+            ToControl::SnapshotRefused { epoch, reason } => {
+                state.refused.push((epoch, reason));
+                Ok(())
+            }
+        };
+    }
+}
+
+/// Answers with the request itself, head and body.
+fn echo(mut stream: UnixStream) {
+    let mut request = Vec::new();
+    let mut piece = [0; 4_096];
+    loop {
+        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .map_or(0, |value| value.parse().unwrap());
+            if request.len() >= end + 4 + length {
+                break;
+            }
+        }
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return,
+            Ok(n) => request.extend_from_slice(&piece[..n]),
+        }
+    }
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nx-frame-options: DENY\r\n\r\n",
+        request.len()
+    );
+    let _ = stream.write_all(head.as_bytes());
+    let _ = stream.write_all(&request);
+}

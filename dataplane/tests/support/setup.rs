@@ -1,0 +1,57 @@
+//! Snapshots for tests.
+
+use std::net::SocketAddr;
+
+use sluice_shared::api::Flag;
+use sluice_shared::ids::Epoch;
+use sluice_shared::snapshot::{
+    BaseUrl, Capability, Grant, Identity, Provider, Role, Secret, Snapshot, Source,
+};
+
+/// The key that a provider of these tests is given.
+pub const PROVIDER_KEY: &str = "sk-provider-canary-0123456789";
+
+/// A provider at this address that serves every API and every model.
+pub fn provider(id: &str, address: SocketAddr) -> Provider {
+    Provider {
+        id: id.into(),
+        name: id.into(),
+        base: BaseUrl {
+            tls: false,
+            host: address.ip().to_string(),
+            port: address.port(),
+            path: String::new(),
+            authority: address.to_string(),
+        },
+        models: vec!["**".into()],
+        flags: Flag::ALL.iter().fold(0, |bits, flag| bits | 1 << *flag as u8),
+        key: Secret(PROVIDER_KEY.into()),
+        weight: 1,
+        ..Provider::default()
+    }
+}
+
+/// Everybody may do everything with these providers.
+pub fn snapshot(providers: Vec<Provider>) -> Snapshot {
+    Snapshot {
+        epoch: Epoch(1),
+        providers,
+        grants: vec![Grant {
+            sources: vec![Source::Any],
+            capabilities: vec![Capability {
+                role: Some(Role::Admin),
+                models: None,
+                grants_models: true,
+                add_headers: Vec::new(),
+                read_metrics: true,
+            }],
+        }],
+        identity: Identity { age_ms_max: 60_000 },
+        ..Snapshot::default()
+    }
+}
+
+/// One provider that serves everything to everybody.
+pub fn plain(address: SocketAddr) -> Snapshot {
+    snapshot(vec![provider("main", address)])
+}
