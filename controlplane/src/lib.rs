@@ -11,6 +11,7 @@ mod files;
 mod identity;
 mod ingest;
 mod link;
+mod lock;
 mod publish;
 mod reload;
 mod socket;
@@ -33,7 +34,7 @@ use identity::Identities;
 use ingest::Ingest;
 use link::Link;
 use publish::Publisher;
-use reload::{ConfigState, Reload, Source};
+use reload::{ConfigState, First, Reload, Source};
 use socket::OwnListener;
 use store::{Sqlite, Store, StoreError};
 
@@ -111,7 +112,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         .create(&data)
         .map_err(in_data(&data))?;
     let lock_path = data.join("controlplane.lock");
-    let Some(_lock) = sys::FileLock::take(&lock_path).map_err(in_data(&lock_path))? else {
+    let Some(_lock) = lock::FileLock::take(&lock_path).map_err(in_data(&lock_path))? else {
         return Err(Error::Running(data));
     };
 
@@ -123,7 +124,11 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         listen: options.listen,
         data: data.clone(),
     };
-    let (loaded, rejected) = source.first()?;
+    let First {
+        loaded,
+        rejected,
+        seen,
+    } = source.first()?;
     if rejected.is_none() {
         source.log(&loaded.report);
     }
@@ -147,6 +152,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         identities,
         link: link.clone(),
         state: state.clone(),
+        seen,
     };
     let mut watching = tokio::spawn(reload.watch());
 

@@ -86,6 +86,15 @@ pub(crate) struct Loaded {
     pub(crate) text: String,
 }
 
+/// What a control plane starts with.
+pub(crate) struct First {
+    pub(crate) loaded: Loaded,
+    /// About the present document, if an earlier one had to be taken.
+    pub(crate) rejected: Option<Report>,
+    /// The present document, usable or not.
+    pub(crate) seen: String,
+}
+
 impl Source {
     /// What messages call the document.
     pub(crate) fn name(&self) -> String {
@@ -125,13 +134,19 @@ impl Source {
     }
 
     /// The document to start with: the present one, or if that cannot be used, the last that was.
-    pub(crate) fn first(&self) -> Result<(Loaded, Option<Report>), Error> {
-        let text = self.text().map_err(|error| Error::ConfigRead {
+    pub(crate) fn first(&self) -> Result<First, Error> {
+        let seen = self.text().map_err(|error| Error::ConfigRead {
             name: self.name(),
             error,
         })?;
-        let report = match self.load(text) {
-            Ok(loaded) => return Ok((loaded, None)),
+        let report = match self.load(seen.clone()) {
+            Ok(loaded) => {
+                return Ok(First {
+                    loaded,
+                    rejected: None,
+                    seen,
+                });
+            }
             Err(report) => report,
         };
         self.log(&report);
@@ -141,7 +156,11 @@ impl Source {
         match kept.map(|text| self.load(text)) {
             Some(Ok(loaded)) => {
                 tracing::error!("the document cannot be used; the last one that could is");
-                Ok((loaded, Some(report)))
+                Ok(First {
+                    loaded,
+                    rejected: Some(report),
+                    seen,
+                })
             }
             Some(Err(_)) | None => Err(Error::Config {
                 name: self.name(),
@@ -190,6 +209,8 @@ pub(crate) struct Reload {
     pub(crate) identities: Arc<Identities>,
     pub(crate) link: Arc<Link>,
     pub(crate) state: Arc<ConfigState>,
+    /// The text that the control plane started with: what came since is a change.
+    pub(crate) seen: String,
 }
 
 impl Reload {
@@ -200,8 +221,8 @@ impl Reload {
         };
         let (notices, mut noticed) = mpsc::channel(1);
         let _watcher = watcher(&file, notices);
-        let mut seen = self.source.text().ok();
-        let mut stamp = stamp_of(&file);
+        let mut seen = Some(self.seen.clone());
+        let mut stamp = None;
         loop {
             // A lost watcher closes the channel: then the clock alone drives the loop.
             tokio::select! {
@@ -310,3 +331,6 @@ fn watcher(file: &Path, notices: mpsc::Sender<()>) -> Option<notify::Recommended
     watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
     Some(watcher)
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ impl OwnListener {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => match stream.peer_cred() {
-                    Ok(peer) if peer.uid() == sys::own_uid() || peer.uid() == 0 => return stream,
+                    Ok(peer) if is_trusted(peer.uid(), sys::own_uid()) => return stream,
                     Ok(peer) => {
                         tracing::warn!(socket = %self.path.display(), uid = peer.uid(), "peer of another user refused");
                     }
@@ -53,5 +53,42 @@ impl OwnListener {
                 }
             }
         }
+    }
+}
+
+/// Our own user, and root, who could do everything anyway.
+const fn is_trusted(peer: u32, own: u32) -> bool {
+    peer == own || peer == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_user_and_root_are_heard() {
+        let check = |peer, own, expected| assert_eq!(is_trusted(peer, own), expected, "{peer} at {own}");
+        check(1000, 1000, true);
+        check(0, 1000, true);
+        check(1001, 1000, false);
+        check(1000, 0, false);
+        check(u32::MAX, 1000, false);
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sock");
+        drop(OwnListener::bind(&path).unwrap());
+        let listener = OwnListener::bind(&path).unwrap();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let (ours, theirs) = tokio::join!(listener.accept(), UnixStream::connect(&path));
+        assert!(theirs.is_ok());
+        drop(ours);
+        std::fs::write(folder.path().join("y.sock"), "not a socket").unwrap();
+        assert!(OwnListener::bind(&folder.path().join("y.sock")).is_ok());
     }
 }

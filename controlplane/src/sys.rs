@@ -1,12 +1,11 @@
 //! The few system calls that neither the standard library nor tokio wraps: sealed memory files, passing a descriptor
-//! over a Unix socket, file locks. Everything unsafe of this crate is here.
+//! over a Unix socket. Everything unsafe of this crate is here.
 
 #![allow(unsafe_code, reason = "system calls without a safe wrapper in std or tokio")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
-use std::path::Path;
 
 /// Makes a memory file with these bytes that nobody, not even we, can change, grow or shrink.
 pub(crate) fn sealed_memory(name: &std::ffi::CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
@@ -75,40 +74,38 @@ pub(crate) fn own_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// A file lock that is held as long as the value lives, and by nobody once its process is dead.
-#[derive(Debug)]
-pub(crate) struct FileLock {
-    _file: File,
-}
-
-impl FileLock {
-    /// Takes the exclusive lock of a file, which is made if it is missing. `None` if somebody else holds it.
-    pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)?;
-        Self::lock(file)
-    }
-
-    /// Takes the exclusive lock of a file that exists.
-    pub(crate) fn take_existing(path: &Path) -> io::Result<Option<Self>> {
-        Self::lock(OpenOptions::new().write(true).open(path)?)
-    }
-
-    fn lock(file: File) -> io::Result<Option<Self>> {
-        // SAFETY: the descriptor is open for the duration of the call.
-        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-            return Ok(Some(Self { _file: file }));
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() == io::ErrorKind::WouldBlock {
-            Ok(None)
+/// Receives bytes and a descriptor that came with them.
+#[cfg(test)]
+pub(crate) fn receive_with_descriptor(
+    socket: RawFd,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut control = [0u64; 8];
+    let mut part = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: all-zero bytes are a valid `msghdr`.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control) as _;
+    // SAFETY: `message` points to `part` and `control`, which outlive the call.
+    let received = unsafe { libc::recvmsg(socket, &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+    let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has filled `control` as `msg_controllen` says; a null header means that nothing came.
+    let descriptor = unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        if header.is_null() || (*header).cmsg_type != libc::SCM_RIGHTS {
+            None
         } else {
-            Err(error)
+            Some(OwnedFd::from_raw_fd(
+                libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned(),
+            ))
         }
-    }
+    };
+    Ok((received, descriptor))
 }
 
 #[cfg(test)]
@@ -127,16 +124,5 @@ mod tests {
         assert!(file.write_at(b"x", 0).is_err());
         assert!(file.set_len(1).is_err());
         assert!(file.set_len(9).is_err());
-    }
-
-    #[test]
-    fn a_lock_has_one_holder() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lock");
-        let held = FileLock::take(&path).unwrap();
-        assert!(held.is_some());
-        assert!(FileLock::take(&path).unwrap().is_none());
-        drop(held);
-        assert!(FileLock::take_existing(&path).unwrap().is_some());
     }
 }

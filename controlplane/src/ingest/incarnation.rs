@@ -14,8 +14,8 @@ use sluice_shared::wire::journal::{Entry, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::segment::{self, Header, Stop};
 use super::status::Status;
 use super::{Settings, names, number_of};
+use crate::lock::FileLock;
 use crate::store::{Amend, Batch, Cursor};
-use crate::sys::FileLock;
 
 /// What a look at an incarnation came to.
 #[derive(Debug, PartialEq, Eq)]

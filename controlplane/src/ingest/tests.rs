@@ -1,6 +1,6 @@
 //! Journals written by hand, read exactly once, whatever happens in between.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Mutex;
@@ -9,120 +9,15 @@ use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
 use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::{Ended, Known, UsageRecord};
-use sluice_shared::wire::inflight::{self, Counter};
-use sluice_shared::wire::journal::{
-    END_OF_SEGMENT, Entry, SEGMENT_HEADER_BYTES, SegmentHeader, encode, record_bytes, record_tail,
-};
+use sluice_shared::wire::inflight::Counter;
+use sluice_shared::wire::journal::{Entry, SEGMENT_HEADER_BYTES, SegmentHeader, encode, record_bytes};
 
 use super::*;
 use crate::store::{RequestQuery, Sqlite};
-use crate::sys::FileLock;
+use journal::Writer;
 
-const SEGMENT_BYTES: u64 = 8 << 10;
-
-/// A data plane's side of the journal: preallocated segments, length words stored last.
-struct Writer {
-    directory: PathBuf,
-    number: u64,
-    lock: Option<FileLock>,
-    rows: BTreeMap<u16, (u64, u64)>,
-}
-
-impl Writer {
-    fn new(data: &Path, number: u64) -> Self {
-        let directory = data.join("journal").join(format!("{number:08}"));
-        std::fs::create_dir_all(&directory).unwrap();
-        let lock = FileLock::take(&directory.join("lock")).unwrap();
-        assert!(lock.is_some());
-        Self {
-            directory,
-            number,
-            lock,
-            rows: BTreeMap::new(),
-        }
-    }
-
-    fn segment(&self, shard: u16, number: u64) -> PathBuf {
-        self.directory.join(format!("{shard:03}-{number:08}.seg"))
-    }
-
-    /// Segments are made one ahead.
-    fn make(&self, shard: u16, number: u64) {
-        let path = self.segment(shard, number);
-        if path.exists() {
-            return;
-        }
-        let file = File::create(&path).unwrap();
-        file.set_len(SEGMENT_BYTES).unwrap();
-        let header = SegmentHeader {
-            incarnation: self.number,
-            shard: ShardId(shard),
-            number,
-        };
-        file.write_all_at(&header.encode(), 0).unwrap();
-    }
-
-    fn append(&mut self, shard: u16, entry: &Entry) {
-        let payload = encode(entry).unwrap();
-        let bytes = record_bytes(payload.len()) as u64;
-        if !self.rows.contains_key(&shard) {
-            self.make(shard, 0);
-            self.make(shard, 1);
-            self.rows.insert(shard, (0, SEGMENT_HEADER_BYTES as u64));
-        }
-        let (mut number, mut offset) = self.rows[&shard];
-        // Room for the end mark is kept.
-        if offset + bytes + 16 > SEGMENT_BYTES {
-            let file = File::options()
-                .write(true)
-                .open(self.segment(shard, number))
-                .unwrap();
-            file.write_all_at(&END_OF_SEGMENT.to_le_bytes(), offset).unwrap();
-            (number, offset) = (number + 1, SEGMENT_HEADER_BYTES as u64);
-            self.make(shard, number + 1);
-        }
-        let file = File::options()
-            .write(true)
-            .open(self.segment(shard, number))
-            .unwrap();
-        file.write_all_at(&payload, offset + 16).unwrap();
-        file.write_all_at(&record_tail(&payload), offset + 4).unwrap();
-        file.write_all_at(&u32::try_from(payload.len()).unwrap().to_le_bytes(), offset)
-            .unwrap();
-        self.rows.insert(shard, (number, offset + bytes));
-    }
-
-    fn usage(&mut self, shard: u16, record: &UsageRecord) {
-        self.append(shard, &Entry::Usage(Box::new(record.clone())));
-    }
-
-    fn in_flight(&self, shard: u16, slots: &[Option<(&UsageRecord, &[(Counter, u64)])>]) {
-        let mut bytes = Vec::new();
-        for slot in slots {
-            let mut out = vec![0; inflight::SLOT_BYTES];
-            if let Some((record, counters)) = slot {
-                let draft = inflight::encode_draft(record).unwrap();
-                let (length, crc) = inflight::draft_words(&draft).unwrap();
-                out[..4].copy_from_slice(&inflight::RUNNING.to_le_bytes());
-                out[4..8].copy_from_slice(&length.to_le_bytes());
-                out[8..12].copy_from_slice(&crc.to_le_bytes());
-                out[inflight::COUNTERS_AT..inflight::DRAFT_AT].fill(0xff);
-                for (which, value) in *counters {
-                    let at = inflight::COUNTERS_AT + *which as usize * 8;
-                    out[at..at + 8].copy_from_slice(&value.to_le_bytes());
-                }
-                out[inflight::DRAFT_AT..inflight::DRAFT_AT + draft.len()].copy_from_slice(&draft);
-            }
-            bytes.extend_from_slice(&out);
-        }
-        std::fs::write(self.directory.join(format!("{shard:03}.inflight")), bytes).unwrap();
-    }
-
-    /// What a kill does: the lock is free, the files stay.
-    fn die(&mut self) {
-        self.lock = None;
-    }
-}
+#[path = "../../tests/support/journal.rs"]
+mod journal;
 
 fn record(number: u32) -> UsageRecord {
     let id = RequestId::new(1_000, ShardId(0), number, 9);

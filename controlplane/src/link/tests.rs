@@ -1,1 +1,317 @@
-//! Tests.
+//! A data plane's side of the control socket, well-behaved and not.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::PathBuf;
+
+use sluice_shared::snapshot::{Sealed, Snapshot, address_bits};
+use sluice_shared::wire::control::{IdentityAnswer, PAYLOAD_BYTES_MAX};
+
+use super::*;
+use crate::config::domain::{self, Document, Network, SourceKind};
+
+struct Plane {
+    folder: tempfile::TempDir,
+    publisher: Arc<Publisher>,
+    identities: Arc<Identities>,
+    link: Arc<Link>,
+}
+
+fn document(static_login: &str) -> Document {
+    let (address, prefix) = domain::network("10.0.0.0/8").unwrap();
+    let network = Network {
+        address,
+        prefix,
+        login: static_login.into(),
+        tags: vec![],
+        groups: vec![],
+    };
+    Document {
+        identity: domain::Identity {
+            sources: vec![SourceKind::Loopback, SourceKind::Static],
+            networks: vec![network],
+            age_ms_max: 60_000,
+        },
+        ..Document::default()
+    }
+}
+
+impl Plane {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Arc::new(Publisher::open(folder.path()));
+        let document = document("alice");
+        let identities = Arc::new(Identities::new(&document.identity));
+        publisher.publish(Arc::new(document)).unwrap();
+        let link = Link::new(publisher.clone(), identities.clone());
+        tokio::spawn(
+            link.clone()
+                .serve(OwnListener::bind(&folder.path().join("control.sock")).unwrap()),
+        );
+        Self {
+            folder,
+            publisher,
+            identities,
+            link,
+        }
+    }
+
+    fn connect(&self) -> Data {
+        let path: PathBuf = self.folder.path().join("control.sock");
+        let stream = StdStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Data {
+            stream,
+            bytes: Vec::new(),
+            descriptor: None,
+        }
+    }
+
+    fn hello(&self, epoch: u64) -> Data {
+        let mut data = self.connect();
+        data.say(&ToControl::Hello {
+            pid: 1,
+            incarnation: 2,
+            epoch: Epoch(epoch),
+        });
+        data
+    }
+}
+
+struct Data {
+    stream: StdStream,
+    bytes: Vec<u8>,
+    descriptor: Option<std::os::fd::OwnedFd>,
+}
+
+impl Data {
+    fn say(&mut self, frame: &ToControl) {
+        self.stream.write_all(&frame.encode().unwrap()).unwrap();
+    }
+
+    fn hear(&mut self) -> ToData {
+        loop {
+            if let Some((head, rest)) = self.bytes.split_first_chunk::<HEADER_BYTES>() {
+                let header = Header::parse(head).unwrap();
+                if let Some(payload) = rest.get(..header.payload_bytes) {
+                    let frame = header.to_data(payload).unwrap();
+                    self.bytes.drain(..HEADER_BYTES + header.payload_bytes);
+                    return frame;
+                }
+            }
+            let mut buffer = [0; 4096];
+            let (read, descriptor) =
+                sys::receive_with_descriptor(self.stream.as_raw_fd(), &mut buffer).unwrap();
+            assert!(read > 0, "the control plane closed");
+            self.bytes.extend_from_slice(&buffer[..read]);
+            self.descriptor = descriptor.or(self.descriptor.take());
+        }
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        let ToData::Snapshot { epoch, bytes } = self.hear() else {
+            panic!("no snapshot")
+        };
+        let file = File::from(self.descriptor.take().expect("a descriptor comes with it"));
+        let mut sealed = vec![0; usize::try_from(bytes).unwrap()];
+        file.read_exact_at(&mut sealed, 0).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), bytes);
+        assert!(file.set_len(0).is_err(), "sealed");
+        let snapshot = Sealed::open(&sealed).unwrap().to_owned().unwrap();
+        assert_eq!(snapshot.epoch, epoch);
+        snapshot
+    }
+
+    fn ask(&mut self, ticket: u64, address: &str) -> IdentityAnswer {
+        let address = address_bits(address.parse().unwrap());
+        self.say(&ToControl::WhoIs {
+            ticket,
+            address,
+            port: 5,
+        });
+        let ToData::Identity {
+            ticket: answered,
+            answer,
+        } = self.hear()
+        else {
+            panic!("no answer")
+        };
+        assert_eq!(answered, ticket);
+        answer
+    }
+
+    /// Whether the control plane has closed, or closes now.
+    fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+fn login(answer: &IdentityAnswer) -> Option<&str> {
+    match answer {
+        IdentityAnswer::Known { principal, .. } => Some(&principal.login),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hello_brings_the_snapshot_and_questions_are_answered() {
+    let plane = Plane::start();
+    let mut data = plane.hello(0);
+    let snapshot = data.snapshot();
+    assert_eq!(snapshot, *plane.publisher.current().unwrap().snapshot);
+    assert_eq!(login(&data.ask(1, "127.0.0.1")), Some("(loopback)"));
+    assert_eq!(login(&data.ask(2, "10.9.9.9")), Some("alice"));
+    assert!(matches!(
+        data.ask(3, "fd7a::1"),
+        IdentityAnswer::Unknown { age_ms_max: 10_000 }
+    ));
+    assert_eq!(plane.link.connected(), 1);
+    data.say(&ToControl::SnapshotApplied {
+        epoch: snapshot.epoch,
+    });
+    data.say(&ToControl::SnapshotRefused {
+        epoch: Epoch(9),
+        reason: "\u{1b}[31m".into(),
+    });
+    assert_eq!(login(&data.ask(4, "::1")), Some("(loopback)"));
+
+    let mut second = plane.hello(1);
+    assert_eq!(second.snapshot(), snapshot, "every data plane gets it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_comes_as_snapshot_then_revocation() {
+    let plane = Plane::start();
+    let mut data = plane.hello(0);
+    let first = data.snapshot();
+    for (ticket, address) in [(1, "127.0.0.1"), (2, "10.0.0.1")] {
+        data.ask(ticket, address);
+    }
+    let next = document("bob");
+    let changed = plane.identities.replace(&next.identity);
+    plane.publisher.publish(Arc::new(next)).unwrap();
+    plane.link.revoke(changed);
+    assert!(data.snapshot().epoch > first.epoch);
+    let address = Some(address_bits("10.0.0.1".parse().unwrap()));
+    assert_eq!(data.hear(), ToData::Revoke { address });
+    assert_eq!(login(&data.ask(3, "10.0.0.1")), Some("bob"));
+
+    let many = (0..600u16).map(|n| address_bits(std::net::Ipv4Addr::from(0x0a00_0000 + u32::from(n)).into()));
+    plane.link.revoke(Changed::Addresses(many.collect()));
+    assert_eq!(
+        data.hear(),
+        ToData::Revoke { address: None },
+        "more than the queue holds is one message"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_plane_ahead_of_us_is_overtaken() {
+    let plane = Plane::start();
+    let mut data = plane.hello(40);
+    assert_eq!(data.snapshot().epoch, Epoch(41));
+    let mut beyond = plane.hello(u64::MAX);
+    assert_eq!(
+        beyond.snapshot().epoch,
+        Epoch(41),
+        "what cannot be exceeded gets what there is"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_hold_ends_the_connection_and_nothing_else() {
+    let plane = Plane::start();
+    let hello = ToControl::Hello {
+        pid: 1,
+        incarnation: 2,
+        epoch: Epoch(0),
+    }
+    .encode()
+    .unwrap();
+    let who = ToControl::WhoIs {
+        ticket: 1,
+        address: [0; 16],
+        port: 1,
+    }
+    .encode()
+    .unwrap();
+    let changed = |at: usize, with: &[u8]| {
+        let mut bytes = hello.clone();
+        bytes[at..at + with.len()].copy_from_slice(with);
+        bytes
+    };
+    let refused: Vec<Vec<u8>> = vec![
+        b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        vec![0; 64],
+        vec![0xff; 64],
+        changed(4, &[9, 0]),
+        changed(6, &[1, 0]),
+        changed(8, &u32::try_from(PAYLOAD_BYTES_MAX + 1).unwrap().to_le_bytes()),
+        changed(8, &u32::MAX.to_le_bytes()),
+        changed(12, &[0; 4]),
+        changed(hello.len() - 1, &[0xaa]),
+        who.clone(),
+        [hello.clone(), hello.clone()].concat(),
+        [hello.clone(), changed(12, &[0; 4])].concat(),
+    ];
+    for bytes in refused {
+        let mut data = plane.connect();
+        // The other side may close before everything is written.
+        let _ = data.stream.write_all(&bytes);
+        assert!(data.is_closed(), "{bytes:?}");
+    }
+    for cut in 1..hello.len() {
+        let mut data = plane.connect();
+        data.stream.write_all(&hello[..cut]).unwrap();
+        data.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(data.is_closed(), "cut at {cut}");
+    }
+    let mut data = plane.hello(0);
+    data.snapshot();
+    assert_eq!(login(&data.ask(1, "127.0.0.1")), Some("(loopback)"));
+    // Byte by byte is a frame like any other.
+    for byte in &who {
+        data.stream.write_all(&[*byte]).unwrap();
+    }
+    assert!(matches!(data.hear(), ToData::Identity { ticket: 1, .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_questions_at_once_are_all_answered() {
+    let plane = Plane::start();
+    let mut data = plane.hello(0);
+    data.snapshot();
+    let mut asking = data.stream.try_clone().unwrap();
+    let asker = std::thread::spawn(move || {
+        for ticket in 0..5_000u64 {
+            let address =
+                address_bits(std::net::Ipv4Addr::from(0x0a00_0000 + u32::try_from(ticket).unwrap()).into());
+            asking
+                .write_all(
+                    &ToControl::WhoIs {
+                        ticket,
+                        address,
+                        port: 1,
+                    }
+                    .encode()
+                    .unwrap(),
+                )
+                .unwrap();
+        }
+    });
+    let mut seen = std::collections::HashSet::new();
+    while seen.len() < 5_000 {
+        let ToData::Identity { ticket, answer } = data.hear() else {
+            panic!("no answer")
+        };
+        assert_eq!(login(&answer), Some("alice"));
+        assert!(seen.insert(ticket));
+    }
+    asker.join().unwrap();
+}
