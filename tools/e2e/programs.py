@@ -105,8 +105,10 @@ def attempt(program, programs, gw):
     records = gw.records(before + len(kinds))[before:]
     metered = [r for r in records if r["status"] == 200 and r["api"] in kinds]
     problems = []
-    if PROOF not in done.stdout:
-        problems.append(f"the tool's result is not in its answer:\n{done.stdout}\n{done.stderr}")
+    if PROOF not in done.stdout + done.stderr:
+        problems.append(f"the tool's result does not show:\n{done.stdout}\n{done.stderr}")
+    if "The tool answered" not in done.stdout:
+        problems.append(f"it did not come to the last answer:\n{done.stdout}\n{done.stderr}")
     if done.returncode != 0:
         problems.append(f"it ended with {done.returncode}")
     if [r["api"] for r in metered] != kinds:

@@ -221,7 +221,8 @@ pub(crate) struct UsageOptions {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Input tokens stated = request body bytes / 4, output tokens = content events, so that records can be checked.
-Every setting is also a header of one request (x-mock-events: 200) or a suffix of the model (mock-gpt+events=200).
+Every setting is also a header of one request (x-mock-events: 200) or a suffix of the model
+(mock-gpt+events=200; not through a gateway, which refuses such names).
 A last user message with MOCK_TOOL{\"name\":\"Bash\",\"input\":{\"command\":\"echo hi\"}} is answered with that tool call.
 Inside: GET /mock/ledger, GET /mock/stats, POST /mock/reset.
 

@@ -173,16 +173,17 @@ pub(crate) fn inherited_sockets() -> Result<Vec<TcpListener>> {
 }
 
 /// Names the process for `ps` and closes its memory to other processes of the same user: no core dump, no ptrace,
-/// no reading of `/proc/PID/environ`, since provider keys are in there.
+/// no reading of `/proc/PID/environ`, since provider keys are in there. Files that it makes are its owner's only.
 #[allow(unsafe_code, reason = "prctl has no safe form")]
 pub(crate) fn harden(name: &'static str) {
     let mut bytes = [0_u8; 16];
     for (to, from) in bytes.iter_mut().zip(name.bytes().take(15)) {
         *to = from;
     }
-    // SAFETY: PR_SET_NAME reads up to 16 bytes, of which the last is 0; PR_SET_DUMPABLE takes an integer.
+    // SAFETY: PR_SET_NAME reads up to 16 bytes, of which the last is 0; the others take integers.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, bytes.as_ptr());
         libc::prctl(libc::PR_SET_DUMPABLE, 0);
+        libc::umask(0o077);
     }
 }

@@ -201,12 +201,12 @@ impl Gateway {
         self.wait();
     }
 
-    /// Sends a request on a connection of its own.
-    pub(crate) fn send(&self, path: &str, body: &Value) -> TcpStream {
+    /// Sends a request on a connection of its own, with further header lines.
+    pub(crate) fn send(&self, path: &str, body: &Value, lines: &str) -> TcpStream {
         let body = body.to_string();
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nauthorization: Bearer invented\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n{body}",
+             content-length: {}\r\nconnection: close\r\n{lines}\r\n{body}",
             self.address,
             body.len()
         );
@@ -215,7 +215,7 @@ impl Gateway {
 
     /// Sends a request and reads the whole answer.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
-        Answer::read(self.send(path, body))
+        Answer::read(self.send(path, body, ""))
     }
 
     /// Reads something.
@@ -269,7 +269,8 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn read(mut stream: TcpStream) -> Self {
+    /// Reads it whole.
+    pub(crate) fn read(mut stream: TcpStream) -> Self {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).expect("an answer");
         let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a head") + 4;
