@@ -74,6 +74,8 @@ struct Machine {
     kernel: String,
     cpu: String,
     cores: usize,
+    /// Whether the kernel offers hardware counters, without which there are no instruction counts.
+    hardware_counters: bool,
     versions: BTreeMap<String, String>,
     /// Seconds since 1970.
     time: u64,
@@ -289,8 +291,15 @@ fn rows(scenario: &Scenario) -> Vec<Row> {
 /// The table: medians over the rounds, in brackets the ratio to nginx.
 fn markdown(report: &Report, chosen: &[Scenario], targets: &[Target]) -> String {
     let mut text = format!(
-        "{} · {} cores · Linux {}\n\n| median of rounds (× nginx) |",
-        report.machine.cpu, report.machine.cores, report.machine.kernel
+        "{} · {} cores · Linux {} · {} hardware counters\n\n| median of rounds (× nginx) |",
+        report.machine.cpu,
+        report.machine.cores,
+        report.machine.kernel,
+        if report.machine.hardware_counters {
+            "with"
+        } else {
+            "no"
+        },
     );
     for target in targets {
         let _infallible = write!(text, " {} |", target.label());
@@ -311,9 +320,9 @@ fn markdown(report: &Report, chosen: &[Scenario], targets: &[Target]) -> String 
                     rounds
                         .iter()
                         .enumerate()
-                        .map(|(at, cell)| match direct.get(at).filter(|_| added) {
-                            Some(direct) => value(cell) - value(direct),
-                            None => value(cell),
+                        .filter_map(|(at, cell)| match (added, direct.get(at)) {
+                            (true, direct) => Some(value(cell) - value(direct?)),
+                            (false, _) => Some(value(cell)),
                         })
                         .collect(),
                 )
@@ -371,6 +380,7 @@ fn machine() -> Machine {
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         cpu,
         cores: std::thread::available_parallelism().map_or(0, std::num::NonZeroUsize::get),
+        hardware_counters: Path::new("/sys/bus/event_source/devices/cpu").exists(),
         versions,
         time: std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)

@@ -191,7 +191,12 @@ async fn kill(
         *counts.entry(name).or_default() += 1;
         for (plane, pid) in dead {
             let took = gateway.restarted(plane, pid, RESTART_LIMIT).await?;
-            let slowest = counts.entry("slowest restart, ms").or_default();
+            let slowest = counts
+                .entry(match plane {
+                    Plane::Data => "slowest restart of the data plane, ms",
+                    Plane::Control => "slowest restart of the control plane, ms",
+                })
+                .or_default();
             *slowest = (*slowest).max(took.as_millis());
         }
         await_service(gateway).await?;

@@ -103,14 +103,25 @@ fn main() -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Command::Compare(options) => runtime.block_on(compare::run(options)),
-        Command::Kill(options) => runtime.block_on(kill::run(options)),
-        Command::Disconnect(options) => runtime.block_on(disconnect::run(options)),
+        Command::Compare(options) => runtime.block_on(unless_stopped(compare::run(options))),
+        Command::Kill(options) => runtime.block_on(unless_stopped(kill::run(options))),
+        Command::Disconnect(options) => runtime.block_on(unless_stopped(disconnect::run(options))),
         Command::Scenarios => {
             for scenario in scenario::all() {
                 println!("{:<18} {}", scenario.name, scenario.about);
             }
             Ok(())
         }
+    }
+}
+
+/// Drops the work on SIGINT or SIGTERM; what it started ends with it.
+async fn unless_stopped(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        done = work => done,
+        _ = interrupt.recv() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
     }
 }

@@ -17,7 +17,7 @@
 //!
 //! # Scripted tool calls
 //! A last user message holding `MOCK_TOOL{"name":"Bash","input":{"command":"echo hi"}}` is answered with that tool
-//! call, if tools were offered; the tool's result is then answered with a text that quotes its first 100
+//! call, if tools were offered; the tool's result is then answered with a text that quotes its first 400
 //! characters. A bare `MOCK_TOOL` picks a shell tool the request offers.
 //!
 //! # Looking inside

@@ -7,8 +7,8 @@ use super::route::Kind;
 
 /// What a prompt holds to get a tool call.
 const MARKER: &str = "MOCK_TOOL";
-/// Characters of a tool's result that the answer quotes.
-const QUOTED_CHARS: usize = 100;
+/// Characters of a tool's result that the answer quotes; Codex puts some 100 before what the command printed.
+const QUOTED_CHARS: usize = 400;
 
 /// A call of a tool that the client offered.
 #[derive(Clone, Debug, PartialEq)]
