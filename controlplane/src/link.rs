@@ -126,7 +126,7 @@ impl Link {
         match end {
             Ok(()) => tracing::info!(pid, incarnation, "data plane gone"),
             Err(error) => {
-                tracing::warn!(pid, incarnation, error = %chain(&error), "control connection ended")
+                tracing::warn!(pid, incarnation, error = %chain(&error), "control connection ended");
             }
         }
     }

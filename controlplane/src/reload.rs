@@ -171,10 +171,10 @@ impl Source {
 
     /// Remembers a document that is in use.
     pub(crate) fn keep(&self, loaded: &Loaded) {
-        if self.file.is_some() {
-            if let Err(error) = files::replace(&self.data.join(KEPT), loaded.text.as_bytes()) {
-                tracing::warn!(%error, "cannot keep a copy of the document");
-            }
+        if self.file.is_some()
+            && let Err(error) = files::replace(&self.data.join(KEPT), loaded.text.as_bytes())
+        {
+            tracing::warn!(%error, "cannot keep a copy of the document");
         }
     }
 
@@ -317,7 +317,7 @@ fn watcher(file: &Path, notices: mpsc::Sender<()>) -> Option<notify::Recommended
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+        .unwrap_or_else(|| Path::new("."));
     let told = move |event: notify::Result<notify::Event>| {
         // An unreadable notice may be about anything; a full channel already holds one.
         let ours = event.map_or(true, |event| {

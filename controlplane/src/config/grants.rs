@@ -84,18 +84,18 @@ fn grant(
         }
     }
     let mut lists: Vec<Field<'_>> = Vec::new();
-    if let Some(app) = fields.field("app") {
-        if let Some(apps) = app.open(&[], Unknown::Names, messages) {
-            for (key, value) in apps.all() {
-                if key == CAPABILITY {
-                    lists.push(value);
-                } else {
-                    messages.notice(
-                        value.key_at,
-                        &value.path,
-                        "is handed to hooks, which need a later version",
-                    );
-                }
+    if let Some(app) = fields.field("app")
+        && let Some(apps) = app.open(&[], Unknown::Names, messages)
+    {
+        for (key, value) in apps.all() {
+            if key == CAPABILITY {
+                lists.push(value);
+            } else {
+                messages.notice(
+                    value.key_at,
+                    &value.path,
+                    "is handed to hooks, which need a later version",
+                );
             }
         }
     }
@@ -211,16 +211,17 @@ fn globs(field: &Field<'_>, names: &Names<'_>, messages: &mut Messages<'_>) -> O
             item.warn(messages, "is no glob over provider/model; it is left out");
             continue;
         }
-        if let Some((provider, _)) = text.split_once('/') {
-            if !provider.contains('*') && !names.providers.contains(&provider) {
-                item.warn(
-                    messages,
-                    format!(
-                        "names an unknown provider {provider:?}{}",
-                        hint(provider, &names.providers)
-                    ),
-                );
-            }
+        if let Some((provider, _)) = text.split_once('/')
+            && !provider.contains('*')
+            && !names.providers.contains(&provider)
+        {
+            item.warn(
+                messages,
+                format!(
+                    "names an unknown provider {provider:?}{}",
+                    hint(provider, &names.providers)
+                ),
+            );
         }
         out.push(text.to_owned());
     }
@@ -271,25 +272,26 @@ fn without_effect(fields: &Fields<'_>, names: &Names<'_>, messages: &mut Message
                 .collect(),
         };
         for (item, text) in items {
-            if let Some((server, _)) = text.split_once('/') {
-                if !server.contains('*') && !names.mcp_servers.contains(&server) {
-                    item.warn(
-                        messages,
-                        format!(
-                            "names an unknown MCP server {server:?}{}",
-                            hint(server, &names.mcp_servers)
-                        ),
-                    );
-                }
+            if let Some((server, _)) = text.split_once('/')
+                && !server.contains('*')
+                && !names.mcp_servers.contains(&server)
+            {
+                item.warn(
+                    messages,
+                    format!(
+                        "names an unknown MCP server {server:?}{}",
+                        hint(server, &names.mcp_servers)
+                    ),
+                );
             }
         }
         later.push(field);
     }
     for key in ["enable_chat_ui", "read_pricing"] {
-        if let Some(field) = fields.field(key) {
-            if field.boolean(messages).is_some() {
-                later.push(field);
-            }
+        if let Some(field) = fields.field(key)
+            && field.boolean(messages).is_some()
+        {
+            later.push(field);
         }
     }
     later.extend(fields.field("connectors"));

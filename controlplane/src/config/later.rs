@@ -96,13 +96,12 @@ pub(crate) fn hooks(field: &Field<'_>, messages: &mut Messages<'_>) {
                 }
             }
         }
-        if let Some(policy) = parts.field("fail_policy") {
-            if policy
+        if let Some(policy) = parts.field("fail_policy")
+            && policy
                 .text(messages)
                 .is_some_and(|text| text != "fail_open" && text != "fail_closed")
-            {
-                policy.warn(messages, "known are fail_open and fail_closed");
-            }
+        {
+            policy.warn(messages, "known are fail_open and fail_closed");
         }
     }
 }
@@ -121,10 +120,10 @@ pub(crate) fn exporters(field: &Field<'_>, messages: &mut Messages<'_>) {
         let Some(parts) = exporter.open(&[], Unknown::Names, messages) else {
             continue;
         };
-        if let Some(prefix) = parts.field("prefix") {
-            if prefix.text(messages).is_some_and(|text| text.ends_with('/')) {
-                prefix.warn(messages, "prefix must not end in /");
-            }
+        if let Some(prefix) = parts.field("prefix")
+            && prefix.text(messages).is_some_and(|text| text.ends_with('/'))
+        {
+            prefix.warn(messages, "prefix must not end in /");
         }
     }
 }

@@ -115,6 +115,12 @@ fn provider(
         match base_url::parse(&expanded) {
             Ok(url) => url,
             Err(error) => {
+                // What a placeholder stands for is not shown.
+                let error = if base.node.value == Value::Text(expanded) {
+                    error
+                } else {
+                    "is none once its placeholder is filled in".into()
+                };
                 base.warn(messages, format!("baseurl {error}; the provider is left out"));
                 return None;
             }
@@ -153,7 +159,8 @@ fn provider(
                 f.warn(
                     messages,
                     format!(
-                        "invalid authorization {other:?}; known are bearer, x-api-key, x-goog-api-key; the provider is left out"
+                        "invalid authorization {}; known are bearer, x-api-key, x-goog-api-key; the provider is left out",
+                        word(other),
                     ),
                 );
                 return None;
@@ -169,7 +176,7 @@ fn provider(
             other => {
                 f.warn(
                     messages,
-                    format!("invalid auth_mode {other:?}; known are override, passthrough, none; the provider is left out"),
+                    format!("invalid auth_mode {}; known are override, passthrough, none; the provider is left out", word(other)),
                 );
                 return None;
             }
@@ -241,6 +248,19 @@ fn provider(
             .map(|f| cost_map(&f, messages))
             .unwrap_or_default(),
     })
+}
+
+/// A short word as it was written; anything else may be a key that stands in the wrong place.
+fn word(text: &str) -> String {
+    let plain = text.len() <= 16
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b == b'-' || b == b'_');
+    if plain {
+        format!("{text:?}")
+    } else {
+        "(not shown)".to_owned()
+    }
 }
 
 /// Without the block, a provider is taken for OpenAI-compatible; with it, only what it names is served.

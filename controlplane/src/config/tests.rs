@@ -401,6 +401,25 @@ fn every_warning_says_where() {
 }
 
 #[test]
+fn a_key_in_the_wrong_place_is_not_shown() {
+    let provider = |fields: &str| format!(r#""providers": {{"p": {{"models": ["m"], {fields}}}}}"#);
+    for part in [
+        provider(r#""baseurl": "http://x", "authorization": "sk-canary-1234""#),
+        provider(r#""baseurl": "http://x", "auth_mode": "Sk-Canary sk-canary""#),
+        provider(r#""baseurl": "http://x:${env:KEY}""#),
+        provider(r#""baseurl": "${env:KEY}""#),
+        provider(r#""baseurl": "http://x", "apikey": "sk-canary ${env:KEY}""#),
+        provider(r#""baseurl": "http://x", "add_headers": ["sk-canary"]"#),
+    ] {
+        let said = warnings(&part);
+        assert!(
+            !said.is_empty() && !said.concat().to_lowercase().contains("canary"),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
 fn a_document_in_apertures_words_applies_unchanged() {
     let text = r#"
 {

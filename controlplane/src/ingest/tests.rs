@@ -424,6 +424,6 @@ fn scenario(kill_at: Option<(Step, usize)>) -> HashMap<Step, usize> {
     let mut left = names(&data.path().join("journal")).unwrap();
     left.sort();
     assert_eq!(left, ["00000002", DAMAGED], "{kill_at:?}");
-    let counts = counts.lock().unwrap().clone();
-    counts
+    drop(reader);
+    Arc::into_inner(counts).unwrap().into_inner().unwrap()
 }

@@ -106,7 +106,7 @@ impl Data {
                 sys::receive_with_descriptor(self.stream.as_raw_fd(), &mut buffer).unwrap();
             assert!(read > 0, "the control plane closed");
             self.bytes.extend_from_slice(&buffer[..read]);
-            self.descriptor = descriptor.or(self.descriptor.take());
+            self.descriptor = descriptor.or_else(|| self.descriptor.take());
         }
     }
 

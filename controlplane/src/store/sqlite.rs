@@ -7,7 +7,6 @@
 //! groups of [`GROUPS`] to a statement: a statement costs more than its rows.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use sluice_shared::ids::ShardId;
@@ -15,7 +14,7 @@ use sluice_shared::usage::{Ended, UsageRecord};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{Executor as _, Row as _, SqliteConnection};
 
 use super::range::{Level, cover};
 use super::row::int;
@@ -40,42 +39,41 @@ pub(crate) struct Sqlite {
 
 impl Sqlite {
     /// Opens the store of a data directory, makes it if it is missing, and brings its schema up to date.
-    pub(crate) async fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let path = data_dir.join(FILE);
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(10))
-            .optimize_on_close(true, None);
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options.clone())
-            .await?;
-        migrate(&write).await?;
-        Ok(Self::with_pools(
-            write,
-            Self::readers(options.create_if_missing(false)).await?,
-            path,
-        ))
+    pub(crate) fn open(data_dir: &Path) -> Pending<'_, Self> {
+        Box::pin(async move {
+            let path = data_dir.join(FILE);
+            let options = SqliteConnectOptions::new()
+                .filename(&path)
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(Duration::from_secs(10))
+                .optimize_on_close(true, None);
+            let write = SqlitePoolOptions::new()
+                .max_connections(1)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .connect_with(options.clone())
+                .await?;
+            migrate(&write).await?;
+            let read = Self::readers(options.create_if_missing(false)).await?;
+            Ok(Self::with_pools(write, read, path))
+        })
     }
 
     /// Opens the store for reading only.
-    pub(crate) async fn open_read_only(data_dir: &Path) -> Result<Self, StoreError> {
-        let path = data_dir.join(FILE);
-        if !path.exists() {
-            return Err(StoreError::Missing(data_dir.display().to_string()));
-        }
-        let options = SqliteConnectOptions::from_str("sqlite:")?
-            .filename(&path)
-            .read_only(true);
-        let read = Self::readers(options).await?;
-        let found = version(&mut *read.acquire().await?).await?;
-        check_version(found)?;
-        Ok(Self::with_pools(read.clone(), read, path))
+    pub(crate) fn open_read_only(data_dir: &Path) -> Pending<'_, Self> {
+        Box::pin(async move {
+            let path = data_dir.join(FILE);
+            if !path.exists() {
+                return Err(StoreError::Missing(data_dir.display().to_string()));
+            }
+            let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+            let read = Self::readers(options).await?;
+            let found = version(&mut *read.acquire().await?).await?;
+            check_version(found)?;
+            Ok(Self::with_pools(read.clone(), read, path))
+        })
     }
 
     async fn readers(options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
@@ -531,9 +529,9 @@ async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     let mut transaction = pool.begin().await?;
     let done = check_version(version(&mut transaction).await?)?;
     for (at, script) in MIGRATIONS.iter().enumerate().skip(done) {
-        sqlx::raw_sql(script).execute(&mut *transaction).await?;
-        sqlx::raw_sql(&format!("PRAGMA user_version = {}", at + 1))
-            .execute(&mut *transaction)
+        transaction.execute(*script).await?;
+        transaction
+            .execute(format!("PRAGMA user_version = {}", at + 1).as_str())
             .await?;
     }
     transaction.commit().await?;

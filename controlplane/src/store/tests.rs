@@ -30,12 +30,12 @@ pub(crate) fn record(number: u64, time: u64) -> UsageRecord {
     record.user = format!("user{}", number % 3);
     record.provider = "openai".into();
     record.model_asked = format!("model{}", number % 2);
-    record.status = if number % 5 == 0 { 500 } else { 200 };
+    record.status = if number.is_multiple_of(5) { 500 } else { 200 };
     record.ended = Ended::Complete;
     record.usage_known = Known::Reported;
     record.usage.input = Some(number);
     record.usage.output = Some(1);
-    record.cost = (number % 4 != 0).then_some(NanoUsd(10));
+    record.cost = (!number.is_multiple_of(4)).then_some(NanoUsd(10));
     record
 }
 
