@@ -12,6 +12,10 @@
 mod support;
 
 mod basics;
+mod endings;
+mod hostile;
+mod limits;
+mod vectors;
 
 /// Not a test of its own: the process that every other test starts.
 #[test]

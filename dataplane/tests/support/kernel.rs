@@ -22,7 +22,7 @@ pub fn reset(stream: &TcpStream) {
     let _ = status;
 }
 
-/// Sets the size of a socket's receive buffer. Must come before the connection is made to bound its window.
+/// Fixes the size of a socket's receive buffer, which else grows as it is read.
 pub fn receive_buffer(stream: &TcpStream, bytes: i32) {
     // SAFETY: the pointer and the size describe `bytes`.
     let status = unsafe {

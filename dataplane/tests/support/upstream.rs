@@ -180,6 +180,11 @@ impl Exchange<'_> {
         kernel::reset(&self.connection.stream);
     }
 
+    /// Stops reading, on every connection of this provider.
+    pub fn turn_deaf(&self) {
+        self.shared.deaf.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until the gateway has closed.
     pub fn until_closed(&self) {
         let _ = self.connection.until(|_| None::<()>);
@@ -327,6 +332,8 @@ impl Drop for Upstream {
 
 fn accept(stream: TcpStream, shared: &Arc<Shared>, script: &Arc<Script>) {
     let _ = stream.set_nodelay(true);
+    // Bounds what a provider that does not read can be sent.
+    kernel::receive_buffer(&stream, 256 << 10);
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     let mut connections = shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
     let connection = Arc::new(Connection {
