@@ -242,7 +242,8 @@ pub(crate) struct MockCommand {
 /// Options of `sluice meter`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-KIND is an API kind (openai-chat, openai-responses, anthropic-messages, gemini-generate, bedrock-converse, ollama-native, ...).
+KIND is an API kind (openai-chat, openai-responses, anthropic-messages, gemini-generate, bedrock-converse, ollama-native, ...),
+or a format that only files come in: openai-realtime, gemini-live, anthropic-batches.
 The body is what came from the provider, without HTTP framing. Unknown counts are null, never 0.
 
 Examples:

@@ -26,6 +26,10 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
+/// Small blocks of a known thread dominate the data plane's use; this allocator hands them out without a lock.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if matches!(cli.command, Command::Dataplane(_)) {

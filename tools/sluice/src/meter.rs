@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
-use sluice_proto::meter::{BedrockCounts, Meter, Outcome, ResponseFacts};
+use sluice_proto::meter::{BedrockCounts, Outcome, ResponseFacts, meter_named};
 use sluice_shared::api::ApiKind;
 use sluice_shared::cost;
 use sluice_shared::usage::Known;
@@ -18,14 +18,6 @@ use crate::cli::MeterOptions;
 /// # Errors
 /// If a file cannot be read or an option makes no sense.
 pub(crate) fn run(options: &MeterOptions) -> Result<ExitCode> {
-    let Some(kind) = ApiKind::parse(&options.api) else {
-        let names: Vec<&str> = ApiKind::ALL.iter().map(|kind| kind.name()).collect();
-        bail!(
-            "unknown API kind {:?}; known are {}",
-            options.api,
-            names.join(", ")
-        );
-    };
     let body = read(&options.body)?;
     let asked = match &options.request {
         Some(path) => model_of(&read(path)?).with_context(|| format!("in {}", path.display()))?,
@@ -58,25 +50,34 @@ pub(crate) fn run(options: &MeterOptions) -> Result<ExitCode> {
         },
         streaming_expected: options.stream,
     };
-    let mut meter = Meter::new(kind, facts);
+    // Kinds that the gateway serves, and formats that only files come in (batches, realtime transcripts).
+    let Some(mut meter) = meter_named(&options.api, facts) else {
+        let names: Vec<&str> = ApiKind::ALL.iter().map(|kind| kind.name()).collect();
+        bail!(
+            "unknown API kind {:?}; known are {}",
+            options.api,
+            names.join(", ")
+        );
+    };
     meter.feed(&body);
     let outcome = meter.finish(options.cut);
     println!(
         "{:#}",
-        report(kind, &outcome, asked.as_deref(), &options.cost_basis)
+        report(&options.api, &outcome, asked.as_deref(), &options.cost_basis)
     );
     Ok(ExitCode::SUCCESS)
 }
 
 /// The outcome, its fields named like those of a request record.
-fn report(kind: ApiKind, outcome: &Outcome, asked: Option<&str>, cost_basis: &str) -> Value {
+fn report(api: &str, outcome: &Outcome, asked: Option<&str>, cost_basis: &str) -> Value {
     let usage = &outcome.usage;
+    let kind = ApiKind::parse(api);
     let model = outcome.model.as_deref().or(asked);
     let (priced, cost) = cost(kind, outcome, asked, cost_basis);
     let error = outcome.error.as_ref().or(outcome.stream_error.as_ref());
     let mut out = Map::new();
     for (name, value) in [
-        ("api", json!(kind.name())),
+        ("api", json!(kind.map_or(api, |kind| kind.name()))),
         ("model", json!(model)),
         ("usage_known", json!(outcome.known.name())),
         ("complete", json!(outcome.complete)),
@@ -134,8 +135,8 @@ fn report(kind: ApiKind, outcome: &Outcome, asked: Option<&str>, cost_basis: &st
 }
 
 /// Whether the model has a price, and what the call cost by it.
-fn cost(kind: ApiKind, outcome: &Outcome, asked: Option<&str>, basis: &str) -> (bool, Option<u64>) {
-    if !kind.billed() {
+fn cost(kind: Option<ApiKind>, outcome: &Outcome, asked: Option<&str>, basis: &str) -> (bool, Option<u64>) {
+    if kind.is_some_and(|kind| !kind.billed()) {
         return (true, Some(0));
     }
     let answered = outcome.model.as_deref();

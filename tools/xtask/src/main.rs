@@ -122,7 +122,9 @@ fn target_dir(root: &Path) -> PathBuf {
 
 /// The root of the workspace: two levels above this package.
 fn root() -> Result<PathBuf> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // `cargo run` says where the package lies now, which may be elsewhere than where it was built.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     Ok(package
         .ancestors()
         .nth(2)

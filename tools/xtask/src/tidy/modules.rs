@@ -29,11 +29,8 @@ pub(super) fn check(
         }
     }
     // The fuzz targets are a workspace of their own, each file a program.
-    for file in files
-        .iter()
-        .filter(|file| file.starts_with("tools/fuzz/targets/"))
-    {
-        waiting.push((root.join(file), root.join("tools/fuzz/targets")));
+    for file in files.iter().filter(|file| file.starts_with("tools/fuzz/")) {
+        waiting.push((root.join(file), root.join("tools/fuzz")));
     }
     let mut reached = BTreeSet::new();
     while let Some((file, folder)) = waiting.pop() {
