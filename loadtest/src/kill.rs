@@ -93,6 +93,8 @@ struct Shared {
     stop: Cell<bool>,
     seen: RefCell<BTreeMap<u64, Seen>>,
     wrong: RefCell<Vec<String>>,
+    /// The gateway's own errors, and how often each came.
+    refused: RefCell<BTreeMap<String, u64>>,
 }
 
 /// Runs the kills and balances the books.
@@ -124,6 +126,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         stop: Cell::new(false),
         seen: RefCell::default(),
         wrong: RefCell::default(),
+        refused: RefCell::default(),
     });
     let local = LocalSet::new();
     let tasks: Vec<_> = (0..options.connections)
@@ -143,6 +146,9 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let (wrong, seen) = (shared.wrong.take(), shared.seen.take());
     let books = balance(&gateway, &mock, &seen, Duration::from_secs(options.settle)).await?;
     print(&books, &wrong);
+    for (text, count) in shared.refused.take() {
+        println!("refused {count} times: {text}");
+    }
     if books.faults() > 0 || !wrong.is_empty() {
         bail!(
             "the books do not balance: {} faults; data kept in {}",
@@ -266,7 +272,15 @@ async fn keep_asking(address: SocketAddr, shared: Rc<Shared>) {
         let asked = tokio::time::timeout(ANSWER_LIMIT, ask(stream, number, address)).await;
         let (seen, kept) = match asked {
             Ok(Ok(stream)) => (Seen::Complete, stream),
-            Ok(Err(Broken::Fault(Fault::Status(..)))) => (Seen::Refused, None),
+            Ok(Err(Broken::Fault(Fault::Status(status, text)))) => {
+                // Without the request's own number and id, so that equal refusals count together.
+                let plain = text
+                    .split_inclusive(' ')
+                    .filter(|word| !word.bytes().any(|b| b.is_ascii_digit()));
+                let key = format!("{status} {}", plain.collect::<String>());
+                *shared.refused.borrow_mut().entry(key).or_default() += 1;
+                (Seen::Refused, None)
+            }
             Ok(Err(Broken::Fault(Fault::Closed) | Broken::Connection)) => (Seen::Broken, None),
             Ok(Err(Broken::Fault(fault))) => {
                 shared
