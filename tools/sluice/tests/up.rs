@@ -272,6 +272,24 @@ fn refuses_an_invalid_configuration_with_its_place() {
 }
 
 #[test]
+fn the_readme_shows_a_configuration_without_a_fault() {
+    let readme = include_str!("../../../README.md");
+    let (_, document) = readme.split_once("```jsonc\n").expect("an example");
+    let (document, _) = document.split_once("```").expect("its end");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("sluice.hujson");
+    let document = document.replace("${env:ANTHROPIC_API_KEY}", "invented");
+    fs::write(&file, document).expect("a document");
+    let checked = run(&["check", &file.to_string_lossy()]);
+    assert_eq!(checked.status, Some(0), "{}", checked.out);
+    assert!(
+        checked.out.ends_with("(0 errors, 0 warnings)\n"),
+        "{}",
+        checked.out
+    );
+}
+
+#[test]
 fn meters_a_body_by_hand() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("answer.json");
