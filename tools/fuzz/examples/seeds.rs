@@ -20,15 +20,46 @@ fn main() -> std::io::Result<()> {
     let corpus = Path::new(&corpus);
     for (target, seeds) in [
         ("head", heads()),
-        ("chunked", texts(&["5\r\nhello\r\n0\r\n\r\n", "1;a=b\r\nx\r\n0\r\nt: v\r\n\r\n", "ffffffffffffffff\r\n"])),
-        ("sse", texts(&["\x05data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n",
-            "\x11event: a\r\ndata: b\r\nid: 1\r\n\r\n: c\r\n\r\n", "\x02\u{feff}data:x\rdata:y\r\r"])),
+        (
+            "chunked",
+            texts(&[
+                "5\r\nhello\r\n0\r\n\r\n",
+                "1;a=b\r\nx\r\n0\r\nt: v\r\n\r\n",
+                "ffffffffffffffff\r\n",
+            ]),
+        ),
+        (
+            "sse",
+            texts(&[
+                "\x05data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n",
+                "\x11event: a\r\ndata: b\r\nid: 1\r\n\r\n: c\r\n\r\n",
+                "\x02\u{feff}data:x\rdata:y\r\r",
+            ]),
+        ),
         ("json", documents()),
-        ("eventstream", vec![[&[7][..], &message(b"{\"a\":1}")].concat(), [&[1][..], &message(b"")].concat()]),
+        (
+            "eventstream",
+            vec![
+                [&[7][..], &message(b"{\"a\":1}")].concat(),
+                [&[1][..], &message(b"")].concat(),
+            ],
+        ),
         ("meter", meters()),
-        ("hujson", texts(&[CONFIG, "{\"providers\":{}}", "// c\n{\"grants\":[{\"src\":[\"*\"],},],}"])),
-        ("snapshot", vec![snapshot::seal(&sample()).expect("memory").to_vec(),
-            snapshot::seal(&Snapshot::default()).expect("memory").to_vec()]),
+        (
+            "hujson",
+            texts(&[
+                CONFIG,
+                "{\"providers\":{}}",
+                "// c\n{\"grants\":[{\"src\":[\"*\"],},],}",
+            ]),
+        ),
+        (
+            "snapshot",
+            vec![
+                snapshot::seal(&sample()).expect("memory").to_vec(),
+                snapshot::seal(&Snapshot::default()).expect("memory").to_vec(),
+            ],
+        ),
         ("frames", frames()),
     ] {
         let folder = corpus.join(target);
@@ -66,7 +97,14 @@ fn documents() -> Vec<Vec<u8>> {
         "{\"metadata\":{\"user_id\":\"{}\"},\"prompt_cache_key\":\"k\",\"generationConfig\":{\"maxOutputTokens\":7}}",
     ];
     let kinds = u8::try_from(ApiKind::ALL.len()).unwrap_or(u8::MAX);
-    bodies.iter().flat_map(|body| (0..kinds).step_by(3).map(|kind| [&[kind][..], body.as_bytes()].concat())).collect()
+    bodies
+        .iter()
+        .flat_map(|body| {
+            (0..kinds)
+                .step_by(3)
+                .map(|kind| [&[kind][..], body.as_bytes()].concat())
+        })
+        .collect()
 }
 
 fn meters() -> Vec<Vec<u8>> {
@@ -83,36 +121,87 @@ fn meters() -> Vec<Vec<u8>> {
         "{\"model\":\"m\",\"usage\":{\"input_tokens\":1,\"output_tokens\":2,\"total_tokens\":3}}",
         "{\"done\":false}\n{\"done\":true,\"prompt_eval_count\":4,\"eval_count\":5}\n",
     ];
-    let all = (0..kinds).flat_map(|kind| bodies.iter().map(move |body| [&[kind, 4, 0][..], body.as_bytes()].concat()));
+    let all = (0..kinds).flat_map(|kind| {
+        bodies
+            .iter()
+            .map(move |body| [&[kind, 4, 0][..], body.as_bytes()].concat())
+    });
     all.collect()
 }
 
 fn frames() -> Vec<Vec<u8>> {
-    let principal = Principal { source: "static".into(), login: "a@b".into(), ..Principal::default() };
-    let known = IdentityAnswer::Known { principal, whole_address: true, age_ms_max: 5 };
+    let principal = Principal {
+        source: "static".into(),
+        login: "a@b".into(),
+        ..Principal::default()
+    };
+    let known = IdentityAnswer::Known {
+        principal,
+        whole_address: true,
+        age_ms_max: 5,
+    };
     let to_control = [
-        ToControl::Hello { pid: 1, incarnation: 2, epoch: Epoch(3) },
-        ToControl::WhoIs { ticket: 1, address: [1; 16], port: 5 },
-        ToControl::SnapshotRefused { epoch: Epoch(1), reason: "no".into() },
+        ToControl::Hello {
+            pid: 1,
+            incarnation: 2,
+            epoch: Epoch(3),
+        },
+        ToControl::WhoIs {
+            ticket: 1,
+            address: [1; 16],
+            port: 5,
+        },
+        ToControl::SnapshotRefused {
+            epoch: Epoch(1),
+            reason: "no".into(),
+        },
     ];
     let to_data = [
-        ToData::Snapshot { epoch: Epoch(9), bytes: 100 },
-        ToData::Identity { ticket: 1, answer: known },
-        ToData::Revoke { address: Some([2; 16]) },
+        ToData::Snapshot {
+            epoch: Epoch(9),
+            bytes: 100,
+        },
+        ToData::Identity {
+            ticket: 1,
+            answer: known,
+        },
+        ToData::Revoke {
+            address: Some([2; 16]),
+        },
     ];
     let to_control = to_control.iter().map(|frame| frame.encode().expect("short"));
-    to_control.chain(to_data.iter().map(|frame| frame.encode().expect("short"))).collect()
+    to_control
+        .chain(to_data.iter().map(|frame| frame.encode().expect("short")))
+        .collect()
 }
 
 fn sample() -> Snapshot {
-    let base = BaseUrl { tls: true, host: "a".into(), port: 443, path: "/v1".into(), authority: "a".into() };
+    let base = BaseUrl {
+        tls: true,
+        host: "a".into(),
+        port: 443,
+        path: "/v1".into(),
+        authority: "a".into(),
+    };
     let key = Secret("k".into());
-    let provider = Provider { id: "p".into(), base, key, models: vec!["**".into()], ..Provider::default() };
-    let grant = Grant { sources: vec![Source::Any], capabilities: vec![Capability::default()] };
+    let provider = Provider {
+        id: "p".into(),
+        base,
+        key,
+        models: vec!["**".into()],
+        ..Provider::default()
+    };
+    let grant = Grant {
+        sources: vec![Source::Any],
+        capabilities: vec![Capability::default()],
+    };
     Snapshot {
         epoch: Epoch(7),
         providers: vec![provider],
-        aliases: vec![Alias { from: "a".into(), to: "b".into() }],
+        aliases: vec![Alias {
+            from: "a".into(),
+            to: "b".into(),
+        }],
         grants: vec![grant],
         ..Snapshot::default()
     }
@@ -139,17 +228,32 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn recordings(corpus: &Path, fixtures: &Path) -> std::io::Result<()> {
     for folder in fs::read_dir(fixtures)? {
         let folder = folder?.path();
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(kind) = ApiKind::parse(&name) else { continue };
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let Some(kind) = ApiKind::parse(&name) else {
+            continue;
+        };
         let bodies = fs::read_dir(&folder)?.flatten().filter(|entry| {
-            let short = entry.metadata().is_ok_and(|file| file.len() <= RECORDING_BYTES_MAX);
+            let short = entry
+                .metadata()
+                .is_ok_and(|file| file.len() <= RECORDING_BYTES_MAX);
             short && entry.path().extension().is_some_and(|kind| kind == "body")
         });
         for (n, entry) in bodies.take(RECORDINGS_MAX).enumerate() {
             let body = fs::read(entry.path())?;
             let name = format!("{name}-{n}");
-            fs::write(corpus.join("meter").join(&name), [&[kind as u8, 4, 0][..], &body].concat())?;
-            let other = if name.starts_with("bedrock") { "eventstream" } else { "sse" };
+            fs::write(
+                corpus.join("meter").join(&name),
+                [&[kind as u8, 4, 0][..], &body].concat(),
+            )?;
+            let other = if name.starts_with("bedrock") {
+                "eventstream"
+            } else {
+                "sse"
+            };
             fs::write(corpus.join(other).join(&name), [&[5][..], &body].concat())?;
         }
     }

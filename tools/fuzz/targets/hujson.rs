@@ -14,7 +14,12 @@ fuzz_target!(|text: &str| {
     }
     let report = config::check(text, &HashMap::new());
     let lines = text.split('\n').count();
-    for message in report.errors.iter().chain(&report.warnings).chain(&report.notices) {
+    for message in report
+        .errors
+        .iter()
+        .chain(&report.warnings)
+        .chain(&report.notices)
+    {
         assert!((1..=lines).contains(&message.line), "{message} in {lines} lines");
         assert!(message.column >= 1, "{message}");
     }

@@ -11,7 +11,10 @@ fuzz_target!(|data: &[u8]| {
     let archive = data.get(32..).unwrap_or_default();
     let mut sealed = b"SLUICECF".to_vec();
     let length = (archive.len() as u64).to_le_bytes();
-    let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&VERSION.to_le_bytes()), &length), archive);
+    let crc = crc32c::crc32c_append(
+        crc32c::crc32c_append(crc32c::crc32c(&VERSION.to_le_bytes()), &length),
+        archive,
+    );
     sealed.extend_from_slice(&VERSION.to_le_bytes());
     sealed.extend_from_slice(&crc.to_le_bytes());
     sealed.extend_from_slice(&length);

@@ -157,6 +157,25 @@ fn drains_what_is_in_flight() {
 }
 
 #[test]
+fn a_second_signal_stops_at_once() {
+    let gateway = Gateway::start(&[]);
+    let mut body = chat("m");
+    body["stream"] = true.into();
+    let endless = "x-mock-events: 100000\r\nx-mock-gap-ms: 20\r\n";
+    let mut stream = gateway.send("/v1/chat/completions", &body, endless);
+    let mut first = [0; 12];
+    stream
+        .read_exact(&mut first)
+        .expect("the beginning of the answer");
+    let pids = ["controlplane", "dataplane", "mock"].map(|name| gateway.pid(name));
+    gateway.terminate();
+    until("the drain", || gateway.log().contains("draining").then_some(()));
+    gateway.terminate();
+    assert!(!gateway.end().success(), "a stream was cut, which is no good end");
+    assert!(pids.iter().all(|pid| is_gone(*pid)));
+}
+
+#[test]
 fn a_new_document_takes_effect_and_an_invalid_one_does_not() {
     let mock = Gateway::start(&[]);
     let folder = tempfile::tempdir().expect("a folder");

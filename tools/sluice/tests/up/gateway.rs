@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -138,7 +138,8 @@ impl Gateway {
         self.printed.lock().expect("lines").clone()
     }
 
-    fn log(&self) -> String {
+    /// Everything it logged.
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
@@ -187,11 +188,16 @@ impl Gateway {
         signal(self.pid("supervisor"), libc::SIGTERM);
     }
 
+    /// Waits for its end.
+    pub(crate) fn end(&self) -> ExitStatus {
+        until("the end of sluice up", || {
+            self.child.borrow_mut().try_wait().expect("a child")
+        })
+    }
+
     /// Waits for its end, which has to be a good one.
     pub(crate) fn wait(&self) {
-        let status = until("the end of sluice up", || {
-            self.child.borrow_mut().try_wait().expect("a child")
-        });
+        let status = self.end();
         assert!(status.success(), "sluice up ended with {status}:\n{}", self.log());
     }
 
