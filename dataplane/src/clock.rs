@@ -17,6 +17,28 @@ pub fn mono_now() -> MonoMicros {
     MonoMicros(FIRST_US.saturating_add(micros(elapsed)))
 }
 
+/// Monotonic milliseconds for deadlines, a few of them late: read without a look at the hardware. Not comparable
+/// with [`mono_now`].
+#[must_use]
+#[allow(
+    unsafe_code,
+    reason = "the coarse clock has no safe wrapper in the standard library"
+)]
+pub fn coarse_ms() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the kernel fills `time`; the clock exists since Linux 2.6.32.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds
+        .saturating_mul(1_000)
+        .saturating_add(nanos / 1_000_000)
+        .saturating_add(1_000)
+}
+
 /// Wall-clock time, for records only; 0 if the clock stands before 1970.
 #[must_use]
 pub fn unix_now() -> UnixMicros {

@@ -4,6 +4,7 @@
 //! error in the caller's own format. Everything before the first byte of the answer lives in one boxed future
 //! ([`prepare`]), so that a running stream, which may last for an hour, holds none of it.
 
+use std::pin::Pin;
 use std::rc::Rc;
 
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily, session_key};
@@ -73,16 +74,29 @@ impl Head {
 
 /// Runs one exchange.
 pub(crate) async fn run(conn: &mut Downstream, config: &Rc<Config>, head_bytes: usize) -> Next {
-    match Box::pin(prepare(conn, config, head_bytes)).await {
+    match prepared(conn, config, head_bytes).await {
         Prepared::Done(next) => next,
         Prepared::Live(live) => relay::run(conn, live).await,
     }
+}
+
+/// [`prepare`] in a box. Made outside of any async function, so that no running stream keeps room for it.
+fn prepared<'a>(
+    conn: &'a mut Downstream,
+    config: &'a Rc<Config>,
+    head_bytes: usize,
+) -> Pin<Box<dyn Future<Output = Prepared> + 'a>> {
+    Box::pin(prepare(conn, config, head_bytes))
 }
 
 async fn prepare(conn: &mut Downstream, config: &Rc<Config>, head_bytes: usize) -> Prepared {
     let mut bytes = conn.shard.take_buffer();
     bytes.extend_from_slice(conn.buf.get(..head_bytes).unwrap_or_default());
     conn.buf.drain(..head_bytes.min(conn.buf.len()));
+    if conn.buf.is_empty() {
+        let buf = std::mem::take(&mut conn.buf);
+        conn.shard.give_buffer(buf);
+    }
     let parsed = match parse_request(&bytes, &config.head_limits) {
         Ok(parsed) => parsed,
         Err(reject) => {

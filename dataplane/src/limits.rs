@@ -25,6 +25,9 @@ pub(crate) const COALESCE_BYTES: usize = 32 << 10;
 /// Principals that a shard remembers by address.
 pub(crate) const KNOWN_PEERS_MAX: usize = 65_536;
 
+/// Prices that a shard remembers by provider and model; when full, it starts over.
+pub(crate) const KNOWN_PRICES_MAX: usize = 4_096;
+
 /// How long a name is waited for; within the connect limit of a provider, which is usually shorter.
 pub(crate) const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use sluice_shared::cost::{self, Price};
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
 use sluice_shared::snapshot::Sealed;
-use sluice_shared::units::MonoMicros;
+use sluice_shared::units::{MonoMicros, UnixMicros};
 
 use crate::clock;
 use crate::config::Config;
@@ -136,6 +137,8 @@ pub(crate) struct Shard {
     pub(crate) out: RefCell<Vec<u8>>,
     spare: RefCell<Vec<Vec<u8>>>,
     peers: RefCell<HashMap<[u8; 16], KnownPeer>>,
+    /// A buffer for the key, and what was found.
+    prices: RefCell<(String, HashMap<String, Option<&'static Price>>)>,
     identities: IdentityClient,
     resolver: ResolverClient,
     tickets: Cell<u64>,
@@ -173,6 +176,7 @@ impl Shard {
             out: RefCell::new(Vec::with_capacity(limits::SCRATCH_BYTES + 4_096)),
             spare: RefCell::new(Vec::new()),
             peers: RefCell::new(HashMap::new()),
+            prices: RefCell::default(),
             identities,
             resolver,
             tickets: Cell::new(0),
@@ -212,13 +216,38 @@ impl Shard {
 
     /// Milliseconds of the shard's clock, which deadlines count in.
     pub(crate) fn now_ms() -> u64 {
-        clock::mono_now().0 / 1_000
+        clock::coarse_ms()
     }
 
     pub(crate) fn next_request_id(&self) -> RequestId {
+        self.request_id_at(clock::unix_now())
+    }
+
+    /// An id for a request that began at this time.
+    pub(crate) fn request_id_at(&self, time: UnixMicros) -> RequestId {
         let sequence = self.sequence.get();
         self.sequence.set(sequence.wrapping_add(1));
-        RequestId::new(clock::unix_now().0 / 1_000, self.id, sequence, self.process.seed)
+        RequestId::new(time.0 / 1_000, self.id, sequence, self.process.seed)
+    }
+
+    /// The price of a call; looked up in the table once per provider and model, since that takes some comparing.
+    pub(crate) fn price(&self, basis: &str, asked: &str, answered: Option<&str>) -> Option<&'static Price> {
+        let mut known = self.prices.borrow_mut();
+        let (key, table) = &mut *known;
+        key.clear();
+        for part in [basis, asked, answered.unwrap_or_default()] {
+            key.push_str(part);
+            key.push('\n');
+        }
+        if let Some(price) = table.get(key.as_str()) {
+            return *price;
+        }
+        let price = cost::price_of_call(basis, asked, answered);
+        if table.len() >= limits::KNOWN_PRICES_MAX {
+            table.clear();
+        }
+        table.insert(key.clone(), price);
+        price
     }
 
     /// An empty buffer, reused if one is there.

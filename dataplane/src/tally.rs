@@ -34,8 +34,9 @@ pub(crate) struct Tally {
 impl Tally {
     /// Opens the account.
     pub(crate) fn open(shard: &Rc<Shard>, epoch: Epoch, api: ApiKind, started: MonoMicros) -> Self {
-        let request_id = shard.next_request_id();
-        let record = UsageRecord::draft(request_id, clock::unix_now(), shard.id, epoch, api);
+        let time = clock::unix_now();
+        let request_id = shard.request_id_at(time);
+        let record = UsageRecord::draft(request_id, time, shard.id, epoch, api);
         shard.running.set(shard.running.get() + 1);
         Self {
             shard: shard.clone(),
@@ -118,9 +119,11 @@ impl Tally {
             record.cost = Some(NanoUsd(0));
             record.priced = true;
         } else if record.ended != Ended::Blocked {
-            let model = record.model_answered.as_deref().unwrap_or(&record.model_asked);
-            let price = cost::price_for(&self.cost_basis, model)
-                .or_else(|| cost::price_for(&self.cost_basis, &record.model_asked));
+            let price = self.shard.price(
+                &self.cost_basis,
+                &record.model_asked,
+                record.model_answered.as_deref(),
+            );
             record.priced = price.is_some();
             record.cost = match price {
                 Some(price) if record.usage_known != Known::Unknown => cost::cost(price, &record.usage),
@@ -170,12 +173,13 @@ fn take_outcome(record: &mut UsageRecord, outcome: Outcome) {
     record.stop_reason = outcome.stop_reason;
     record.tool_calls = outcome.tool_calls;
     let error = outcome.error.or(outcome.stream_error);
-    record.error = error.and_then(|e| e.kind.or(e.code)).map(|mut word| {
+    // The provider's own word, if it had one; else what we noted ourselves stays.
+    if let Some(mut word) = error.and_then(|e| e.kind.or(e.code)) {
         let end = (0..=word.len().min(128))
             .rev()
             .find(|at| word.is_char_boundary(*at))
             .unwrap_or(0);
         word.truncate(end);
-        word
-    });
+        record.error = Some(word);
+    }
 }

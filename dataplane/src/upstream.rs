@@ -142,6 +142,13 @@ impl Upstream {
         }
     }
 
+    /// Whether a read can bring something although the socket has nothing.
+    pub(crate) fn has_buffered(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|tls| tls.stream.has_plain() || !tls.unread.is_empty() || tls.ended)
+    }
+
     /// Writes what can be taken now; 0 if nothing can.
     ///
     /// # Errors
@@ -302,6 +309,9 @@ pub(crate) fn connect_unix(path: &Path) -> io::Result<Upstream> {
     ))
 }
 
+/// A connection idle for less than this is taken without looking whether it is alive, in milliseconds.
+const YOUNG_MS: u64 = 50;
+
 /// The idle connections of a shard, one row a place.
 #[derive(Default)]
 pub(crate) struct Pools {
@@ -325,9 +335,12 @@ impl Pools {
 
     /// The youngest idle connection that is still alive.
     pub(crate) fn take(&mut self, pool: usize) -> Option<Upstream> {
+        let now_ms = Shard::now_ms();
         let row = self.row(pool);
         while let Some(mut upstream) = row.idle.pop_back() {
-            if upstream.sock.peek() == Peek::Empty {
+            // One that was in use a moment ago is not worth a look; if it has died since, the request is sent again.
+            let young = now_ms.saturating_sub(upstream.idle_since_ms) < YOUNG_MS;
+            if young || upstream.sock.peek() == Peek::Empty {
                 upstream.reused = true;
                 return Some(upstream);
             }

@@ -7,7 +7,9 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::shard::Shard;
 use crate::sock::{Peek, Sock};
+use crate::watch::Watch;
 
 /// A place for one value that another task of the same shard will put there.
 pub(crate) struct Slot<T> {
@@ -77,60 +79,84 @@ pub(crate) async fn race<A: Future, B: Future>(
     .await
 }
 
-/// The standing watch for a client that leaves. It is kept over all waits of an exchange, so that watching costs
-/// nothing per event.
-pub(crate) struct GoneWatch<'a, F> {
+/// The watch for a client that leaves, kept over all waits of an exchange.
+///
+/// It begins after one sweep of the shard's list, so an exchange that is over sooner costs no submission and no
+/// cancellation, and an exchange that lasts costs one, however many events it has.
+pub(crate) struct GoneWatch<'a> {
     sock: &'a Sock,
-    waiting: Option<F>,
+    watch: &'a Watch,
+    stage: Stage<'a>,
 }
 
-/// Starts watching `sock`.
-pub(crate) fn watch_gone(sock: &Sock) -> GoneWatch<'_, impl Future<Output = io::Result<()>> + '_> {
+enum Stage<'a> {
+    /// Nothing has been asked of the shard yet.
+    New,
+    /// The sweep will wake us.
+    Asleep,
+    /// The socket is being waited on.
+    Waiting(GoneFuture<'a>),
+    /// Bytes of a pipelined request hide the client's end until they are read.
+    Blind,
+}
+
+/// Prepares to watch `sock`.
+pub(crate) fn watch_gone<'a>(sock: &'a Sock, watch: &'a Watch) -> GoneWatch<'a> {
     GoneWatch {
         sock,
-        waiting: Some(sock.readable()),
+        watch,
+        stage: Stage::New,
     }
 }
 
-impl<F: Future<Output = io::Result<()>>> GoneWatch<'_, F> {
-    /// Ready when the client has closed or reset its connection.
-    ///
-    /// Bytes of a pipelined request end the watch instead: they hide the client's end until they are read.
-    fn poll_gone(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let (sock, mut waiting) = self.project();
-        let Some(future) = waiting.as_mut().as_pin_mut() else {
-            return Poll::Pending;
-        };
-        if future.poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        waiting.set(None);
-        match sock.peek() {
-            Peek::Closed => Poll::Ready(()),
-            Peek::Data | Peek::Empty => Poll::Pending,
+/// A wait for the client's socket; boxed, because few exchanges need one.
+type GoneFuture<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
+
+impl GoneWatch<'_> {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.stage {
+                Stage::New => {
+                    self.watch.wake_later(cx.waker(), Shard::now_ms());
+                    self.stage = Stage::Asleep;
+                    return Poll::Pending;
+                }
+                Stage::Asleep => {
+                    if self.watch.will_wake() {
+                        return Poll::Pending;
+                    }
+                    self.stage = Stage::Waiting(Box::pin(self.sock.readable()));
+                }
+                Stage::Waiting(future) => {
+                    if future.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    match self.sock.peek() {
+                        Peek::Closed => return Poll::Ready(()),
+                        Peek::Data => self.stage = Stage::Blind,
+                        Peek::Empty => self.stage = Stage::Waiting(Box::pin(self.sock.readable())),
+                    }
+                }
+                Stage::Blind => return Poll::Pending,
+            }
         }
     }
+}
 
-    #[allow(unsafe_code, reason = "projection of a pin to the one field that needs it")]
-    fn project(self: Pin<&mut Self>) -> (&Sock, Pin<&mut Option<F>>) {
-        // SAFETY: `waiting` is never moved out of a pinned `GoneWatch`, and `sock` is a shared reference.
-        let this = unsafe { self.get_unchecked_mut() };
-        // SAFETY: as above: the field is pinned because the whole is.
-        (this.sock, unsafe { Pin::new_unchecked(&mut this.waiting) })
+impl Drop for GoneWatch<'_> {
+    fn drop(&mut self) {
+        self.watch.wake_not();
     }
 }
 
 /// Waits for `event`; `None` if the client leaves first.
-pub(crate) async fn unless_gone<E: Future, F: Future<Output = io::Result<()>>>(
-    event: E,
-    mut gone: Pin<&mut GoneWatch<'_, F>>,
-) -> Option<E::Output> {
+pub(crate) async fn unless_gone<E: Future>(event: E, gone: &mut GoneWatch<'_>) -> Option<E::Output> {
     let mut event = pin!(event);
     poll_fn(move |cx| {
         if let Poll::Ready(value) = event.as_mut().poll(cx) {
             return Poll::Ready(Some(value));
         }
-        gone.as_mut().poll_gone(cx).map(|()| None)
+        gone.poll_gone(cx).map(|()| None)
     })
     .await
 }

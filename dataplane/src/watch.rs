@@ -7,11 +7,12 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::task::Waker;
 
 use crate::sock;
 
 /// Milliseconds between two sweeps.
-pub(crate) const SWEEP_MS: u64 = 100;
+pub(crate) const SWEEP_MS: u64 = 40;
 
 const NEVER: u64 = u64::MAX;
 const NO_FD: RawFd = -1;
@@ -35,6 +36,9 @@ pub(crate) struct Watch {
     total_ms: Cell<u64>,
     other: Cell<RawFd>,
     fired: Cell<Fired>,
+    /// A task that wants to be wakened once if it still waits at the next sweep but one.
+    sleeper: RefCell<Option<Waker>>,
+    sleeper_since_ms: Cell<u64>,
     /// Between requests: nothing is lost if it is closed.
     idle: Cell<bool>,
     /// Address of the peer, for revocation.
@@ -71,6 +75,23 @@ impl Watch {
     /// Names a socket that a cut must end, too.
     pub(crate) fn cut_also(&self, fd: Option<RawFd>) {
         self.other.set(fd.unwrap_or(NO_FD));
+    }
+
+    /// Asks to be wakened once by a sweep that is at least one sweep away, unless [`Self::wake_not`] comes first. What
+    /// is over sooner never pays for it.
+    pub(crate) fn wake_later(&self, waker: &Waker, now_ms: u64) {
+        self.sleeper_since_ms.set(now_ms);
+        *self.sleeper.borrow_mut() = Some(waker.clone());
+    }
+
+    /// Whether the wake-up is still to come.
+    pub(crate) fn will_wake(&self) -> bool {
+        self.sleeper.borrow().is_some()
+    }
+
+    /// Takes that back.
+    pub(crate) fn wake_not(&self) {
+        self.sleeper.borrow_mut().take();
     }
 
     /// Marks the connection as being between two requests.
@@ -142,6 +163,8 @@ impl Watches {
             total_ms: Cell::new(NEVER),
             other: Cell::new(NO_FD),
             fired: Cell::new(Fired::No),
+            sleeper: RefCell::new(None),
+            sleeper_since_ms: Cell::new(0),
             idle: Cell::new(true),
             address,
         });
@@ -172,6 +195,11 @@ impl Watches {
         self.each(|watch| {
             if watch.deadline_ms.get() <= now_ms || watch.total_ms.get() <= now_ms {
                 watch.fire(Fired::Deadline);
+            }
+            if watch.sleeper_since_ms.get().saturating_add(SWEEP_MS) <= now_ms {
+                if let Some(waker) = watch.sleeper.borrow_mut().take() {
+                    waker.wake();
+                }
             }
         });
     }

@@ -68,7 +68,7 @@ pub(super) async fn relay(conn: &mut Downstream, config: &Rc<Config>, head: &Hea
         crate::shard::Shard::now_ms().saturating_add(PATIENCE_MS),
     );
     let first = {
-        let gone = std::pin::pin!(watch_gone(&conn.sock));
+        let mut gone = watch_gone(&conn.sock, &conn.watch);
         let exchange = async {
             upstream.sock.send_all(&message).await?;
             loop {
@@ -84,7 +84,7 @@ pub(super) async fn relay(conn: &mut Downstream, config: &Rc<Config>, head: &Hea
                 }
             }
         };
-        unless_gone(exchange, gone).await
+        unless_gone(exchange, &mut gone).await
     };
     conn.watch.disarm();
     match first {

@@ -6,7 +6,7 @@
 //! trying again could pay for the same answer twice.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode};
@@ -26,6 +26,14 @@ use crate::tally::Tally;
 use crate::upstream::{self, ConnectError, Read, Upstream};
 use crate::wait::{Either, GoneWatch, race, unless_gone, watch_gone};
 use crate::watch::Fired;
+
+/// A request as it goes out: the head, with the body behind it if that is small.
+struct Message<'a> {
+    first: Vec<u8>,
+    /// The chunks of a larger body.
+    rest: &'a [Vec<u8>],
+    edits: &'a Edits,
+}
 
 /// Why an attempt brought no answer.
 enum Failed {
@@ -114,7 +122,7 @@ async fn attempt(
         .len_after(admitted.body.bytes)
         .map_err(|error| Failed::Final(ErrorAnswer::new(ErrorCode::Internal, error.to_string())))?;
     let body_bytes = (head.parsed.framing.has_body() || head.parsed.method.expects_body()).then_some(edited);
-    let mut message = conn.shard.take_buffer();
+    let mut first = conn.shard.take_buffer();
     head::write(
         head,
         route,
@@ -122,8 +130,20 @@ async fn attempt(
         candidate,
         admitted.withhold_usage,
         body_bytes,
-        &mut message,
+        &mut first,
     );
+    let chunks = admitted.body.chunks.as_slice();
+    let small = first.len() as u64 + edited <= limits::COALESCE_BYTES as u64;
+    if small {
+        edits
+            .pieces(chunks)
+            .for_each(|piece| first.extend_from_slice(piece));
+    }
+    let message = Message {
+        first,
+        rest: if small { &[] } else { chunks },
+        edits: &edits,
+    };
     let pooled = conn.shard.pools.borrow_mut().take(provider.pool);
     let mut upstream = match pooled {
         Some(upstream) => {
@@ -137,8 +157,6 @@ async fn attempt(
             conn,
             &mut upstream,
             &message,
-            &edits,
-            admitted,
             provider.spec.timeouts.first_byte_ms,
         )
         .await
@@ -173,7 +191,7 @@ async fn attempt(
             }
         }
     };
-    conn.shard.give_buffer(message);
+    conn.shard.give_buffer(message.first);
     match result {
         Ok((sent_whole, first_bytes)) => Ok((upstream, sent_whole, first_bytes)),
         Err(failed) => {
@@ -192,8 +210,8 @@ async fn open(conn: &Downstream, provider: &crate::config::Provider) -> Result<U
     }
     conn.shard.metrics.borrow_mut().counts.pool_misses += 1;
     let connected = {
-        let gone = pin!(watch_gone(&conn.sock));
-        unless_gone(upstream::connect(&conn.shard, provider, &conn.watch), gone).await
+        let mut gone = watch_gone(&conn.sock, &conn.watch);
+        unless_gone(upstream::connect(&conn.shard, provider, &conn.watch), &mut gone).await
     };
     conn.watch.disarm();
     match connected {
@@ -230,9 +248,7 @@ enum Broken {
 async fn once(
     conn: &mut Downstream,
     upstream: &mut Upstream,
-    message: &[u8],
-    edits: &Edits,
-    admitted: &Admitted,
+    message: &Message<'_>,
     first_byte_ms: u64,
 ) -> Result<(bool, usize), Broken> {
     let deadline = if first_byte_ms == 0 {
@@ -243,8 +259,8 @@ async fn once(
     conn.watch.arm_whole(upstream.sock.fd(), deadline);
     upstream.begin_request();
     let result = {
-        let mut gone = pin!(watch_gone(&conn.sock));
-        send_and_wait(conn, upstream, message, edits, admitted, gone.as_mut()).await
+        let mut gone = watch_gone(&conn.sock, &conn.watch);
+        send_and_wait(conn, upstream, message, &mut gone).await
     };
     conn.watch.disarm();
     match (conn.watch.fired(), result) {
@@ -254,37 +270,26 @@ async fn once(
     }
 }
 
-async fn send_and_wait<F: Future<Output = io::Result<()>>>(
+async fn send_and_wait(
     conn: &Downstream,
     upstream: &mut Upstream,
-    message: &[u8],
-    edits: &Edits,
-    admitted: &Admitted,
-    mut gone: Pin<&mut GoneWatch<'_, F>>,
+    message: &Message<'_>,
+    gone: &mut GoneWatch<'_>,
 ) -> Result<(bool, usize), Broken> {
-    let body = &admitted.body;
-    let mut sent_whole = true;
-    let small = message.len() as u64 + body.bytes <= limits::COALESCE_BYTES as u64;
-    if small {
-        let whole = {
-            let mut out = conn.shard.take_buffer();
-            out.extend_from_slice(message);
-            edits
-                .pieces(&body.chunks)
-                .for_each(|piece| out.extend_from_slice(piece));
-            out
-        };
-        sent_whole = send(upstream, &whole, gone.as_mut()).await?;
-        conn.shard.give_buffer(whole);
-    } else {
-        for piece in std::iter::once(message).chain(edits.pieces(&body.chunks)) {
-            if !send(upstream, piece, gone.as_mut()).await? {
+    let mut sent_whole = send(upstream, &message.first, gone).await?;
+    if sent_whole && !message.rest.is_empty() {
+        for piece in message.edits.pieces(message.rest) {
+            if !send(upstream, piece, gone).await? {
                 sent_whole = false;
                 break;
             }
         }
     }
     loop {
+        // An answer that is there already could only be an early one; else the first read would be in vain.
+        if unless_gone(upstream.sock.readable(), gone).await.is_none() {
+            return Err(Broken::Gone);
+        }
         let read = {
             let mut scratch = conn.shard.scratch.borrow_mut();
             let mut cipher = conn.shard.cipher.borrow_mut();
@@ -294,25 +299,14 @@ async fn send_and_wait<F: Future<Output = io::Result<()>>>(
             Ok(Read::Bytes(n)) => return Ok((sent_whole, n)),
             Ok(Read::End) => return Err(Broken::Connection(None)),
             Err(error) => return Err(Broken::Connection(Some(error))),
-            Ok(Read::Nothing) => {
-                if unless_gone(upstream.sock.readable(), gone.as_mut())
-                    .await
-                    .is_none()
-                {
-                    return Err(Broken::Gone);
-                }
-            }
+            Ok(Read::Nothing) => {}
         }
     }
 }
 
 /// Sends a piece of the request. `false`: the provider has begun to answer, or has stopped reading, and the rest need
 /// not be sent.
-async fn send<F: Future<Output = io::Result<()>>>(
-    upstream: &mut Upstream,
-    mut piece: &[u8],
-    mut gone: Pin<&mut GoneWatch<'_, F>>,
-) -> Result<bool, Broken> {
+async fn send(upstream: &mut Upstream, mut piece: &[u8], gone: &mut GoneWatch<'_>) -> Result<bool, Broken> {
     loop {
         if piece.is_empty() {
             match upstream.flushed() {
@@ -336,7 +330,7 @@ async fn send<F: Future<Output = io::Result<()>>>(
             let readable = pin!(upstream.sock.readable());
             race(writable, readable).await
         };
-        match unless_gone(wait, gone.as_mut()).await {
+        match unless_gone(wait, gone).await {
             None => return Err(Broken::Gone),
             Some(Either::First(_)) => {}
             Some(Either::Second(_)) => match upstream.sock.peek() {

@@ -3,8 +3,6 @@
 //! One turn is one read and one write; nothing is held back except an unfinished usage chunk. A client that stops
 //! reading stops the reading from the provider: at most one read's worth of bytes waits for it.
 
-use std::pin::pin;
-
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily};
 use sluice_proto::http1::Version;
 use sluice_shared::usage::Ended;
@@ -41,11 +39,27 @@ pub(super) async fn run(conn: &mut Downstream, mut live: Box<Live>) -> Next {
     let end = pass(conn, &mut live).await;
     conn.watch.disarm();
     conn.watch.limit_total(u64::MAX);
-    finish(conn, live, end).await
+    match finish(conn, live, end) {
+        Finished::Next(next) => next,
+        Finished::Answer { bytes, keep_alive } => match (conn.write(&bytes).await, keep_alive) {
+            (true, true) => Next::KeepAlive,
+            _ => Next::Close,
+        },
+    }
+}
+
+/// What is left to do when the books are closed.
+enum Finished {
+    Next(Next),
+    /// No answer had begun: this error takes its place.
+    Answer {
+        bytes: Vec<u8>,
+        keep_alive: bool,
+    },
 }
 
 async fn pass(conn: &Downstream, live: &mut Live) -> End {
-    let mut gone = pin!(watch_gone(&conn.sock));
+    let mut gone = watch_gone(&conn.sock, &conn.watch);
     let mut n = live.first_bytes;
     let mut last_event = clock::mono_now();
     let overhead_from = last_event;
@@ -96,9 +110,11 @@ async fn pass(conn: &Downstream, live: &mut Live) -> End {
                 Shard::now_ms().saturating_add(live.idle_ms)
             };
             conn.watch.arm_whole(live.upstream.sock.fd(), deadline);
-            if unless_gone(live.upstream.sock.readable(), gone.as_mut())
-                .await
-                .is_none()
+            // Decrypted bytes may wait although the socket is silent.
+            if !live.upstream.has_buffered()
+                && unless_gone(live.upstream.sock.readable(), &mut gone)
+                    .await
+                    .is_none()
             {
                 return End::ClientGone;
             }
@@ -211,7 +227,7 @@ async fn send_rest(conn: &Downstream, live: &Live, rest: Vec<u8>) -> Option<End>
     }
 }
 
-async fn finish(conn: &mut Downstream, live: Box<Live>, end: End) -> Next {
+fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
     let Live {
         upstream,
         mut answer,
@@ -238,8 +254,8 @@ async fn finish(conn: &mut Downstream, live: Box<Live>, end: End) -> Next {
     let cut = !at_end;
     let (status, bytes) = (answer.status, answer.body_bytes);
     match end {
-        End::Complete if answer.client_keep_alive => Next::KeepAlive,
-        End::Complete => Next::Close,
+        End::Complete if answer.client_keep_alive => Finished::Next(Next::KeepAlive),
+        End::Complete => Finished::Next(Next::Close),
         End::ClientGone | End::Cut => {
             let settled = answer.is_done() && answer.meter().is_none();
             if let Some(tally) = &mut tally {
@@ -255,11 +271,11 @@ async fn finish(conn: &mut Downstream, live: Box<Live>, end: End) -> Next {
                     tally.settle(ended, status, answer.take_outcome(cut), bytes);
                 }
             }
-            if matches!(end, End::Cut) {
+            Finished::Next(if matches!(end, End::Cut) {
                 Next::Abort
             } else {
                 Next::Close
-            }
+            })
         }
         End::Upstream(failure) => {
             let begun = answer.has_begun();
@@ -287,11 +303,11 @@ async fn finish(conn: &mut Downstream, live: Box<Live>, end: End) -> Next {
             if begun {
                 // No last chunk, fewer bytes than announced: an HTTP client sees the break. Only a body that ends
                 // with its connection needs a reset to show it.
-                return if answer.close_delimited {
+                return Finished::Next(if answer.close_delimited {
                     Next::Abort
                 } else {
                     Next::Close
-                };
+                });
             }
             let bytes = error_bytes(
                 family,
@@ -300,9 +316,9 @@ async fn finish(conn: &mut Downstream, live: Box<Live>, end: End) -> Next {
                 Version::Http11,
                 answer.client_keep_alive,
             );
-            match (conn.write(&bytes).await, answer.client_keep_alive) {
-                (true, true) => Next::KeepAlive,
-                _ => Next::Close,
+            Finished::Answer {
+                bytes,
+                keep_alive: answer.client_keep_alive,
             }
         }
     }
