@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+/// Longest path of a data directory: Unix sockets in it have names of up to 107 bytes, `/control.sock` included.
+const PATH_BYTES_MAX: usize = 107 - "/control.sock".len();
+
 /// A locked data directory. The lock is the kernel's (`flock`), so it ends with this process however that ends.
 #[derive(Debug)]
 pub(super) struct Instance {
@@ -27,6 +30,13 @@ impl Instance {
             .create(dir)
             .with_context(unwritable)?;
         let dir = dir.canonicalize().with_context(unwritable)?;
+        let bytes = dir.as_os_str().len();
+        if bytes > PATH_BYTES_MAX {
+            bail!(
+                "the path of the data directory {} is too long for sockets: {bytes} bytes, at most {PATH_BYTES_MAX}",
+                dir.display()
+            );
+        }
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -111,6 +121,17 @@ mod tests {
         );
         drop(first);
         Instance::claim(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_path_must_leave_room_for_sockets() {
+        let place = tempfile::tempdir().unwrap();
+        let room = PATH_BYTES_MAX - place.path().canonicalize().unwrap().as_os_str().len() - 1;
+        Instance::claim(&place.path().join("d".repeat(room))).unwrap();
+        let refused = Instance::claim(&place.path().join("d".repeat(room + 1)))
+            .unwrap_err()
+            .to_string();
+        assert!(refused.ends_with("95 bytes, at most 94"), "{refused}");
     }
 
     #[test]
