@@ -14,7 +14,7 @@ use sluice_shared::usage::{Ended, UsageRecord};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Executor as _, Row as _, SqliteConnection};
+use sqlx::{Executor as _, Row as _, SqliteConnection, Transaction};
 
 use super::range::{Level, cover};
 use super::row::int;
@@ -114,64 +114,71 @@ impl Sqlite {
         }
     }
 
-    /// Inserts records and returns the sums of those that were not there yet.
-    async fn insert(
+    /// Inserts records that are all new, in large groups; `None`, with the transaction spoilt, if some are not.
+    async fn insert_new(
         &self,
         connection: &mut SqliteConnection,
         records: &[UsageRecord],
-    ) -> Result<(rollup::Sums, Ingested), StoreError> {
+    ) -> Result<Option<rollup::Sums>, StoreError> {
         let mut sums = rollup::Sums::new();
-        let mut done = Ingested::default();
         let mut rest = records;
         for (size, sql) in GROUPS.into_iter().zip(&self.inserts) {
             while let Some((group, after)) = rest.split_at_checked(size) {
                 rest = after;
-                if self.insert_group(connection, sql, group).await? {
-                    group.iter().for_each(|record| rollup::add(&mut sums, record));
-                    done.inserted += group.len() as u64;
-                    continue;
+                let query = group.iter().fold(sqlx::query(sql), row::bind);
+                if query.execute(&mut *connection).await?.rows_affected() != group.len() as u64 {
+                    return Ok(None);
                 }
-                // Some were there: one by one, to see which.
-                for record in group {
-                    let [.., single] = &self.inserts;
-                    let query = row::bind(sqlx::query(single), record);
-                    if query.execute(&mut *connection).await?.rows_affected() == 1 {
-                        rollup::add(&mut sums, record);
-                        done.inserted += 1;
-                    } else {
-                        done.duplicates += 1;
-                    }
-                }
+                group.iter().for_each(|record| rollup::add(&mut sums, record));
+            }
+        }
+        Ok(Some(sums))
+    }
+
+    /// Inserts records one by one, to see which are new.
+    async fn insert_some(
+        &self,
+        connection: &mut SqliteConnection,
+        records: &[UsageRecord],
+    ) -> Result<(rollup::Sums, Ingested), StoreError> {
+        let [.., single] = &self.inserts;
+        let mut sums = rollup::Sums::new();
+        let mut done = Ingested::default();
+        for record in records {
+            let query = row::bind(sqlx::query(single), record);
+            if query.execute(&mut *connection).await?.rows_affected() == 1 {
+                rollup::add(&mut sums, record);
+                done.inserted += 1;
+            } else {
+                done.duplicates += 1;
             }
         }
         Ok((sums, done))
     }
 
-    /// Whether all of a group were inserted; if not, none were.
-    async fn insert_group(
+    /// Begins a transaction with records and their sums in it.
+    async fn begin_with(
         &self,
-        connection: &mut SqliteConnection,
-        sql: &str,
-        group: &[UsageRecord],
-    ) -> Result<bool, StoreError> {
-        if group.len() > 1 {
-            sqlx::query("SAVEPOINT group_insert")
-                .execute(&mut *connection)
-                .await?;
-        }
-        let query = group.iter().fold(sqlx::query(sql), row::bind);
-        let whole = query.execute(&mut *connection).await?.rows_affected() == group.len() as u64;
-        if group.len() > 1 {
-            if !whole {
-                sqlx::query("ROLLBACK TO group_insert")
-                    .execute(&mut *connection)
-                    .await?;
+        records: &[UsageRecord],
+    ) -> Result<(Transaction<'static, sqlx::Sqlite>, Ingested), StoreError> {
+        let mut transaction = self.write.begin().await?;
+        let (sums, done) = match self.insert_new(&mut transaction, records).await? {
+            Some(sums) => (
+                sums,
+                Ingested {
+                    inserted: records.len() as u64,
+                    duplicates: 0,
+                },
+            ),
+            None => {
+                // Only after a kill between commit and what follows it: then once more, with care.
+                transaction.rollback().await?;
+                transaction = self.write.begin().await?;
+                self.insert_some(&mut transaction, records).await?
             }
-            sqlx::query("RELEASE group_insert")
-                .execute(&mut *connection)
-                .await?;
-        }
-        Ok(whole)
+        };
+        self.add_sums(&mut transaction, &sums).await?;
+        Ok((transaction, done))
     }
 
     async fn add_sums(
@@ -240,9 +247,7 @@ impl Sqlite {
 impl Store for Sqlite {
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested> {
         Box::pin(async move {
-            let mut transaction = self.write.begin().await?;
-            let (sums, done) = self.insert(&mut transaction, &batch.records).await?;
-            self.add_sums(&mut transaction, &sums).await?;
+            let (mut transaction, done) = self.begin_with(&batch.records).await?;
             for amend in &batch.amends {
                 self.amend(&mut transaction, amend).await?;
             }
@@ -269,9 +274,7 @@ impl Store for Sqlite {
                 aborted.iter().all(|record| record.ended == Ended::Aborted),
                 "recovered records only"
             );
-            let mut transaction = self.write.begin().await?;
-            let (sums, done) = self.insert(&mut transaction, aborted).await?;
-            self.add_sums(&mut transaction, &sums).await?;
+            let (mut transaction, done) = self.begin_with(aborted).await?;
             sqlx::query("DELETE FROM cursors WHERE incarnation = ?")
                 .bind(int(incarnation))
                 .execute(&mut *transaction)
