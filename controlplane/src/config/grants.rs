@@ -12,7 +12,8 @@ use super::{header, secret};
 /// Key under which the capabilities of a grant stand in an Aperture document.
 const CAPABILITY: &str = "tailscale.com/cap/aperture";
 
-const FIELDS: [&str; 12] = [
+/// Known keys.
+pub(crate) const FIELDS: [&str; 12] = [
     "role",
     "models",
     "add_headers",

@@ -7,6 +7,26 @@ use super::message::Messages;
 use super::reader::{Field, Unknown};
 use super::units;
 
+/// Keys of `limits`: the names of the snapshot's fields.
+pub(crate) const KEYS: [&str; 16] = [
+    "head_bytes",
+    "header_count",
+    "target_bytes",
+    "head_ms",
+    "body_bytes",
+    "file_body_bytes",
+    "body_idle_ms",
+    "body_rate_bytes",
+    "keep_alive_ms",
+    "pool_idle_ms",
+    "pool_idle_count",
+    "buffer_bytes",
+    "in_flight",
+    "connections",
+    "drain_ms",
+    "identity_ms",
+];
+
 /// What a number means, and so how it may be written.
 #[derive(Clone, Copy)]
 enum Unit {
@@ -93,8 +113,7 @@ pub(crate) fn read(field: &Field<'_>, messages: &mut Messages<'_>) -> Limits {
         ("drain_ms", &mut limits.drain_ms, Unit::Millis, 0, MILLIS_MAX),
         ("identity_ms", &mut limits.identity_ms, Unit::Millis, 1, 60_000),
     ];
-    let known: Vec<&str> = rows.iter().map(|row| row.0).collect();
-    let Some(fields) = field.open(&known, Unknown::ConfigKey, messages) else {
+    let Some(fields) = field.open(&KEYS, Unknown::ConfigKey, messages) else {
         return Limits::default();
     };
     for (key, target, unit, min, max) in rows {

@@ -12,7 +12,8 @@ use super::reader::{Field, Fields, Unknown};
 use super::secret::{Sources, read_bounded};
 use super::{base_url, header, limits, units};
 
-const KEYS: [&str; 17] = [
+/// Known keys.
+pub(crate) const KEYS: [&str; 17] = [
     "baseurl",
     "models",
     "apikey",

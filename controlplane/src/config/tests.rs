@@ -672,3 +672,34 @@ fn no_cut_and_no_flip_panics_or_shows_a_secret() {
         bytes[bit / 8] ^= 1 << (bit % 8);
     }
 }
+
+#[test]
+fn the_examples_of_the_documentation_work_and_every_key_is_in_it() {
+    let page = include_str!("../../../docs/CONFIGURATION.md");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("keys")).unwrap();
+    std::fs::write(folder.path().join("keys/openai"), "k").unwrap();
+    let environment = HashMap::from([("ANTHROPIC_API_KEY".to_owned(), "k".to_owned())]);
+    let examples: Vec<&str> = page
+        .split("```jsonc\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("\n```").next())
+        .collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let report = check_in(example, &environment, folder.path());
+        assert_eq!(
+            (report.errors, report.warnings, report.notices),
+            (vec![], vec![], vec![]),
+            "{example}"
+        );
+    }
+    // Every key that a wrong one could have meant is described.
+    let rows = limits::KEYS
+        .iter()
+        .chain(providers::KEYS.iter())
+        .chain(validate::KEYS.iter());
+    for key in rows.chain(grants::FIELDS.iter()) {
+        assert!(page.contains(&format!("`{key}`")), "{key} is not described");
+    }
+}

@@ -13,7 +13,8 @@ use super::reader::{Field, Unknown};
 use super::secret::Sources;
 use super::{identity, later, limits, providers};
 
-const KEYS: [&str; 15] = [
+/// Known keys.
+pub(crate) const KEYS: [&str; 15] = [
     "providers",
     "grants",
     "model_aliases",
