@@ -249,9 +249,6 @@ pub(crate) fn error_bytes(
     error_headers(family, answer, id, |name, value| {
         emit::field(&mut out, name.as_bytes(), value.as_bytes())
     });
-    if answer.status == 426 {
-        emit::field(&mut out, b"upgrade", b"HTTP/1.1");
-    }
     emit::content_length(&mut out, body.len() as u64);
     connection(&mut out, version, keep_alive);
     emit::end_head(&mut out);

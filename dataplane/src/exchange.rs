@@ -472,10 +472,14 @@ fn expectation(head: &Head, kind: ApiKind, tally: &Tally, admitted: &Admitted) -
     }
 }
 
-/// The query to send on, without credentials; empty or beginning with `?`.
-fn forwarded_query(head: &Head, out: &mut Vec<u8>) {
+/// The query to send on, without the client's credentials unless they are to pass; empty or beginning with `?`.
+fn forwarded_query(head: &Head, passthrough: bool, out: &mut Vec<u8>) {
     let target = head.parsed.target.of(&head.bytes);
-    let clean = query::without_credentials(target);
+    let clean = if passthrough {
+        target.into()
+    } else {
+        query::without_credentials(target)
+    };
     if let Some(at) = memchr::memchr(b'?', &clean) {
         out.extend_from_slice(clean.get(at..).unwrap_or_default());
     }

@@ -28,10 +28,10 @@ pub(super) fn write(
         renamed,
         &mut target,
     );
-    forwarded_query(head, &mut target);
+    let passthrough = provider.spec.auth_mode == AuthMode::Passthrough;
+    forwarded_query(head, passthrough, &mut target);
     emit::request_line(out, head.parsed.method, &target);
     emit::field(out, b"host", base.authority.as_bytes());
-    let passthrough = provider.spec.auth_mode == AuthMode::Passthrough;
     let replaced = |name: &[u8]| {
         let same = |ours: &String| ours.as_bytes().eq_ignore_ascii_case(name);
         provider.added_names.iter().any(same) || candidate.added_names.iter().any(same)

@@ -12,9 +12,14 @@
 mod support;
 
 mod basics;
+mod control_plane;
 mod endings;
+mod flow;
+mod forwarding;
 mod hostile;
 mod limits;
+mod own_pages;
+mod refusals;
 mod vectors;
 
 /// Not a test of its own: the process that every other test starts.

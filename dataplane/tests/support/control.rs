@@ -85,7 +85,8 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Control {
-    pub fn start(dir: &Path, snapshot: Snapshot, who: Who) -> Self {
+    /// One that is not there yet.
+    pub fn new(dir: &Path, snapshot: Snapshot, who: Who) -> Self {
         let state = Arc::new(Mutex::new(State {
             snapshot,
             who,
@@ -96,12 +97,10 @@ impl Control {
             api: Vec::new(),
             ended: false,
         }));
-        let control = Self {
+        Self {
             dir: dir.to_owned(),
             state,
-        };
-        control.up();
-        control
+        }
     }
 
     /// Listens (again).
@@ -143,6 +142,7 @@ impl Control {
     pub fn down(&self) {
         let mut state = lock(&self.state);
         state.ended = true;
+        state.applied.clear();
         if let Some(link) = state.link.take() {
             let _ = link.shutdown(Shutdown::Both);
         }
@@ -167,8 +167,16 @@ impl Control {
         lock(&self.state).questions
     }
 
+    /// Waits until the data plane is connected.
+    pub fn wait_connected(&self) {
+        wait_until("the data plane connects", || {
+            !lock(&self.state).applied.is_empty()
+        });
+    }
+
     /// Hands out another snapshot with the next epoch, and waits until it is in use.
     pub fn publish(&self, change: impl FnOnce(&mut Snapshot)) -> Epoch {
+        self.wait_connected();
         let mut state = lock(&self.state);
         change(&mut state.snapshot);
         state.snapshot.epoch = Epoch(state.snapshot.epoch.0 + 1);
@@ -190,6 +198,7 @@ impl Control {
 
     /// Takes back what was said about an address, or about all.
     pub fn revoke(&self, address: Option<[u8; 16]>) {
+        self.wait_connected();
         let state = lock(&self.state);
         let frame = ToData::Revoke { address }.encode().unwrap();
         let mut link = state.link.as_ref().expect("the data plane is connected");

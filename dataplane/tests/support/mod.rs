@@ -96,8 +96,20 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn start(setup: Setup) -> Self {
+        Self::start_with(setup, true)
+    }
+
+    /// Starts without a control plane; `control.up()` makes it appear.
+    pub fn start_orphaned(setup: Setup) -> Self {
+        Self::start_with(setup, false)
+    }
+
+    fn start_with(setup: Setup, control_plane: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let control = Control::start(dir.path(), setup.snapshot, setup.who);
+        let control = Control::new(dir.path(), setup.snapshot, setup.who);
+        if control_plane {
+            control.up();
+        }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let listeners: Vec<TcpListener> = (0..setup.shards).map(|_| listener.try_clone().unwrap()).collect();
