@@ -64,18 +64,17 @@ pub fn check_in(text: &str, environment: &HashMap<String, String>, folder: &Path
     load(text, environment, Some(folder)).1
 }
 
-/// The addresses that a document listens on, for a line that says where; the default if it cannot be used.
+/// The addresses that a document listens on, for a line that says where; the default if it does not parse. Secrets that
+/// cannot be resolved do not matter here.
 #[must_use]
 pub fn listen_addresses(text: &str, environment: &HashMap<String, String>) -> Vec<String> {
-    let document = load(text, environment, None).0.unwrap_or_else(|| Document {
-        listeners: identity::listeners_default(),
-        ..Document::default()
-    });
-    document
-        .listeners
-        .into_iter()
-        .map(|listener| listener.address)
-        .collect()
+    let secrets = secret::Sources {
+        environment,
+        folder: None,
+    };
+    let listeners = validate::read(text, secrets, &mut Messages::new(text))
+        .map_or_else(identity::listeners_default, |document| document.listeners);
+    listeners.into_iter().map(|listener| listener.address).collect()
 }
 
 /// Reads a document; `None` if the report has errors.

@@ -1,7 +1,7 @@
 //! The store: request records, their rollups, and how far the journal has been read.
 //!
 //! One trait, so that another database can stand beside SQLite and pass the same tests. The contract that matters:
-//! [`Store::ingest`] and [`Store::finish`] are each one transaction that is durable when they return. Records are kept
+//! `Store::ingest` and `Store::finish` are each one transaction that is durable when they return. Records are kept
 //! under their request id, a second one of the same id is ignored; rollups count only what was really inserted. With the
 //! cursors in the same transaction, every journal record is stored exactly once, whatever is killed when.
 

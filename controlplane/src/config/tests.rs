@@ -703,3 +703,18 @@ fn the_examples_of_the_documentation_work_and_every_key_is_in_it() {
         assert!(page.contains(&format!("`{key}`")), "{key} is not described");
     }
 }
+
+#[test]
+fn addresses_are_known_without_the_secrets() {
+    let check = |text: &str, expected: &[&str]| {
+        assert_eq!(listen_addresses(text, &HashMap::new()), expected, "{text}");
+    };
+    check(
+        &with(
+            r#""providers": {"p": {"baseurl": "http://x", "apikey": "${file:keys/none}"}}, "listeners": [{"address": "[::]:1"}]"#,
+        ),
+        &["[::]:1"],
+    );
+    check(&with(r#""limits": {}"#), &["127.0.0.1:8080"]);
+    check("{", &["127.0.0.1:8080"]);
+}
