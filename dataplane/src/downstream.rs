@@ -5,6 +5,7 @@ use std::rc::Rc;
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily, error_headers, write_error};
 use sluice_proto::http1::{HeadScanner, Kind, Reject, Version, emit};
 use sluice_shared::ids::RequestId;
+use sluice_shared::units::MonoMicros;
 
 use crate::answer::connection;
 use crate::config::{Config, Serves};
@@ -39,8 +40,8 @@ pub(crate) struct Downstream {
     pub(crate) listener: Rc<str>,
     /// Bytes received and not used yet: a head, what came with it, what was pipelined behind it.
     pub(crate) buf: Vec<u8>,
-    /// The principal of a source whose answers hold for one connection only.
-    pub(crate) policy: Option<Rc<Policy>>,
+    /// Who calls, and until when that may be believed without asking again.
+    pub(crate) policy: Option<(Rc<Policy>, MonoMicros)>,
 }
 
 /// What waiting for a head brought.

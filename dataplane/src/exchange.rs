@@ -376,14 +376,14 @@ fn model_of(route: &Route, facts: &Facts) -> Result<String, ErrorAnswer> {
 
 /// The caller of this connection.
 async fn identify(conn: &mut Downstream, config: &Rc<Config>) -> Result<Rc<Policy>, ErrorAnswer> {
-    if let Some(policy) = &conn.policy {
-        if policy.epoch == config.epoch {
+    if let Some((policy, valid_until)) = &conn.policy {
+        if policy.epoch == config.epoch && *valid_until > clock::mono_now() {
             return Ok(policy.clone());
         }
     }
     match conn.shard.clone().identify(config, conn.address, conn.port).await {
-        Identified::Known(policy) => {
-            conn.policy = Some(policy.clone());
+        Identified::Known { policy, valid_until } => {
+            conn.policy = Some((policy.clone(), valid_until));
             Ok(policy)
         }
         Identified::Unknown => Err(ErrorAnswer::new(

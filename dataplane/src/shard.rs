@@ -108,7 +108,11 @@ struct KnownPeer {
 
 /// How a principal was looked up.
 pub(crate) enum Identified {
-    Known(Rc<Policy>),
+    Known {
+        policy: Rc<Policy>,
+        /// From then on it must be asked for again.
+        valid_until: MonoMicros,
+    },
     Unknown,
     Unavailable { retry_after_s: u32 },
 }
@@ -283,7 +287,10 @@ impl Shard {
                     peer.policy = Rc::new(Policy::compile(config, principal, address));
                 }
                 self.metrics.borrow_mut().counts.identity_hits += 1;
-                return Identified::Known(peer.policy.clone());
+                return Identified::Known {
+                    policy: peer.policy.clone(),
+                    valid_until: peer.valid_until,
+                };
             }
         }
         self.metrics.borrow_mut().counts.identity_misses += 1;
@@ -312,7 +319,7 @@ impl Shard {
                 if whole_address {
                     self.remember(address, policy.clone(), valid_until);
                 }
-                Identified::Known(policy)
+                Identified::Known { policy, valid_until }
             }
             Ok((IdentityAnswer::Unknown, _)) => Identified::Unknown,
             Ok((IdentityAnswer::Unavailable { retry_after_s }, _)) => {
