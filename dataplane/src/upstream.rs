@@ -309,9 +309,6 @@ pub(crate) fn connect_unix(path: &Path) -> io::Result<Upstream> {
     ))
 }
 
-/// A connection idle for less than this is taken without looking whether it is alive, in milliseconds.
-const YOUNG_MS: u64 = 50;
-
 /// The idle connections of a shard, one row a place.
 #[derive(Default)]
 pub(crate) struct Pools {
@@ -335,12 +332,10 @@ impl Pools {
 
     /// The youngest idle connection that is still alive.
     pub(crate) fn take(&mut self, pool: usize) -> Option<Upstream> {
-        let now_ms = Shard::now_ms();
         let row = self.row(pool);
         while let Some(mut upstream) = row.idle.pop_back() {
-            // One that was in use a moment ago is not worth a look; if it has died since, the request is sent again.
-            let young = now_ms.saturating_sub(upstream.idle_since_ms) < YOUNG_MS;
-            if young || upstream.sock.peek() == Peek::Empty {
+            // However young: bytes that nobody asked for would be taken for the answer to the next request.
+            if upstream.sock.peek() == Peek::Empty {
                 upstream.reused = true;
                 return Some(upstream);
             }

@@ -5,7 +5,6 @@
 //! before the peer's kernel had taken a byte. A provider that fails after it has the request is an error, because
 //! trying again could pay for the same answer twice.
 
-use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -170,12 +169,10 @@ async fn attempt(
                     message,
                 )));
             }
-            Err(Broken::Connection(error)) => {
-                let reset = error
-                    .as_ref()
-                    .is_some_and(|e| e.kind() == io::ErrorKind::ConnectionReset);
-                if upstream.reused && (reset || upstream.nothing_was_taken()) {
-                    // The keep-alive race: the provider closed while the request was on its way.
+            Err(Broken::Connection) => {
+                if upstream.reused && upstream.nothing_was_taken() {
+                    // The keep-alive race: the provider closed while the request was on its way. A reset alone
+                    // proves nothing: balancers send one when a provider has long been at work.
                     conn.shard.pools.borrow_mut().closed(provider.pool);
                     upstream = open(conn, provider).await?;
                     continue;
@@ -239,7 +236,7 @@ async fn open(conn: &Downstream, provider: &crate::config::Provider) -> Result<U
 /// How one try over one connection broke.
 enum Broken {
     /// The connection, before any byte of an answer.
-    Connection(Option<io::Error>),
+    Connection,
     Timeout,
     Gone,
 }
@@ -264,7 +261,7 @@ async fn once(
     };
     conn.watch.disarm();
     match (conn.watch.fired(), result) {
-        (Fired::Deadline, Err(Broken::Connection(_))) => Err(Broken::Timeout),
+        (Fired::Deadline, Err(Broken::Connection)) => Err(Broken::Timeout),
         (Fired::Cut, Err(_)) => Err(Broken::Gone),
         (_, result) => result,
     }
@@ -297,8 +294,7 @@ async fn send_and_wait(
         };
         match read {
             Ok(Read::Bytes(n)) => return Ok((sent_whole, n)),
-            Ok(Read::End) => return Err(Broken::Connection(None)),
-            Err(error) => return Err(Broken::Connection(Some(error))),
+            Ok(Read::End) | Err(_) => return Err(Broken::Connection),
             Ok(Read::Nothing) => {}
         }
     }

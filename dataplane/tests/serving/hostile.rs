@@ -401,16 +401,20 @@ fn what_follows_an_answer_unasked_is_nobodys_answer() {
 #[test]
 fn an_answer_to_nothing_spoils_the_idle_connection() {
     let (sent, wait) = std::sync::mpsc::channel();
+    let (answered, go) = std::sync::mpsc::channel();
+    let go = Mutex::new(go);
     let upstream = Upstream::scripted(move |exchange| {
         exchange.body();
         exchange.json("{}");
-        // When this returns, the bytes lie in the gateway's socket.
+        go.lock().unwrap().recv().unwrap();
         exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        exchange.until_unread();
         sent.send(()).unwrap();
     });
     let gateway = Gateway::start(Setup::new(plain(upstream.address)));
     for _ in 0..20 {
         assert_eq!(gateway.call(chat("m")).text(), "{}");
+        answered.send(()).unwrap();
         wait.recv().unwrap();
     }
     assert_eq!(upstream.connections(), 20);

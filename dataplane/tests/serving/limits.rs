@@ -332,7 +332,7 @@ fn the_limit_of_the_whole_exchange_holds() {
         }
     });
     let gateway = start(&upstream, |snapshot| {
-        snapshot.providers[0].timeouts.total_ms = 400
+        snapshot.providers[0].timeouts.total_ms = 400;
     });
     let mut client = gateway.client();
     client.send(chat_stream("m"));

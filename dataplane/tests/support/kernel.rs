@@ -39,20 +39,31 @@ pub fn receive_buffer(stream: &TcpStream, bytes: i32) {
 
 /// Waits until the process at `server` has read everything that `client` sent.
 pub fn wait_all_read(client: SocketAddr, server: SocketAddr) {
-    let (ours, theirs) = (hex(server), hex(client));
     wait_until("what was sent is read", || {
-        let table = fs::read_to_string("/proc/net/tcp").unwrap();
-        let row = table.lines().find_map(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            (words.next() == Some(&ours) && words.next() == Some(&theirs)).then(|| {
-                let words: Vec<&str> = line.split_whitespace().collect();
-                // Not accepted yet: no inode.
-                words[9] != "0" && words[4].ends_with(":00000000")
-            })
-        });
         // A connection that is gone reads nothing more.
-        row.unwrap_or(true)
+        socket(server, client).is_none_or(|(accepted, unread)| accepted && unread == 0)
     });
+}
+
+/// Waits until something lies unread in the socket at `local`.
+pub fn wait_unread(local: SocketAddr, remote: SocketAddr) {
+    wait_until("what was sent arrives", || {
+        socket(local, remote).is_none_or(|(_, unread)| unread > 0)
+    });
+}
+
+/// Whether a process owns this socket, and how many bytes lie unread in it; `None` if there is none.
+fn socket(local: SocketAddr, remote: SocketAddr) -> Option<(bool, u64)> {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let (local, remote) = (hex(local), hex(remote));
+    table.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.get(1..3)? != [local.as_str(), remote.as_str()] {
+            return None;
+        }
+        let (_, unread) = words[4].split_once(':')?;
+        Some((words[9] != "0", u64::from_str_radix(unread, 16).unwrap()))
+    })
 }
 
 fn hex(address: SocketAddr) -> String {
@@ -77,10 +88,8 @@ pub fn sealed_memory_file(bytes: &[u8]) -> OwnedFd {
     io::Write::write_all(&mut fs::File::from(file.try_clone().unwrap()), bytes).unwrap();
     let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_SEAL;
     // SAFETY: integers only.
-    assert_eq!(
-        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) },
-        0
-    );
+    let status = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) };
+    assert_eq!(status, 0);
     file
 }
 

@@ -175,6 +175,17 @@ impl Exchange<'_> {
         let _ = self.connection.stream.shutdown(Shutdown::Write);
     }
 
+    /// Ends the connection in both directions, as a process that closes it: what comes later is answered by a reset.
+    pub fn close(&self) {
+        let _ = self.connection.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Waits until what was sent lies unread in the gateway's socket.
+    pub fn until_unread(&self) {
+        let stream = &self.connection.stream;
+        kernel::wait_unread(stream.peer_addr().unwrap(), stream.local_addr().unwrap());
+    }
+
     /// Ends the connection with RST.
     pub fn reset(&self) {
         kernel::reset(&self.connection.stream);
