@@ -45,6 +45,7 @@ pub(crate) struct Live {
     sent_whole: bool,
     /// Bytes of the answer that lie in the shard's scratch space; nothing is awaited before they are used.
     first_bytes: usize,
+    first_byte_ms: u64,
     pool_idle_ms: u64,
     pool_idle_count: u64,
     idle_ms: u64,

@@ -11,10 +11,10 @@ pub(crate) const SCRATCH_BYTES: usize = 48 << 10;
 pub(crate) const CIPHER_BYTES: usize = (16 << 10) + 2_048;
 
 /// Largest buffer that a shard keeps for reuse.
-pub(crate) const SPARE_BUFFER_BYTES_MAX: usize = 64 << 10;
+pub(crate) const SPARE_BUFFER_BYTES_MAX: usize = 32 << 10;
 
 /// Buffers that a shard keeps for reuse.
-pub(crate) const SPARE_BUFFERS_MAX: usize = 64;
+pub(crate) const SPARE_BUFFERS_MAX: usize = 32;
 
 /// Bytes of one link of a large request body's chain.
 pub(crate) const BODY_CHUNK_BYTES: usize = 64 << 10;

@@ -114,7 +114,9 @@ pub(crate) enum Identified {
         valid_until: MonoMicros,
     },
     Unknown,
-    Unavailable { retry_after_s: u32 },
+    Unavailable {
+        retry_after_s: u32,
+    },
 }
 
 type IdentityReply = (IdentityAnswer, MonoMicros);

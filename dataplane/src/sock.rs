@@ -136,6 +136,12 @@ impl Sock {
         set_option(self.fd(), libc::SOL_SOCKET, libc::SO_LINGER, &linger);
     }
 
+    /// Acknowledges received segments together with what is sent or after a short while, instead of one by one.
+    pub(crate) fn delay_acks(&self) {
+        let off: libc::c_int = 0;
+        set_option(self.fd(), libc::IPPROTO_TCP, libc::TCP_QUICKACK, &off);
+    }
+
     /// Bytes of ours that the peer's kernel has acknowledged over the life of the connection; `None` where the
     /// system does not say (`tcpi_bytes_acked` of `TCP_INFO`, Linux 4.1 and later).
     pub(crate) fn bytes_acked(&self) -> Option<u64> {

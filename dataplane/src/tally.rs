@@ -62,29 +62,35 @@ impl Tally {
         self.slot.is_some()
     }
 
-    /// Notes the first byte of the answer.
-    pub(crate) fn first_byte(&mut self, status: u16) {
-        let since = clock::mono_now().since(self.started);
-        if let Some(record) = self.record.as_deref_mut() {
-            record.status = status;
-            record.ttft_us.get_or_insert(since);
+    /// Notes the first byte of the answer; later calls change nothing.
+    pub(crate) fn first_byte(&mut self, status: u16, now: MonoMicros) {
+        let since = now.since(self.started);
+        let Some(record) = self.record.as_deref_mut() else {
+            return;
+        };
+        if record.ttft_us.is_some() {
+            return;
         }
+        record.status = status;
+        record.ttft_us = Some(since);
         self.count(Counter::Status, u64::from(status));
         self.count(Counter::Ttft, since);
     }
 
     /// Notes what is known so far, for the case that the process dies.
-    pub(crate) fn so_far(&self, counts: Counts, response_bytes: u64) {
+    pub(crate) fn so_far(&self, counts: Counts, response_bytes: u64, now: MonoMicros) {
+        let Some(slot) = &self.slot else { return };
+        let table = self.shard.in_flight.borrow();
         for (counter, value) in [
             (Counter::Input, counts.input),
             (Counter::Output, counts.output),
             (Counter::CachedRead, counts.cached_read),
             (Counter::CacheWrite, counts.cache_write),
             (Counter::ResponseBytes, Some(response_bytes)),
-            (Counter::Duration, Some(clock::mono_now().since(self.started))),
+            (Counter::Duration, Some(now.since(self.started))),
         ] {
             if let Some(value) = value {
-                self.count(counter, value);
+                table.update(slot, counter, value);
             }
         }
     }

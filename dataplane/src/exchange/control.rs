@@ -111,6 +111,7 @@ pub(super) async fn relay(conn: &mut Downstream, config: &Rc<Config>, head: &Hea
                 first_bytes,
                 pool_idle_ms: 0,
                 pool_idle_count: 0,
+                first_byte_ms: PATIENCE_MS,
                 idle_ms: PATIENCE_MS,
             }))
         }

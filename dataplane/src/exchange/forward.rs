@@ -89,6 +89,7 @@ pub(super) async fn run(
                     first_bytes,
                     pool_idle_ms: config.limits.pool_idle_ms,
                     pool_idle_count: config.limits.pool_idle_count,
+                    first_byte_ms: spec.timeouts.first_byte_ms,
                     idle_ms: spec.timeouts.idle_ms,
                 }));
             }
@@ -241,7 +242,8 @@ enum Broken {
     Gone,
 }
 
-/// Sends the request over a connection and waits for the first bytes of the answer.
+/// Sends the request over a connection and, where it could still be sent again, waits for the first bytes of the
+/// answer.
 async fn once(
     conn: &mut Downstream,
     upstream: &mut Upstream,
@@ -281,6 +283,10 @@ async fn send_and_wait(
                 break;
             }
         }
+    }
+    if !upstream.reused {
+        // Nothing could be tried again, so nothing is kept for it: the relay waits for the answer.
+        return Ok((sent_whole, 0));
     }
     loop {
         // An answer that is there already could only be an early one; else the first read would be in vain.

@@ -5,6 +5,7 @@
 
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily};
 use sluice_proto::http1::Version;
+use sluice_shared::units::MonoMicros;
 use sluice_shared::usage::Ended;
 
 use super::Live;
@@ -14,7 +15,7 @@ use crate::downstream::{Downstream, Next, error_bytes};
 use crate::limits;
 use crate::shard::{Held, Shard};
 use crate::upstream::Read;
-use crate::wait::{unless_gone, watch_gone};
+use crate::wait::{GoneWatch, unless_gone, watch_gone};
 use crate::watch::Fired;
 
 /// How the relay ended.
@@ -61,90 +62,99 @@ enum Finished {
 async fn pass(conn: &Downstream, live: &mut Live) -> End {
     let mut gone = watch_gone(&conn.sock, &conn.watch);
     let mut n = live.first_bytes;
-    let mut last_event = clock::mono_now();
-    let overhead_from = last_event;
-    let mut begun = false;
+    let mut now = clock::mono_now();
+    let mut turns = 0u64;
     loop {
-        // What was read lies in the scratch space; `out` takes what the client gets.
-        let (fault, sent) = {
-            let mut scratch = conn.shard.scratch.borrow_mut();
-            let mut out = conn.shard.out.borrow_mut();
-            out.clear();
-            let bytes = scratch.get_mut(..n).unwrap_or_default();
-            let fault = live.answer.push(bytes, &mut out).err();
-            if live.answer.is_done() && fault.is_none() {
-                settle_complete(live);
-            } else {
-                note(live);
-            }
-            // After a fault before the head there is nothing to send; after it, what came before is still good.
-            (fault, send_now(conn, &out))
-        };
-        if !begun && live.answer.has_begun() {
-            begun = true;
-            conn.shard
-                .metrics
-                .borrow_mut()
-                .overhead
-                .add(clock::mono_now().since(overhead_from));
-        }
-        match sent {
-            Sent::All => {}
-            Sent::Rest(rest) => {
-                if let Some(end) = send_rest(conn, live, rest).await {
-                    return end;
-                }
-            }
-            Sent::Broken => return End::ClientGone,
-        }
-        if let Some(fault) = fault {
-            return End::Upstream(Failure::Fault(fault));
-        }
-        if live.answer.is_done() {
-            return End::Complete;
-        }
-        n = loop {
-            let deadline = if live.idle_ms == 0 {
-                u64::MAX
-            } else {
-                Shard::now_ms().saturating_add(live.idle_ms)
-            };
-            conn.watch.arm_whole(live.upstream.sock.fd(), deadline);
-            // Decrypted bytes may wait although the socket is silent.
-            if !live.upstream.has_buffered()
-                && unless_gone(live.upstream.sock.readable(), &mut gone)
-                    .await
-                    .is_none()
-            {
-                return End::ClientGone;
-            }
-            let read = {
+        if n > 0 {
+            // What was read lies in the scratch space; `out` takes what the client gets.
+            let (fault, sent) = {
                 let mut scratch = conn.shard.scratch.borrow_mut();
-                let mut cipher = conn.shard.cipher.borrow_mut();
-                live.upstream.read(&mut scratch, &mut cipher)
-            };
-            match read {
-                Ok(Read::Bytes(n)) => break n,
-                Ok(Read::Nothing) => {}
-                Ok(Read::End) | Err(_) => {
-                    return match conn.watch.fired() {
-                        Fired::Cut => End::Cut,
-                        Fired::Deadline => End::Upstream(Failure::Timeout),
-                        Fired::No if matches!(read, Ok(Read::End)) => end_of_stream(conn, live).await,
-                        Fired::No => End::Upstream(Failure::Connection),
-                    };
+                let mut out = conn.shard.out.borrow_mut();
+                out.clear();
+                let bytes = scratch.get_mut(..n).unwrap_or_default();
+                let fault = live.answer.push(bytes, &mut out).err();
+                if live.answer.is_done() && fault.is_none() {
+                    settle_complete(live, now);
+                } else {
+                    note(live, now);
                 }
+                // After a fault before the head there is nothing to send; after it, what came before is still good.
+                (fault, send_now(conn, &out))
+            };
+            turns += 1;
+            match turns {
+                1 => conn
+                    .shard
+                    .metrics
+                    .borrow_mut()
+                    .overhead
+                    .add(clock::mono_now().since(now)),
+                // A stream: many small segments one way, which need no acknowledgement each.
+                2 => live.upstream.sock.delay_acks(),
+                _ => {}
             }
-        };
-        let now = clock::mono_now();
-        if live.answer.has_begun() {
-            conn.shard
-                .metrics
-                .borrow_mut()
-                .event_gap
-                .add(now.since(last_event));
+            match sent {
+                Sent::All => {}
+                Sent::Rest(rest) => {
+                    if let Some(end) = send_rest(conn, rest).await {
+                        return end;
+                    }
+                }
+                Sent::Broken => return End::ClientGone,
+            }
+            if let Some(fault) = fault {
+                return End::Upstream(Failure::Fault(fault));
+            }
+            if live.answer.is_done() {
+                return End::Complete;
+            }
         }
-        last_event = now;
+        n = match next_bytes(conn, live, &mut gone).await {
+            Ok(n) => n,
+            Err(end) => return end,
+        };
+        let before = std::mem::replace(&mut now, clock::mono_now());
+        if turns > 0 {
+            conn.shard.metrics.borrow_mut().event_gap.add(now.since(before));
+        }
+    }
+}
+
+/// Waits for the next bytes of the answer and reads them into the scratch space.
+async fn next_bytes(conn: &Downstream, live: &mut Live, gone: &mut GoneWatch<'_>) -> Result<usize, End> {
+    loop {
+        let patience = if live.answer.has_begun() {
+            live.idle_ms
+        } else {
+            live.first_byte_ms
+        };
+        let deadline = if patience == 0 {
+            u64::MAX
+        } else {
+            Shard::now_ms().saturating_add(patience)
+        };
+        conn.watch.arm_whole(live.upstream.sock.fd(), deadline);
+        // Decrypted bytes may wait although the socket is silent.
+        if !live.upstream.has_buffered() && unless_gone(live.upstream.sock.readable(), gone).await.is_none() {
+            return Err(End::ClientGone);
+        }
+        let read = {
+            let mut scratch = conn.shard.scratch.borrow_mut();
+            let mut cipher = conn.shard.cipher.borrow_mut();
+            live.upstream.read(&mut scratch, &mut cipher)
+        };
+        match read {
+            Ok(Read::Bytes(n)) => return Ok(n),
+            Ok(Read::Nothing) => {}
+            Ok(Read::End) | Err(_) => {
+                return Err(match conn.watch.fired() {
+                    Fired::Cut => End::Cut,
+                    Fired::Deadline => End::Upstream(Failure::Timeout),
+                    Fired::No if matches!(read, Ok(Read::End)) => end_of_stream(conn, live).await,
+                    Fired::No => End::Upstream(Failure::Connection),
+                });
+            }
+        }
     }
 }
 
@@ -156,34 +166,34 @@ async fn end_of_stream(conn: &Downstream, live: &mut Live) -> End {
         if let Err(fault) = live.answer.finish_eof(&mut out) {
             return End::Upstream(Failure::Fault(fault));
         }
-        settle_complete(live);
+        settle_complete(live, clock::mono_now());
         send_now(conn, &out)
     };
     match sent {
         Sent::All => End::Complete,
-        Sent::Rest(rest) => send_rest(conn, live, rest).await.unwrap_or(End::Complete),
+        Sent::Rest(rest) => send_rest(conn, rest).await.unwrap_or(End::Complete),
         Sent::Broken => End::ClientGone,
     }
 }
 
 /// Writes the record of a complete answer: before its last bytes go out.
-fn settle_complete(live: &mut Live) {
+fn settle_complete(live: &mut Live, now: MonoMicros) {
     let outcome = live.answer.take_outcome(false);
     let (status, bytes) = (live.answer.status, live.answer.body_bytes);
     if let Some(tally) = &mut live.tally {
-        tally.first_byte(status);
+        tally.first_byte(status, now);
         tally.settle(Ended::Complete, status, outcome, bytes);
     }
 }
 
 /// Keeps the in-flight table up to date.
-fn note(live: &mut Live) {
+fn note(live: &mut Live, now: MonoMicros) {
     let (status, bytes) = (live.answer.status, live.answer.body_bytes);
     if let (Some(tally), Some(meter)) = (&mut live.tally, live.answer.meter()) {
         if bytes > 0 {
-            tally.first_byte(status);
+            tally.first_byte(status, now);
         }
-        tally.so_far(meter.so_far(), bytes);
+        tally.so_far(meter.so_far(), bytes, now);
     }
 }
 
@@ -209,7 +219,7 @@ fn send_now(conn: &Downstream, out: &[u8]) -> Sent {
 }
 
 /// Sends what the client's socket did not take at once; the provider is not read meanwhile.
-async fn send_rest(conn: &Downstream, live: &Live, rest: Vec<u8>) -> Option<End> {
+async fn send_rest(conn: &Downstream, rest: Vec<u8>) -> Option<End> {
     let mut held = Held::none(&conn.shard.process);
     // Counted, not refused: the bytes are there already.
     let _ = held.grow(rest.len() as u64, u64::MAX);
@@ -219,7 +229,6 @@ async fn send_rest(conn: &Downstream, live: &Live, rest: Vec<u8>) -> Option<End>
     );
     let sent = conn.sock.send_all(&rest).await;
     conn.watch.disarm();
-    let _ = live;
     match (sent, conn.watch.fired()) {
         (Ok(()), Fired::No) => None,
         (_, Fired::Cut) => Some(End::Cut),
@@ -282,7 +291,8 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
             let (code, why) = match failure {
                 Failure::Fault(fault) => (ErrorCode::UpstreamBadAnswer, fault.reason()),
                 Failure::Connection => (ErrorCode::UpstreamClosed, "the provider broke the connection"),
-                Failure::Timeout => (ErrorCode::UpstreamTimeout, "the provider fell silent"),
+                Failure::Timeout if begun => (ErrorCode::UpstreamTimeout, "the provider fell silent"),
+                Failure::Timeout => (ErrorCode::UpstreamTimeout, "the provider did not answer in time"),
             };
             let id = provider.as_ref().map_or("", |p| p.spec.id.as_str());
             tracing::warn!(provider = id, why, "an answer was cut short");
