@@ -224,7 +224,6 @@ fn a_refusal_is_readable_while_the_body_is_still_coming() {
 #[test]
 fn an_early_answer_ends_the_upload() {
     let upstream = Upstream::scripted(|exchange| {
-        exchange.turn_deaf();
         exchange
             .send("HTTP/1.1 429 Slow Down\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
         exchange.until_closed();
@@ -232,6 +231,7 @@ fn an_early_answer_ends_the_upload() {
     let gateway = start(&upstream, |_| {});
     let mut client = gateway.client();
     for round in 0..3 {
+        upstream.set_deaf(true);
         client.send(post("/v1/embeddings", &body(8 << 20)));
         let answer = client.answer();
         assert_eq!((answer.status, answer.text().as_str()), (429, "{}"));

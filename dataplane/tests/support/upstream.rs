@@ -81,7 +81,7 @@ impl Connection {
 struct Shared {
     connections: Mutex<Vec<Arc<Connection>>>,
     requests: Mutex<Vec<Received>>,
-    /// While set, nothing is read.
+    /// While set, nothing is read after the first piece of a connection.
     deaf: AtomicBool,
     ended: AtomicBool,
 }
@@ -191,11 +191,6 @@ impl Exchange<'_> {
         kernel::reset(&self.connection.stream);
     }
 
-    /// Stops reading, on every connection of this provider.
-    pub fn turn_deaf(&self) {
-        self.shared.deaf.store(true, Ordering::Relaxed);
-    }
-
     /// Waits until the gateway has closed.
     pub fn until_closed(&self) {
         let _ = self.connection.until(|_| None::<()>);
@@ -264,7 +259,7 @@ impl Upstream {
         Self { address, shared }
     }
 
-    /// Stops (or begins again) to read on every connection.
+    /// Stops (or begins again) to read on every connection, after the first piece, which holds a request's head.
     pub fn set_deaf(&self, deaf: bool) {
         self.shared.deaf.store(deaf, Ordering::Relaxed);
     }
@@ -365,7 +360,9 @@ fn accept(stream: TcpStream, shared: &Arc<Shared>, script: &Arc<Script>) {
 fn read(connection: &Connection, shared: &Shared) {
     let mut piece = vec![0; 64 << 10];
     loop {
-        wait_until("reading goes on", || !shared.deaf.load(Ordering::Relaxed));
+        wait_until("reading goes on", || {
+            !shared.deaf.load(Ordering::Relaxed) || connection.log().received.is_empty()
+        });
         let closed = match (&connection.stream).read(&mut piece) {
             Ok(0) => Some(false),
             Ok(n) => {
