@@ -163,8 +163,9 @@ async fn end_of_stream(conn: &Downstream, live: &mut Live) -> End {
     let sent = {
         let mut out = conn.shard.out.borrow_mut();
         out.clear();
-        if let Err(fault) = live.answer.finish_eof(&mut out) {
-            return End::Upstream(Failure::Fault(fault));
+        if live.answer.finish_eof(&mut out).is_err() {
+            // What had come was good; it was not all.
+            return End::Upstream(Failure::Connection);
         }
         settle_complete(live, clock::mono_now());
         send_now(conn, &out)

@@ -54,10 +54,8 @@ fn pages_get_the_principal_that_only_we_can_set() {
     }
     // Nobody's page is not relayed.
     gateway.control.set_who(Who::Unknown);
-    gateway.control.revoke(None);
-    wait_until("the revocation is in force", || {
-        gateway.call(get("/api/health")).status == 403
-    });
+    gateway.revoke_all();
+    assert_eq!(gateway.call(get("/api/health")).status, 403);
     assert!(gateway.records().is_empty());
     assert_eq!(upstream.bytes(), 0);
 }
@@ -92,7 +90,7 @@ fn calls_go_on_without_the_control_plane() {
     // A new control plane is obeyed.
     wait_until("it is asked and answers", || {
         gateway.control.set_who(Who::Unknown);
-        gateway.control.revoke(None);
+        gateway.revoke_all();
         gateway.call(chat("m")).status == 403
     });
 }
@@ -239,7 +237,7 @@ fn who_calls_is_asked_once_while_it_holds() {
     gateway
         .control
         .publish(|snapshot| snapshot.identity.age_ms_max = 100);
-    gateway.control.revoke(None);
+    gateway.revoke_all();
     // One connection all along: what was learnt for it grows old, too.
     let before = gateway.control.questions();
     let mut client = gateway.client();

@@ -105,7 +105,7 @@ fn health_is_for_everybody_and_metrics_are_not() {
     }
     assert_eq!(gateway.call(get("/metrics")).status, 403);
     gateway.control.set_who(Who::somebody("alice@example.com"));
-    gateway.control.revoke(None);
+    gateway.revoke_all();
     let mut grant = Capability {
         role: Some(Role::User),
         grants_models: true,

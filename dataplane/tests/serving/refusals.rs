@@ -136,7 +136,7 @@ fn denials_in_every_family() {
     ));
 
     gateway.control.set_who(Who::somebody("alice@example.com"));
-    gateway.control.revoke(None);
+    gateway.revoke_all();
     gateway.control.publish(|snapshot| snapshot.grants.clear());
     denied(every_family(&gateway, 403, "no_role", Ended::Blocked, DENIED));
 

@@ -133,6 +133,15 @@ impl Gateway {
         client.answer()
     }
 
+    /// Takes back what was said about everybody, and waits until that is in force on the (one) shard.
+    pub fn revoke_all(&self) {
+        let mut witness = self.client();
+        witness.send(client::get("/healthz"));
+        witness.answer();
+        self.control.revoke(None);
+        witness.rest();
+    }
+
     pub fn data_dir(&self) -> &Path {
         self.dir.path()
     }
