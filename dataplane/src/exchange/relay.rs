@@ -18,6 +18,9 @@ use crate::upstream::Read;
 use crate::wait::{GoneWatch, unless_gone, watch_gone};
 use crate::watch::Fired;
 
+/// How stale the in-flight table may be while a stream runs, in microseconds.
+const NOTE_US: u64 = 50_000;
+
 /// How the relay ended.
 enum End {
     /// The whole answer has been handed to the client's socket.
@@ -63,6 +66,7 @@ async fn pass(conn: &Downstream, live: &mut Live) -> End {
     let mut gone = watch_gone(&conn.sock, &conn.watch);
     let mut n = live.first_bytes;
     let mut now = clock::mono_now();
+    let mut noted = now;
     let mut turns = 0u64;
     loop {
         if n > 0 {
@@ -75,7 +79,8 @@ async fn pass(conn: &Downstream, live: &mut Live) -> End {
                 let fault = live.answer.push(bytes, &mut out).err();
                 if live.answer.is_done() && fault.is_none() {
                     settle_complete(live, now);
-                } else {
+                } else if turns == 0 || now.since(noted) >= NOTE_US {
+                    noted = now;
                     note(live, now);
                 }
                 // After a fault before the head there is nothing to send; after it, what came before is still good.

@@ -3,25 +3,47 @@
 //! simd-json writes a flat tape, so neither parsing nor dropping recurses and a deep document cannot exhaust
 //! the stack. The buffers are kept between documents.
 
+use std::cell::RefCell;
+
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
 /// Buffers above this size are given back after a document.
 const KEEP_BYTES_MAX: usize = 64 * 1024;
 
-/// A parser with its buffers.
+thread_local! {
+    /// One set of buffers a thread: a parse is over before another begins, and thousands of open streams that parse
+    /// an event now and then keep none of their own.
+    static KEPT: RefCell<Kept> = RefCell::default();
+}
+
 #[derive(Default)]
-pub(crate) struct Parser {
+struct Kept {
     scratch: Vec<u8>,
     buffers: Option<Buffers>,
     nodes: Option<Tape<'static>>,
 }
 
+/// A parser. Its buffers belong to the thread.
+#[derive(Default)]
+pub(crate) struct Parser;
+
 impl Parser {
     /// Parses a document and shows it to `read`; `None` where it is not JSON.
+    #[allow(clippy::unused_self, reason = "who may parse holds a parser")]
     pub(crate) fn read<R>(&mut self, json: &[u8], read: impl FnOnce(View<'_>) -> R) -> Option<R> {
         if json.is_empty() {
             return None;
         }
+        KEPT.with(|kept| match kept.try_borrow_mut() {
+            Ok(mut kept) => kept.read(json, read),
+            // A document within a document: the inner one makes its own.
+            Err(_) => Kept::default().read(json, read),
+        })
+    }
+}
+
+impl Kept {
+    fn read<R>(&mut self, json: &[u8], read: impl FnOnce(View<'_>) -> R) -> Option<R> {
         self.scratch.clear();
         self.scratch.extend_from_slice(json);
         let buffers = self.buffers.get_or_insert_with(Buffers::default);
