@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sluice_shared::usage::{Ended, Known, UsageRecord};
 
-use crate::support::client::{Client, chat, chat_stream, post, post_with, show};
+use crate::support::client::{Client, End, chat, chat_stream, post, post_with, show};
 use crate::support::setup::plain;
 use crate::support::upstream::{COMPLETION, Exchange, Upstream};
 use crate::support::{Gateway, Setup, wait_until};
@@ -260,6 +260,31 @@ fn a_provider_that_breaks_off_is_never_a_clean_end() {
             }
         }
     }
+}
+
+/// Red if an old client, to which the end of the connection is the end of the body, takes a cut answer for a whole one.
+#[test]
+fn an_old_client_sees_a_reset_when_the_provider_breaks_off() {
+    let (seen, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let upstream = Upstream::scripted(move |exchange| {
+        exchange.body();
+        exchange.begin_events();
+        exchange.chunk(EVENT);
+        wait.lock().unwrap().recv().unwrap();
+        exchange.fin();
+    });
+    let gateway = Gateway::start(Setup::new(plain(upstream.address)));
+    let mut client = gateway.client();
+    let body = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#;
+    client.send(format!(
+        "POST /v1/chat/completions HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    client.wait_for(EVENT.as_bytes());
+    seen.send(()).unwrap();
+    assert_eq!(client.rest().1, End::Reset);
+    assert_eq!(gateway.wait_records(1)[0].ended, Ended::UpstreamFailed);
 }
 
 /// Red if a request is lost because its pooled connection had been closed before, or if any is sent twice.
