@@ -241,13 +241,10 @@ fn wait_for_end(
                 tracing::warn!("second signal: ending at once");
                 return Ok(());
             }
-            let patience = process
-                .snapshot
-                .load()
-                .as_ref()
-                .map_or(Limits::default().drain_ms, |sealed| {
-                    sealed.snapshot().limits.drain_ms.to_native()
-                });
+            let patience = process.snapshot.load().as_ref().map_or_else(
+                || Limits::default().drain_ms,
+                |sealed| sealed.snapshot().limits.drain_ms.to_native(),
+            );
             let deadline = MonoMicros(clock::mono_now().0.saturating_add(patience.saturating_mul(1_000)));
             tracing::info!(patience_ms = patience, "draining");
             for mailbox in mailboxes {

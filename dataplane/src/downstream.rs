@@ -248,7 +248,7 @@ pub(crate) fn error_bytes(
     let mut out = Vec::with_capacity(512 + body.len());
     emit::status_line(&mut out, answer.status);
     error_headers(family, answer, id, |name, value| {
-        emit::field(&mut out, name.as_bytes(), value.as_bytes())
+        emit::field(&mut out, name.as_bytes(), value.as_bytes());
     });
     emit::content_length(&mut out, body.len() as u64);
     connection(&mut out, version, keep_alive);

@@ -296,7 +296,7 @@ async fn admitted(
     let facts = scan.finish().map_err(late)?;
     let stream = route
         .stream_by_path
-        .unwrap_or_else(|| facts.stream.unwrap_or(streams_by_default(kind)));
+        .unwrap_or_else(|| facts.stream.unwrap_or_else(|| streams_by_default(kind)));
     let asked = if by_id {
         String::new()
     } else {
@@ -377,10 +377,11 @@ fn model_of(route: &Route, facts: &Facts) -> Result<String, ErrorAnswer> {
 
 /// The caller of this connection.
 async fn identify(conn: &mut Downstream, config: &Rc<Config>) -> Result<Rc<Policy>, ErrorAnswer> {
-    if let Some((policy, valid_until)) = &conn.policy {
-        if policy.epoch == config.epoch && *valid_until > clock::mono_now() {
-            return Ok(policy.clone());
-        }
+    if let Some((policy, valid_until)) = &conn.policy
+        && policy.epoch == config.epoch
+        && *valid_until > clock::mono_now()
+    {
+        return Ok(policy.clone());
     }
     match conn.shard.clone().identify(config, conn.address, conn.port).await {
         Identified::Known { policy, valid_until } => {

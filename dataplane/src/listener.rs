@@ -9,7 +9,7 @@ use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{FromRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,7 +22,7 @@ use sluice_shared::snapshot::address_bits;
 use crate::downstream;
 use crate::limits;
 use crate::shard::Shard;
-use crate::sock::Sock;
+use crate::sock::{self, Sock};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4_096;
@@ -30,7 +30,7 @@ const BACKLOG: i32 = 4_096;
 /// Takes over a listening socket.
 pub(crate) fn inherit(fd: RawFd) -> io::Result<StdListener> {
     let mut kind: libc::c_int = 0;
-    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    let mut length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0);
     // SAFETY: the kernel writes one integer into `kind`; a wrong descriptor is an error that changes nothing.
     let status = unsafe {
         libc::getsockopt(
@@ -70,47 +70,12 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<StdListener> {
     let listener = unsafe { StdListener::from_raw_fd(fd) };
     let on: libc::c_int = 1;
     for option in [libc::SO_REUSEADDR, libc::SO_REUSEPORT] {
-        // SAFETY: the pointer and the size describe `on`.
-        let status = unsafe {
-            libc::setsockopt(
-                listener.as_raw_fd(),
-                libc::SOL_SOCKET,
-                option,
-                (&raw const on).cast(),
-                size_of_val(&on) as libc::socklen_t,
-            )
-        };
-        if status != 0 {
+        if !sock::set_option(fd, libc::SOL_SOCKET, option, &on) {
             return Err(io::Error::last_os_error());
         }
     }
-    let status = match address {
-        SocketAddr::V4(v4) => {
-            let raw = libc::sockaddr_in {
-                sin_family: libc::AF_INET as libc::sa_family_t,
-                sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(v4.ip().octets()),
-                },
-                sin_zero: [0; 8],
-            };
-            // SAFETY: the pointer and the size describe `raw`.
-            unsafe { libc::bind(fd, (&raw const raw).cast(), size_of_val(&raw) as libc::socklen_t) }
-        }
-        SocketAddr::V6(v6) => {
-            let raw = libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                sin6_port: v6.port().to_be(),
-                sin6_flowinfo: v6.flowinfo(),
-                sin6_addr: libc::in6_addr {
-                    s6_addr: v6.ip().octets(),
-                },
-                sin6_scope_id: v6.scope_id(),
-            };
-            // SAFETY: the pointer and the size describe `raw`.
-            unsafe { libc::bind(fd, (&raw const raw).cast(), size_of_val(&raw) as libc::socklen_t) }
-        }
-    };
+    // SAFETY: the pointer and the size describe an address that lives for the call.
+    let status = sock::with_address(address, |raw, bytes| unsafe { libc::bind(fd, raw, bytes) });
     // SAFETY: integer arguments only.
     if status != 0 || unsafe { libc::listen(fd, BACKLOG) } != 0 {
         return Err(io::Error::last_os_error());

@@ -28,7 +28,7 @@ use crate::sock::Sock;
 use crate::tls::{TlsConfig, TlsError};
 use crate::upstream::Pools;
 use crate::wait::Slot;
-use crate::watch::{SWEEP_MS, Watches};
+use crate::watch::{IDLE_SWEEP_MS, SWEEP_MS, Watches};
 
 /// What all shards of the process see.
 pub(crate) struct Process {
@@ -282,18 +282,18 @@ impl Shard {
     /// Who calls from this address, and what they may do under `config`.
     pub(crate) async fn identify(&self, config: &Config, address: [u8; 16], port: u16) -> Identified {
         let now = clock::mono_now();
-        if let Some(peer) = self.peers.borrow_mut().get_mut(&address) {
-            if peer.valid_until > now {
-                if peer.policy.epoch != config.epoch {
-                    let principal = peer.policy.principal.clone();
-                    peer.policy = Rc::new(Policy::compile(config, principal, address));
-                }
-                self.metrics.borrow_mut().counts.identity_hits += 1;
-                return Identified::Known {
-                    policy: peer.policy.clone(),
-                    valid_until: peer.valid_until,
-                };
+        if let Some(peer) = self.peers.borrow_mut().get_mut(&address)
+            && peer.valid_until > now
+        {
+            if peer.policy.epoch != config.epoch {
+                let principal = peer.policy.principal.clone();
+                peer.policy = Rc::new(Policy::compile(config, principal, address));
             }
+            self.metrics.borrow_mut().counts.identity_hits += 1;
+            return Identified::Known {
+                policy: peer.policy.clone(),
+                valid_until: peer.valid_until,
+            };
         }
         self.metrics.borrow_mut().counts.identity_misses += 1;
         let slot = Slot::new();
@@ -448,7 +448,13 @@ impl Shard {
     /// Ends waits whose deadline has passed and closes pooled connections that are too old.
     pub(crate) async fn sweep(self: Rc<Self>) {
         loop {
-            monoio::time::sleep(Duration::from_millis(SWEEP_MS)).await;
+            // Without connections there is nothing to be late for.
+            let interval = if self.watches.is_empty() {
+                IDLE_SWEEP_MS
+            } else {
+                SWEEP_MS
+            };
+            monoio::time::sleep(Duration::from_millis(interval)).await;
             let now_ms = Self::now_ms();
             self.watches.sweep(now_ms);
             self.pools.borrow_mut().expire(now_ms);

@@ -2,9 +2,13 @@
 //!
 //! Readiness is awaited through monoio; bytes are moved by `recv` and `send` with `MSG_DONTWAIT`. No kernel
 //! operation ever owns a buffer of ours, so a future that is dropped at any await loses nothing and frees nothing
-//! under the kernel, and an idle stream costs no buffer at all. Both drivers take the same path. Measured against
-//! ring reads and the reasons: `docs/adr/0002-readiness-and-direct-reads.md`.
+//! under the kernel, and an idle stream costs no buffer at all. Both drivers take the same path. The
+//! reasons: `docs/adr/0002-readiness-and-direct-reads.md`.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "sizes and constants of the socket interface in the types that it wants"
+)]
 #![allow(
     unsafe_code,
     reason = "recv, send and socket options on descriptors that this module owns"
@@ -133,13 +137,13 @@ impl Sock {
             l_onoff: 1,
             l_linger: 0,
         };
-        set_option(self.fd(), libc::SOL_SOCKET, libc::SO_LINGER, &linger);
+        let _ = set_option(self.fd(), libc::SOL_SOCKET, libc::SO_LINGER, &linger);
     }
 
     /// Acknowledges received segments together with what is sent or after a short while, instead of one by one.
     pub(crate) fn delay_acks(&self) {
         let off: libc::c_int = 0;
-        set_option(self.fd(), libc::IPPROTO_TCP, libc::TCP_QUICKACK, &off);
+        let _ = set_option(self.fd(), libc::IPPROTO_TCP, libc::TCP_QUICKACK, &off);
     }
 
     /// Bytes of ours that the peer's kernel has acknowledged over the life of the connection; `None` where the
@@ -192,7 +196,24 @@ pub(crate) fn connect_tcp(address: SocketAddr) -> io::Result<Sock> {
     }
     // SAFETY: `fd` was just made and belongs to nobody else.
     let stream = unsafe { std::net::TcpStream::from_raw_fd(fd) };
-    let status = match address {
+    // SAFETY: the pointer and the size describe an address that lives for the call.
+    let status = with_address(address, |raw, bytes| unsafe { libc::connect(fd, raw, bytes) });
+    if status < 0 {
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::EINPROGRESS) {
+            return Err(error);
+        }
+    }
+    stream.set_nodelay(true)?;
+    Ok(Sock::Tcp(TcpStream::from_std(stream)?))
+}
+
+/// Shows an address to `call` in the form that the socket interface wants.
+pub(crate) fn with_address(
+    address: SocketAddr,
+    call: impl FnOnce(*const libc::sockaddr, libc::socklen_t) -> i32,
+) -> i32 {
+    match address {
         SocketAddr::V4(v4) => {
             let raw = libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
@@ -202,8 +223,7 @@ pub(crate) fn connect_tcp(address: SocketAddr) -> io::Result<Sock> {
                 },
                 sin_zero: [0; 8],
             };
-            // SAFETY: the pointer and the size describe `raw`.
-            unsafe { libc::connect(fd, (&raw const raw).cast(), size_of_val(&raw) as libc::socklen_t) }
+            call((&raw const raw).cast(), size_of_val(&raw) as libc::socklen_t)
         }
         SocketAddr::V6(v6) => {
             let raw = libc::sockaddr_in6 {
@@ -215,18 +235,9 @@ pub(crate) fn connect_tcp(address: SocketAddr) -> io::Result<Sock> {
                 },
                 sin6_scope_id: v6.scope_id(),
             };
-            // SAFETY: the pointer and the size describe `raw`.
-            unsafe { libc::connect(fd, (&raw const raw).cast(), size_of_val(&raw) as libc::socklen_t) }
-        }
-    };
-    if status < 0 {
-        let error = io::Error::last_os_error();
-        if error.raw_os_error() != Some(libc::EINPROGRESS) {
-            return Err(error);
+            call((&raw const raw).cast(), size_of_val(&raw) as libc::socklen_t)
         }
     }
-    stream.set_nodelay(true)?;
-    Ok(Sock::Tcp(TcpStream::from_std(stream)?))
 }
 
 /// How a connection attempt that has become writable ended.
@@ -250,9 +261,10 @@ pub(crate) fn connected(sock: &Sock) -> io::Result<()> {
     }
 }
 
-fn set_option<T>(fd: RawFd, level: i32, name: i32, value: &T) {
+/// Sets a socket option; whether the system took it.
+pub(crate) fn set_option<T>(fd: RawFd, level: i32, name: i32, value: &T) -> bool {
     // SAFETY: the pointer and the size describe `value`.
-    let _ = unsafe {
+    let status = unsafe {
         libc::setsockopt(
             fd,
             level,
@@ -261,6 +273,7 @@ fn set_option<T>(fd: RawFd, level: i32, name: i32, value: &T) {
             size_of::<T>() as libc::socklen_t,
         )
     };
+    status == 0
 }
 
 fn outcome(n: isize) -> io::Result<Option<usize>> {

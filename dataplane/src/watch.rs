@@ -12,7 +12,10 @@ use std::task::Waker;
 use crate::sock;
 
 /// Milliseconds between two sweeps.
-pub(crate) const SWEEP_MS: u64 = 40;
+pub(crate) const SWEEP_MS: u64 = 20;
+
+/// Milliseconds between two sweeps while nobody is connected.
+pub(crate) const IDLE_SWEEP_MS: u64 = 200;
 
 const NEVER: u64 = u64::MAX;
 const NO_FD: RawFd = -1;
@@ -190,16 +193,21 @@ impl Watches {
         self.entries.borrow().len() - self.free.borrow().len()
     }
 
+    /// Whether nobody is connected.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Ends the waits whose deadline has passed.
     pub(crate) fn sweep(&self, now_ms: u64) {
         self.each(|watch| {
             if watch.deadline_ms.get() <= now_ms || watch.total_ms.get() <= now_ms {
                 watch.fire(Fired::Deadline);
             }
-            if watch.sleeper_since_ms.get().saturating_add(SWEEP_MS) <= now_ms {
-                if let Some(waker) = watch.sleeper.borrow_mut().take() {
-                    waker.wake();
-                }
+            if watch.sleeper_since_ms.get().saturating_add(SWEEP_MS) <= now_ms
+                && let Some(waker) = watch.sleeper.borrow_mut().take()
+            {
+                waker.wake();
             }
         });
     }

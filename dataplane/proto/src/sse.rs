@@ -245,7 +245,7 @@ impl Default for UsageChunkFilter {
             passing: false,
             drop_lf: false,
             position: Position::START,
-            parser: Parser::default(),
+            parser: Parser,
             dropped: 0,
         }
     }

@@ -4,7 +4,6 @@
 //! project in `../shared/fixtures`; without them every test here says so and passes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #![allow(clippy::print_stderr, reason = "a skip must be visible")]
 
 use std::io::Write as _;

@@ -155,13 +155,13 @@ fn granted<'a>(config: &'a Config, policy: &Policy, format: Format) -> Vec<Entry
             .iter()
             .find(|entry| entry.model == name)
             .map(|entry| entry.provider);
-        if let Some(provider) = entry {
-            if seen.insert(alias.as_str()) {
-                out.push(Entry {
-                    model: alias,
-                    provider,
-                });
-            }
+        if let Some(provider) = entry
+            && seen.insert(alias.as_str())
+        {
+            out.push(Entry {
+                model: alias,
+                provider,
+            });
         }
     }
     out

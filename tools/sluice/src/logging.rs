@@ -7,7 +7,7 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 /// Lines that wait for the writer; past it lines are dropped, since waiting would stop the caller.
-const LINES_WAITING_MAX: usize = 16_384;
+const LINES_WAITING_MAX: usize = 2_048;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -85,7 +85,7 @@ impl Reader {
             ending: false,
             kept: Vec::new(),
             long: None,
-            parser: Parser::default(),
+            parser: Parser,
             joined: Vec::new(),
             unpacked: Vec::new(),
         }
@@ -99,7 +99,7 @@ impl Reader {
             fold if !self.kept.is_empty() => {
                 let mut joined = Vec::new();
                 let data = sse::fields(&self.kept, &mut joined).data.unwrap_or(&self.kept);
-                let read = Parser::default().read(data, |view| match fold {
+                let read = Parser.read(data, |view| match fold {
                     Fold::Chat => api::openai_chat::usage_of(view)
                         .and_then(|usage| api::openai_usage::read(usage, &mut notes)),
                     _ => view

@@ -24,7 +24,6 @@ struct Kept {
 }
 
 /// A parser. Its buffers belong to the thread.
-#[derive(Default)]
 pub(crate) struct Parser;
 
 impl Parser {
