@@ -49,11 +49,14 @@ pub(super) fn check(
                 }
             }
         }
-        for path in quoted_after(&text, "include!(").chain(quoted_after(&text, "#[path = ")) {
-            let beside = file.parent().unwrap_or(root).join(path);
-            if beside.is_file() {
-                waiting.push((beside, folder.clone()));
-            }
+        let beside = |path: &str| file.parent().unwrap_or(root).join(path).canonicalize();
+        for included in quoted_after(&text, "include!(").filter_map(|path| beside(path).ok()) {
+            waiting.push((included, folder.clone()));
+        }
+        // A module at a path of its own has its submodules beside it.
+        for named in quoted_after(&text, "#[path = ").filter_map(|path| beside(path).ok()) {
+            let folder = named.parent().unwrap_or(root).to_owned();
+            waiting.push((named, folder));
         }
     }
     for file in files
