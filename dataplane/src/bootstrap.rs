@@ -103,6 +103,7 @@ pub(crate) fn run(options: DataplaneOptions) -> Result<(), RunError> {
         api_socket: options.data_dir.join("api.sock"),
         mailboxes: senders.clone(),
         seed: seed(),
+        bare: bare(),
     });
     if link.first_snapshot(FIRST_SNAPSHOT_PATIENCE).is_none() {
         tracing::warn!("no configuration yet: answering 503 until the control plane sends one");
@@ -349,6 +350,15 @@ fn pin_to_core(index: usize) {
         // Failing to pin costs speed, nothing else.
         let _ = libc::sched_setaffinity(0, size_of_val(&set), &raw const set);
     }
+}
+
+/// Whether `SLUICE_BARE=1` asks for a gateway that meters and records nothing (`docs/BENCHMARKING.md`).
+fn bare() -> bool {
+    let bare = std::env::var_os("SLUICE_BARE").is_some_and(|value| value == "1");
+    if bare {
+        tracing::warn!("SLUICE_BARE is set: nothing is metered or recorded; this is for benchmarks only");
+    }
+    bare
 }
 
 /// Something that differs between two starts, for request ids; no secret.

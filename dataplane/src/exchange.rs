@@ -467,7 +467,7 @@ fn expectation(head: &Head, kind: ApiKind, tally: &Tally, admitted: &Admitted) -
         method: head.parsed.method,
         version: head.parsed.version,
         keep_alive: head.parsed.keep_alive,
-        meter: Some(kind),
+        meter: (!tally.is_bare()).then_some(kind),
         stream: admitted.stream,
         withhold_usage: admitted.withhold_usage,
         request_id: tally.request_id.hex(),

@@ -54,6 +54,8 @@ pub(crate) struct Process {
     pub(crate) mailboxes: Vec<Mailbox>,
     /// Drawn once per start; part of every request id.
     pub(crate) seed: u64,
+    /// Meter and record nothing: what benchmarks compare the rest with.
+    pub(crate) bare: bool,
 }
 
 impl Process {

@@ -53,12 +53,23 @@ impl Tally {
         self.record.as_deref_mut()
     }
 
+    /// Whether nothing is metered or recorded.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.shard.process.bare
+    }
+
     /// Takes a slot in the in-flight table; from here on a crash leaves an `aborted` record. `false` if as many
     /// requests run as may.
     pub(crate) fn occupy(&mut self) -> bool {
-        if let Some(record) = &self.record {
-            self.slot = self.shard.in_flight.borrow_mut().take(record);
+        if self.shard.process.bare {
+            return true;
         }
+        let mut table = self.shard.in_flight.borrow_mut();
+        // A second candidate: the slot is written anew, with the name of the provider that is tried now.
+        if let Some(slot) = self.slot.take() {
+            table.free(slot);
+        }
+        self.slot = self.record.as_ref().and_then(|record| table.take(record));
         self.slot.is_some()
     }
 
@@ -155,6 +166,9 @@ impl Tally {
     }
 
     fn append(&self, entry: &Entry) {
+        if self.shard.process.bare {
+            return;
+        }
         let written = self.shard.journal.borrow_mut().append(entry).is_ok();
         let counts = &mut self.shard.metrics.borrow_mut().counts;
         if written {

@@ -13,6 +13,7 @@ const HARMLESS: &[&str] = &[
     "MONOIO_FORCE_LEGACY_DRIVER",
     "PATH",
     "RUST_BACKTRACE",
+    "SLUICE_BARE",
     "SLUICE_LOG",
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
