@@ -222,7 +222,7 @@ fn unreachable_providers_in_every_family() {
 }
 
 /// Red if the next provider is not tried when the first cannot be reached, or is tried although the first has the
-/// request.
+/// request; or if the attempt that failed keeps its slot in the in-flight table.
 #[test]
 fn the_next_provider_takes_over_only_what_nobody_has() {
     let second = Upstream::plain();
@@ -251,6 +251,8 @@ fn the_next_provider_takes_over_only_what_nobody_has() {
         (502, Some("upstream_closed"))
     );
     assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
+    gateway.wait_records(2);
+    assert_eq!(crate::support::journal::occupied_slots(gateway.data_dir()), 0);
 }
 
 /// Red if a provider is asked for an API that it does not serve.

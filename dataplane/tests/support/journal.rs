@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sluice_shared::usage::UsageRecord;
+use sluice_shared::wire::inflight::{SLOT_BYTES, recover};
 use sluice_shared::wire::journal::{Entry, SEGMENT_HEADER_BYTES, SegmentHeader, Slot, decode};
 
 /// Every entry of every segment of a data directory, in order within a shard.
@@ -54,4 +55,24 @@ pub fn records(data_dir: &Path) -> Vec<UsageRecord> {
         }
     }
     out
+}
+
+/// Slots of the in-flight tables that are occupied: requests that a crash would now leave as `aborted`.
+pub fn occupied_slots(data_dir: &Path) -> usize {
+    let incarnations = fs::read_dir(data_dir.join("journal"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let files = incarnations.flat_map(|dir| fs::read_dir(dir.path()).into_iter().flatten().flatten());
+    let tables = files
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "inflight"));
+    let occupied = tables.map(|path| {
+        let bytes = fs::read(path).unwrap();
+        bytes
+            .chunks(SLOT_BYTES)
+            .filter(|slot| recover(slot).is_some())
+            .count()
+    });
+    occupied.sum()
 }
