@@ -268,7 +268,7 @@ mod tests {
             ("12.0", 0, Some(12)),
             ("\"x\"", 0, None),
         ] {
-            let got = Parser::default()
+            let got = Parser
                 .read(text.as_bytes(), |view| view.decimal(digits))
                 .flatten();
             assert_eq!(got, want, "{text}");
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn views_walk_nested_values_and_pass_over_what_is_not_there() {
         let json = br#"{"a":{"x":[1,{"y":2},[]],"n":null},"b":"two","c":7}"#;
-        let mut parser = Parser::default();
+        let mut parser = Parser;
         for _ in 0..2 {
             parser
                 .read(json, |view| {
