@@ -34,18 +34,21 @@ use crate::store::{Batch, Store, StoreError};
 use incarnation::{Incarnation, Progress};
 pub(crate) use status::Status;
 
-/// Records of one transaction.
-const BATCH_MAX: usize = 512;
+/// Records of one transaction: enough to make its fixed costs small, and about two megabytes in memory.
+const BATCH_MAX: usize = 2_048;
+/// Records a second from which on they are gathered longer.
+const GATHER_FROM: u64 = 500;
 /// Where damaged segments are kept, beside the journal.
 const DAMAGED: &str = "damaged";
 
 /// What tests change.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// Pause after a pass that found something.
-    pub(crate) busy: Duration,
-    /// Longest pause; reached by doubling while nothing comes.
+    /// Pause while little comes.
     pub(crate) idle: Duration,
+    /// Pause under load. A record in the journal is safe from a kill of either process: the wait costs nobody anything
+    /// but sight of it, and a transaction for many records costs little more than one for a few.
+    pub(crate) gather: Duration,
     /// Pause between looks at a lock.
     pub(crate) probe: Duration,
     /// Asked at every step; `true` ends the pass as a kill would.
@@ -55,8 +58,8 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            busy: Duration::from_millis(20),
-            idle: Duration::from_millis(100),
+            idle: Duration::from_millis(40),
+            gather: Duration::from_millis(200),
             probe: Duration::from_millis(250),
             kill: None,
         }
@@ -125,12 +128,15 @@ impl Ingest {
 
     /// Runs until `stop` is sent to or dropped, then once more.
     pub(crate) fn run(mut self, stop: &Receiver<()>) {
-        let mut pause = self.settings.busy;
         let mut stopping = false;
+        let mut last = Instant::now();
         loop {
-            pause = match self.pass() {
-                Ok(true) => self.settings.busy,
-                Ok(false) => (pause * 2).min(self.settings.idle),
+            let before = self.status.figures().records;
+            let passed = self.pass();
+            let came = self.status.figures().records.saturating_sub(before);
+            let pause = match passed {
+                Ok(_) if self.is_load(came, last.elapsed()) => self.settings.gather,
+                Ok(_) => self.settings.idle,
                 Err(error) => {
                     let text = chain(&error);
                     if self.status.failed(&text) {
@@ -142,8 +148,15 @@ impl Ingest {
             if stopping {
                 return;
             }
+            last = Instant::now();
             stopping = !matches!(stop.recv_timeout(pause), Err(RecvTimeoutError::Timeout));
         }
+    }
+
+    /// Whether records that came in this time are many.
+    fn is_load(&self, came: u64, time: Duration) -> bool {
+        let time = time.max(self.settings.idle).as_millis();
+        u128::from(came) * 1_000 >= time * u128::from(GATHER_FROM)
     }
 
     /// One look at everything. Whether anything was found; after an error everything is read anew from the store.

@@ -5,10 +5,13 @@
 //! under their request id, a second one of the same id is ignored; rollups count only what was really inserted. With the
 //! cursors in the same transaction, every journal record is stored exactly once, whatever is killed when.
 
+mod detail;
 pub(crate) mod range;
 mod rollup;
-mod row;
+mod seen;
 mod sqlite;
+mod texts;
+mod writer;
 
 use std::future::Future;
 use std::path::Path;
@@ -18,7 +21,7 @@ use sluice_shared::ids::{RequestId, ShardId};
 use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::{Ended, UsageRecord};
 
-pub(crate) use row::side_json;
+pub(crate) use detail::side_json;
 pub(crate) use sqlite::Sqlite;
 
 /// File of the SQLite store in the data directory.
@@ -33,6 +36,9 @@ pub enum StoreError {
     /// The database failed.
     #[error("database")]
     Database(#[from] sqlx::Error),
+    /// The database failed to write.
+    #[error("database")]
+    Write(#[from] rusqlite::Error),
     /// The database was written by a later version.
     #[error("the store has schema version {found}, this version knows {known}")]
     Newer {
@@ -219,14 +225,14 @@ pub(crate) trait Store: Send + Sync + 'static {
 }
 
 /// A store opened for reading beside, or without, a running control plane.
-pub struct Reader(Sqlite);
+pub struct Reader(sqlite::Reads);
 
 /// Opens the store of a data directory for reading.
 ///
 /// # Errors
 /// There is none, it is of a later version, or it cannot be read.
 pub async fn open_read_only(data_dir: &Path) -> Result<Reader, StoreError> {
-    Sqlite::open_read_only(data_dir).await.map(Reader)
+    sqlite::Reads::open(data_dir).await.map(Reader)
 }
 
 impl Reader {

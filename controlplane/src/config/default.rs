@@ -141,6 +141,18 @@ const USUAL: [Usual; 9] = [
     },
 ];
 
+/// Models that the mock is registered with by name, so that lists of models are not empty; it answers every other too.
+const MOCK_MODELS: [&str; 8] = [
+    "mock-model",
+    "gpt-5.1",
+    "gpt-5-mini",
+    "claude-opus-4-5",
+    "claude-sonnet-4-5",
+    "claude-haiku-4-5",
+    "gemini-2.5-pro",
+    "gemini-2.5-flash",
+];
+
 /// Writes the default document for an environment. With `mock_url`, and no key variable set, the mock provider at that
 /// address is registered as `mock` and serves every model.
 #[must_use]
@@ -185,9 +197,10 @@ pub fn default_document(environment: &HashMap<String, String>, mock_url: Option<
         let _ = write!(
             out,
             "    \"mock\": {{\n      \"name\": \"Built-in mock\",\n      \"baseurl\": {},\n      \
-             \"auth_mode\": \"none\",\n      \"compatibility\": {{ {} }},\n      \"models\": [\"**\"],\n    }},\n",
+             \"auth_mode\": \"none\",\n      \"compatibility\": {{ {} }},\n      \"models\": [{}, \"**\"],\n    }},\n",
             serde_json::Value::from(url),
             flags.join(", "),
+            MOCK_MODELS.map(|model| format!("\"{model}\"")).join(", "),
         );
     }
     out.push_str(

@@ -9,12 +9,15 @@ use sluice_shared::wire::journal::{
     Entry, PAYLOAD_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, Slot, decode, record_bytes,
 };
 
-/// Bytes that are read at once; a whole record fits.
-pub(super) const BUFFER_BYTES: usize = 256 << 10;
+/// Most bytes that are read at once; a whole record fits.
+pub(super) const BUFFER_BYTES: usize = 128 << 10;
 const _: () = assert!(
     BUFFER_BYTES > record_bytes(PAYLOAD_BYTES_MAX),
     "a whole record fits"
 );
+
+/// Bytes that are read first, then four times as many each time: what lies behind the last record is read in vain.
+const FIRST_BYTES: usize = 4 << 10;
 
 /// Whether a segment can be read.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,9 +65,12 @@ pub(super) fn read(
 ) -> io::Result<Stop> {
     // A writer on another core publishes while we copy; only what two further looks confirm is damage.
     let mut doubts = 0;
+    let mut window = FIRST_BYTES.min(buffer.len());
     loop {
-        let filled = read_full(file, buffer, *offset)?;
-        let at_end = filled < buffer.len();
+        let wanted = buffer.get_mut(..window).unwrap_or_default();
+        let filled = read_full(file, wanted, *offset)?;
+        let at_end = filled < wanted.len();
+        window = (window * 4).min(buffer.len());
         let mut rest = buffer.get(..filled).unwrap_or_default();
         loop {
             match decode(rest) {

@@ -140,11 +140,12 @@ fn a_batch_is_bounded_and_the_rest_follows() {
         false
     };
     let mut reader = Reader::new(data.path(), Some(Arc::new(kill)));
-    for n in 0..1_300 {
+    let records = u32::try_from(2 * BATCH_MAX + 276).unwrap();
+    for n in 0..records {
         writer.usage(u16::try_from(n % 2).unwrap(), &record(n));
     }
     reader.ingest.pass().unwrap();
-    assert_eq!(reader.stored().len(), 1_300);
+    assert_eq!(reader.stored().len(), 2 * BATCH_MAX + 276);
     assert!(
         *sizes.lock().unwrap() >= 3,
         "no more than {BATCH_MAX} a transaction"

@@ -2,26 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use sluice_shared::api::ApiKind;
+use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::{Ended, Known, UsageRecord};
 
 use super::Totals;
+use super::detail::TextId;
 use super::range::Level;
+use super::texts::NO_TEXT;
 
 /// Largest value of a sum: two of them add up without overflow in a database that counts in 64 signed bits.
 pub(super) const CAP: u64 = 1 << 61;
 
-/// What sums are kept by, beside the time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// What sums are kept by, beside the time. User, model and provider are numbers of texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     /// Bucket length in seconds.
     pub(super) level: u64,
     /// Start of the bucket in Unix seconds.
     pub(super) bucket: u64,
-    pub(super) user: String,
+    pub(super) user: TextId,
     /// Model as asked for; empty for a request that reached no provider, so that nobody can make up groups.
-    pub(super) model: String,
-    pub(super) provider: String,
-    pub(super) api: &'static str,
+    pub(super) model: TextId,
+    pub(super) provider: TextId,
+    pub(super) api: ApiKind,
 }
 
 /// Sums of a batch.
@@ -32,28 +36,41 @@ pub(super) const fn is_error(status: u16, ended: Ended) -> bool {
     status >= 400 || matches!(ended, Ended::UpstreamFailed | Ended::Aborted)
 }
 
-/// The keys that a record counts under, one a level.
-pub(super) fn keys(record: &UsageRecord) -> impl Iterator<Item = Key> + '_ {
-    let second = record.time.0.min(i64::MAX.unsigned_abs()) / 1_000_000;
+/// The second of a moment, as the database can hold it.
+pub(super) fn second(time: UnixMicros) -> u64 {
+    time.0.min(i64::MAX.unsigned_abs()) / 1_000_000
+}
+
+/// The model that a request counts under.
+pub(super) const fn counted_model(provider: TextId, asked: TextId) -> TextId {
+    if provider == NO_TEXT { NO_TEXT } else { asked }
+}
+
+/// The keys that a request of a second counts under, one a level.
+pub(super) fn keys(
+    second: u64,
+    user: TextId,
+    provider: TextId,
+    model_asked: TextId,
+    api: ApiKind,
+) -> impl Iterator<Item = Key> {
     Level::ROLLUPS.into_iter().map(move |level| Key {
         level: level.seconds(),
         bucket: second / level.seconds() * level.seconds(),
-        user: record.user.clone(),
-        model: if record.provider.is_empty() {
-            String::new()
-        } else {
-            record.model_asked.clone()
-        },
-        provider: record.provider.clone(),
-        api: record.api.name(),
+        user,
+        model: counted_model(provider, model_asked),
+        provider,
+        api,
     })
 }
 
 /// What one record adds.
-pub(super) fn contribution(record: &UsageRecord) -> Totals {
+///
+/// `served` says whether it reached a provider.
+pub(super) fn contribution(record: &UsageRecord, served: bool) -> Totals {
     let usage = &record.usage;
     let count = |value: Option<u64>| value.unwrap_or(0).min(CAP);
-    let billed = !record.provider.is_empty() && record.api.billed();
+    let billed = served && record.api.billed();
     Totals {
         requests: 1,
         errors: u64::from(is_error(record.status, record.ended)),
@@ -69,14 +86,10 @@ pub(super) fn contribution(record: &UsageRecord) -> Totals {
     }
 }
 
-/// Adds a record to the sums of its batch.
-pub(super) fn add(sums: &mut Sums, record: &UsageRecord) {
-    let more = contribution(record);
-    for key in keys(record) {
-        let sum = sums.entry(key).or_default();
-        for (sum, more) in columns_mut(sum).into_iter().zip(columns(&more)) {
-            *sum = sum.saturating_add(more).min(CAP);
-        }
+/// Adds sums to sums.
+pub(super) fn add(sum: &mut Totals, more: &Totals) {
+    for (sum, more) in columns_mut(sum).into_iter().zip(columns(more)) {
+        *sum = sum.saturating_add(more).min(CAP);
     }
 }
 

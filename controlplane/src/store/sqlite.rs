@@ -1,270 +1,100 @@
 //! The store in one SQLite file.
 //!
 //! Write-ahead log with `synchronous=FULL`: a commit is on the disk when it returns, because the journal segments behind
-//! it are deleted next. One connection writes, a few read; readers never wait for the writer.
+//! it are deleted next. One connection writes, a few read; readers never wait for the writer. Writing happens on the
+//! thread that asks for it (`writer.rs`).
 //!
-//! `requests` is clustered by `(time, request_id)`, the order of every list and of the list's cursor. Records come in
-//! groups of [`GROUPS`] to a statement: a statement costs more than its rows.
+//! `requests` is clustered by `(time, request_id)`, the order of every list and of the list's cursor. Its rows hold
+//! numbers for texts and a packed rest (`detail.rs`); filtered lists find their seconds in `seen` (`seen.rs`).
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sluice_shared::ids::ShardId;
+use sluice_shared::ids::RequestId;
 use sluice_shared::usage::{Ended, UsageRecord};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Executor as _, Row as _, SqliteConnection, Transaction};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{Row as _, SqliteConnection};
 
-use super::range::{Level, cover};
-use super::row::int;
+use super::detail::{COLUMNS, Columns, Row, TextId, int};
+use super::range::{Level, Part, cover};
+use super::texts::NO_TEXT;
+use super::writer::{Writer, amend, check_version, finish, set_cursor};
 use super::{
-    Amend, Batch, Cursor, FILE, GROUPS_MAX, GroupBy, Ingested, Pending, RequestQuery, Store, StoreError,
-    Totals, UsageGroup, UsageQuery, rollup, row,
+    Batch, Cursor, FILE, GROUPS_MAX, GroupBy, Ingested, Pending, RequestQuery, Store, StoreError, Totals,
+    UsageGroup, UsageQuery, rollup, seen,
 };
 
-/// Schema changes, oldest first; the file's `user_version` says how many it has.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/0001.sql")];
-/// Records a statement, largest first.
-const GROUPS: [usize; 3] = [64, 8, 1];
+/// Records that are summed one by one are read in pieces of this many.
+const PIECE: i64 = 2_000;
 
 /// A store in a file.
 pub(crate) struct Sqlite {
-    write: SqlitePool,
-    read: SqlitePool,
-    inserts: [String; GROUPS.len()],
-    upsert: String,
+    write: Mutex<Writer>,
+    read: Reads,
     path: PathBuf,
 }
+
+/// The connections that read.
+pub(crate) struct Reads(SqlitePool);
 
 impl Sqlite {
     /// Opens the store of a data directory, makes it if it is missing, and brings its schema up to date.
     pub(crate) fn open(data_dir: &Path) -> Pending<'_, Self> {
         Box::pin(async move {
             let path = data_dir.join(FILE);
-            let options = SqliteConnectOptions::new()
-                .filename(&path)
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(Duration::from_secs(10))
-                .optimize_on_close(true, None);
-            let write = SqlitePoolOptions::new()
-                .max_connections(1)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .connect_with(options.clone())
-                .await?;
-            migrate(&write).await?;
-            let read = Self::readers(options.create_if_missing(false)).await?;
-            Ok(Self::with_pools(write, read, path))
+            let write = Mutex::new(Writer::open(&path)?);
+            let read = Reads::connect(SqliteConnectOptions::new().filename(&path)).await?;
+            Ok(Self { write, read, path })
         })
     }
 
-    /// Opens the store for reading only.
-    pub(crate) fn open_read_only(data_dir: &Path) -> Pending<'_, Self> {
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.write.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reads {
+    /// Opens the store of a data directory for reading only.
+    pub(crate) fn open(data_dir: &Path) -> Pending<'_, Self> {
         Box::pin(async move {
             let path = data_dir.join(FILE);
             if !path.exists() {
                 return Err(StoreError::Missing(data_dir.display().to_string()));
             }
-            let options = SqliteConnectOptions::new().filename(&path).read_only(true);
-            let read = Self::readers(options).await?;
-            let found = version(&mut *read.acquire().await?).await?;
+            let reads = Self::connect(SqliteConnectOptions::new().filename(&path).read_only(true)).await?;
+            let found = sqlx::query("PRAGMA user_version")
+                .fetch_one(&reads.0)
+                .await?
+                .try_get(0)?;
             check_version(found)?;
-            Ok(Self::with_pools(read.clone(), read, path))
+            Ok(reads)
         })
     }
 
-    async fn readers(options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    async fn connect(options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let options = options
             .pragma("query_only", "on")
             .busy_timeout(Duration::from_secs(10));
-        Ok(SqlitePoolOptions::new()
+        let pool = SqlitePoolOptions::new()
             .max_connections(4)
             .min_connections(0)
+            .idle_timeout(Duration::from_secs(60))
             .connect_with(options)
-            .await?)
-    }
-
-    fn with_pools(write: SqlitePool, read: SqlitePool, path: PathBuf) -> Self {
-        let columns = row::COLUMNS.join(",");
-        let one = format!("({})", vec!["?"; row::COLUMNS.len()].join(","));
-        let insert = |count: usize| {
-            format!(
-                "INSERT OR IGNORE INTO requests ({columns}) VALUES {}",
-                vec![one.as_str(); count].join(",")
-            )
-        };
-        let sums = rollup::COLUMNS;
-        let upsert = format!(
-            "INSERT INTO rollups (level,bucket,user,model,provider,api,{}) VALUES (?,?,?,?,?,?,{}) \
-             ON CONFLICT DO UPDATE SET {}",
-            sums.join(","),
-            vec!["?"; sums.len()].join(","),
-            sums.map(|c| format!("{c}=min({c}+excluded.{c},{})", rollup::CAP))
-                .join(","),
-        );
-        Self {
-            write,
-            read,
-            inserts: GROUPS.map(insert),
-            upsert,
-            path,
-        }
-    }
-
-    /// Inserts records that are all new, in large groups; `None`, with the transaction spoilt, if some are not.
-    async fn insert_new(
-        &self,
-        connection: &mut SqliteConnection,
-        records: &[UsageRecord],
-    ) -> Result<Option<rollup::Sums>, StoreError> {
-        let mut sums = rollup::Sums::new();
-        let mut rest = records;
-        for (size, sql) in GROUPS.into_iter().zip(&self.inserts) {
-            while let Some((group, after)) = rest.split_at_checked(size) {
-                rest = after;
-                let query = group.iter().fold(sqlx::query(sql), row::bind);
-                if query.execute(&mut *connection).await?.rows_affected() != group.len() as u64 {
-                    return Ok(None);
-                }
-                group.iter().for_each(|record| rollup::add(&mut sums, record));
-            }
-        }
-        Ok(Some(sums))
-    }
-
-    /// Inserts records one by one, to see which are new.
-    async fn insert_some(
-        &self,
-        connection: &mut SqliteConnection,
-        records: &[UsageRecord],
-    ) -> Result<(rollup::Sums, Ingested), StoreError> {
-        let [.., single] = &self.inserts;
-        let mut sums = rollup::Sums::new();
-        let mut done = Ingested::default();
-        for record in records {
-            let query = row::bind(sqlx::query(single), record);
-            if query.execute(&mut *connection).await?.rows_affected() == 1 {
-                rollup::add(&mut sums, record);
-                done.inserted += 1;
-            } else {
-                done.duplicates += 1;
-            }
-        }
-        Ok((sums, done))
-    }
-
-    /// Begins a transaction with records and their sums in it.
-    async fn begin_with(
-        &self,
-        records: &[UsageRecord],
-    ) -> Result<(Transaction<'static, sqlx::Sqlite>, Ingested), StoreError> {
-        let mut transaction = self.write.begin().await?;
-        let (sums, done) = match self.insert_new(&mut transaction, records).await? {
-            Some(sums) => (
-                sums,
-                Ingested {
-                    inserted: records.len() as u64,
-                    duplicates: 0,
-                },
-            ),
-            None => {
-                // Only after a kill between commit and what follows it: then once more, with care.
-                transaction.rollback().await?;
-                transaction = self.write.begin().await?;
-                self.insert_some(&mut transaction, records).await?
-            }
-        };
-        self.add_sums(&mut transaction, &sums).await?;
-        Ok((transaction, done))
-    }
-
-    async fn add_sums(
-        &self,
-        connection: &mut SqliteConnection,
-        sums: &rollup::Sums,
-    ) -> Result<(), StoreError> {
-        for (key, totals) in sums {
-            let mut query = sqlx::query(&self.upsert)
-                .bind(int(key.level))
-                .bind(int(key.bucket))
-                .bind(key.user.as_str())
-                .bind(key.model.as_str())
-                .bind(key.provider.as_str())
-                .bind(key.api);
-            for value in rollup::columns(totals) {
-                query = query.bind(int(value));
-            }
-            query.execute(&mut *connection).await?;
-        }
-        Ok(())
-    }
-
-    async fn amend(&self, connection: &mut SqliteConnection, amend: &Amend) -> Result<(), StoreError> {
-        let found = sqlx::query("SELECT * FROM requests WHERE request_id = ?")
-            .bind(amend.request_id.0.as_slice())
-            .fetch_optional(&mut *connection)
             .await?;
-        let Some(found) = found else {
-            tracing::warn!(request_id = %amend.request_id, "amendment of a record that is not stored");
-            return Ok(());
-        };
-        let before = row::read(&found)?;
-        sqlx::query("UPDATE requests SET ended = ?, duration_us = ? WHERE time = ? AND request_id = ?")
-            .bind(amend.ended.name())
-            .bind(int(amend.duration_us))
-            .bind(int(before.time.0))
-            .bind(amend.request_id.0.as_slice())
-            .execute(&mut *connection)
-            .await?;
-        let (was, is) = (
-            rollup::is_error(before.status, before.ended),
-            rollup::is_error(before.status, amend.ended),
-        );
-        if was != is {
-            for key in rollup::keys(&before) {
-                sqlx::query(
-                    "UPDATE rollups SET errors = max(errors + ?, 0) WHERE level = ? AND bucket = ? AND user = ? \
-                     AND model = ? AND provider = ? AND api = ?",
-                )
-                .bind(if is { 1i64 } else { -1 })
-                .bind(int(key.level))
-                .bind(int(key.bucket))
-                .bind(key.user)
-                .bind(key.model)
-                .bind(key.provider)
-                .bind(key.api)
-                .execute(&mut *connection)
-                .await?;
-            }
-        }
-        Ok(())
+        Ok(Self(pool))
     }
 }
 
+// The writing half does not wait but for the disk: its futures are ready when they are first looked at.
 impl Store for Sqlite {
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested> {
         Box::pin(async move {
-            let (mut transaction, done) = self.begin_with(&batch.records).await?;
-            for amend in &batch.amends {
-                self.amend(&mut transaction, amend).await?;
-            }
-            for cursor in &batch.cursors {
-                sqlx::query(
-                    "INSERT INTO cursors (incarnation,shard,segment,offset) VALUES (?,?,?,?) \
-                     ON CONFLICT DO UPDATE SET segment = excluded.segment, offset = excluded.offset",
-                )
-                .bind(int(cursor.incarnation))
-                .bind(i64::from(cursor.shard.0))
-                .bind(int(cursor.segment))
-                .bind(int(cursor.offset))
-                .execute(&mut *transaction)
-                .await?;
-            }
-            transaction.commit().await?;
-            Ok(done)
+            self.writer().store(&batch.records, |connection| {
+                batch.amends.iter().try_for_each(|it| amend(connection, it))?;
+                batch.cursors.iter().try_for_each(|it| set_cursor(connection, it))
+            })
         })
     }
 
@@ -274,132 +104,29 @@ impl Store for Sqlite {
                 aborted.iter().all(|record| record.ended == Ended::Aborted),
                 "recovered records only"
             );
-            let (mut transaction, done) = self.begin_with(aborted).await?;
-            sqlx::query("DELETE FROM cursors WHERE incarnation = ?")
-                .bind(int(incarnation))
-                .execute(&mut *transaction)
-                .await?;
-            sqlx::query("INSERT OR IGNORE INTO finished (incarnation) VALUES (?)")
-                .bind(int(incarnation))
-                .execute(&mut *transaction)
-                .await?;
-            transaction.commit().await?;
-            Ok(done)
+            self.writer()
+                .store(aborted, |connection| finish(connection, incarnation))
         })
     }
 
     fn finished(&self) -> Pending<'_, Vec<u64>> {
-        Box::pin(async move {
-            let rows = sqlx::query("SELECT incarnation FROM finished ORDER BY 1")
-                .fetch_all(&self.write)
-                .await?;
-            rows.iter()
-                .map(|row| natural(row.try_get(0)?, "incarnation"))
-                .collect()
-        })
+        Box::pin(async move { self.writer().finished() })
     }
 
     fn forget(&self, incarnation: u64) -> Pending<'_, ()> {
-        Box::pin(async move {
-            sqlx::query("DELETE FROM finished WHERE incarnation = ?")
-                .bind(int(incarnation))
-                .execute(&self.write)
-                .await?;
-            Ok(())
-        })
+        Box::pin(async move { self.writer().forget(incarnation) })
     }
 
     fn cursors(&self, incarnation: u64) -> Pending<'_, Vec<Cursor>> {
-        Box::pin(async move {
-            let rows = sqlx::query("SELECT shard,segment,offset FROM cursors WHERE incarnation = ?")
-                .bind(int(incarnation))
-                .fetch_all(&self.write)
-                .await?;
-            let cursor = |row: &sqlx::sqlite::SqliteRow| {
-                let shard =
-                    u16::try_from(row.try_get::<i64, _>(0)?).map_err(|_| StoreError::Column("shard"))?;
-                Ok(Cursor {
-                    incarnation,
-                    shard: ShardId(shard),
-                    segment: natural(row.try_get(1)?, "segment")?,
-                    offset: natural(row.try_get(2)?, "offset")?,
-                })
-            };
-            rows.iter().map(cursor).collect()
-        })
+        Box::pin(async move { self.writer().cursors(incarnation) })
     }
 
     fn requests<'a>(&'a self, query: &'a RequestQuery) -> Pending<'a, Vec<UsageRecord>> {
-        Box::pin(async move {
-            let mut sql = format!(
-                "SELECT {} FROM requests WHERE time >= ? AND time < ?",
-                row::COLUMNS.join(",")
-            );
-            if query.user.is_some() {
-                sql.push_str(" AND user = ?");
-            }
-            if query.model.is_some() {
-                sql.push_str(" AND (model_asked = ? OR model_answered = ?)");
-            }
-            if query.provider.is_some() {
-                sql.push_str(" AND provider = ?");
-            }
-            if query.status.is_some() {
-                sql.push_str(" AND status BETWEEN ? AND ?");
-            }
-            if query.after.is_some() {
-                sql.push_str(" AND (time, request_id) < (?, ?)");
-            }
-            sql.push_str(" ORDER BY time DESC, request_id DESC LIMIT ?");
-            let mut bound = sqlx::query(&sql)
-                .bind(query.since.map_or(0, |time| int(time.0)))
-                .bind(query.until.map_or(i64::MAX, |time| int(time.0)));
-            if let Some(user) = &query.user {
-                bound = bound.bind(user);
-            }
-            if let Some(model) = &query.model {
-                bound = bound.bind(model).bind(model);
-            }
-            if let Some(provider) = &query.provider {
-                bound = bound.bind(provider);
-            }
-            if let Some((low, high)) = query.status {
-                bound = bound.bind(i64::from(low)).bind(i64::from(high));
-            }
-            if let Some((time, id)) = &query.after {
-                bound = bound.bind(int(time.0)).bind(id.0.as_slice());
-            }
-            let rows = bound.bind(i64::from(query.limit)).fetch_all(&self.read).await?;
-            rows.iter().map(row::read).collect()
-        })
+        Box::pin(self.read.requests(query))
     }
 
     fn usage<'a>(&'a self, query: &'a UsageQuery) -> Pending<'a, Vec<UsageGroup>> {
-        Box::pin(async move {
-            let sql = usage_sql(query);
-            let mut bound = sqlx::query(&sql);
-            if let Some(user) = &query.user {
-                bound = bound.bind(user);
-            }
-            let rows = bound.fetch_all(&self.read).await?;
-            let mut groups = Vec::with_capacity(rows.len());
-            for row in &rows {
-                let mut totals = Totals::default();
-                for (at, total) in rollup::columns_mut(&mut totals).into_iter().enumerate() {
-                    let high = natural(row.try_get(1 + 2 * at)?, "sum")?;
-                    let low = natural(row.try_get(2 + 2 * at)?, "sum")?;
-                    *total = high.saturating_mul(1 << 32).saturating_add(low);
-                }
-                groups.push(UsageGroup {
-                    key: row.try_get(0)?,
-                    totals,
-                });
-            }
-            if matches!(query.by, GroupBy::Hour | GroupBy::Day) {
-                groups.reverse();
-            }
-            Ok(groups)
-        })
+        Box::pin(self.read.usage(query))
     }
 
     fn bytes(&self) -> u64 {
@@ -414,140 +141,344 @@ impl Store for Sqlite {
     }
 }
 
-/// The statement that sums usage; only numbers and fixed words go into its text. Sums are taken in two halves of
-/// 32 bits, so that no provider's wild figures make the database's 64-bit sum overflow.
-fn usage_sql(query: &UsageQuery) -> String {
-    let longest = if query.by == GroupBy::Hour {
-        Level::Hour
-    } else {
-        Level::Day
-    };
-    let key = |bucket: &str, level: Level| match query.by {
-        GroupBy::User => "user".to_owned(),
-        GroupBy::Model if level == Level::Raw => "iif(provider = '', '', model_asked)".to_owned(),
-        GroupBy::Model => "model".to_owned(),
-        GroupBy::Provider => "provider".to_owned(),
-        GroupBy::Hour => format!("{bucket} / 3600 * 3600"),
-        GroupBy::Day => format!("{bucket} / 86400 * 86400"),
-    };
-    let user = if query.user.is_some() {
-        " AND user = ?1"
-    } else {
-        ""
-    };
-    let from = query.since.map_or(0, |time| time.0);
-    let to = query
-        .until
-        .map_or(u64::MAX, |time| time.0)
-        .min(i64::MAX.unsigned_abs());
-    let mut parts: Vec<String> = Vec::new();
-    for part in cover(from, to, longest) {
-        let (columns, table, time, unit) = match part.level {
-            Level::Raw => (raw_columns(), "requests", "time", 1),
-            Level::Minute | Level::Hour | Level::Day => {
-                (rollup::COLUMNS.join(","), "rollups", "bucket", 1_000_000)
+/// A list's statement and the numbers that are bound to it, in order.
+struct List {
+    sql: String,
+    bound: Vec<i64>,
+}
+
+impl Reads {
+    async fn requests(&self, query: &RequestQuery) -> Result<Vec<UsageRecord>, StoreError> {
+        // One view of the file: texts are there when their rows are.
+        let mut view = self.0.begin().await?;
+        let mut numbers = [None; 3];
+        for (number, text) in numbers
+            .iter_mut()
+            .zip([&query.user, &query.model, &query.provider])
+        {
+            if let Some(text) = text {
+                *number = number_of(&mut view, text).await?;
+                if number.is_none() {
+                    return Ok(Vec::new());
+                }
             }
-        };
-        let bucket = if part.level == Level::Raw {
-            "(time / 1000000)"
-        } else {
-            "bucket"
-        };
-        let level = match part.level.seconds() {
-            0 => String::new(),
-            seconds => format!(" AND level = {seconds}"),
-        };
-        parts.push(format!(
-            "SELECT {} AS k, {columns} FROM {table} WHERE {time} >= {} AND {time} < {}{level}{user}",
-            key(bucket, part.level),
-            part.from / unit,
-            part.to.div_ceil(unit),
-        ));
+        }
+        let list = list_sql(query, numbers);
+        let mut bound = sqlx::query(&list.sql);
+        for number in list.bound {
+            bound = bound.bind(number);
+        }
+        if let Some((_, id)) = &query.after {
+            bound = bound.bind(id.0.as_slice());
+        }
+        let rows = bound.fetch_all(&mut *view).await?;
+        let rows: Vec<Row> = rows.iter().map(unpack).collect::<Result<_, _>>()?;
+        let wanted: BTreeSet<TextId> = rows.iter().flat_map(Row::numbers).collect();
+        let wanted: Vec<TextId> = wanted.into_iter().collect();
+        let mut texts = HashMap::with_capacity(wanted.len());
+        for some in wanted.chunks(500) {
+            let places = vec!["?"; some.len()].join(",");
+            let sql = format!("SELECT id,text FROM texts WHERE id IN ({places})");
+            let mut bound = sqlx::query(&sql).persistent(false);
+            for number in some {
+                bound = bound.bind(number);
+            }
+            for row in bound.fetch_all(&mut *view).await? {
+                texts.insert(row.try_get(0)?, row.try_get(1)?);
+            }
+        }
+        rows.into_iter().map(|row| row.with_texts(&texts)).collect()
     }
-    if parts.is_empty() {
-        let none = rollup::COLUMNS.map(|column| format!("0 AS {column}")).join(",");
-        parts.push(format!(
-            "SELECT '' AS k, {none} FROM (SELECT 1) WHERE 0{}",
-            user.replace("user", "''")
+
+    pub(super) async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageGroup>, StoreError> {
+        let mut view = self.0.begin().await?;
+        let user = match &query.user {
+            None => None,
+            Some(user) => match number_of(&mut view, user).await? {
+                None => return Ok(Vec::new()),
+                known => known,
+            },
+        };
+        let longest = if query.by == GroupBy::Hour {
+            Level::Hour
+        } else {
+            Level::Day
+        };
+        let from = query.since.map_or(0, |time| time.0);
+        let to = query
+            .until
+            .map_or(u64::MAX, |time| time.0)
+            .min(i64::MAX.unsigned_abs());
+        let parts = cover(from, to, longest);
+        let mut edges = BTreeMap::new();
+        for part in parts.iter().filter(|part| part.level == Level::Raw) {
+            sum_records(&mut view, *part, query.by, user, &mut edges).await?;
+        }
+        let edges: Vec<Vec<i64>> = edges
+            .iter()
+            .map(|(key, totals)| {
+                let mut row = vec![*key];
+                row.extend(rollup::columns(totals).map(int));
+                row
+            })
+            .collect();
+        let sql = usage_sql(query.by, &parts);
+        let rows = sqlx::query(&sql)
+            .persistent(false)
+            .bind(serde_json::json!(edges).to_string())
+            .bind(user)
+            .fetch_all(&mut *view)
+            .await?;
+        let mut groups = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut totals = Totals::default();
+            for (at, total) in rollup::columns_mut(&mut totals).into_iter().enumerate() {
+                let high = natural(row.try_get(1 + 2 * at)?, "sum")?;
+                let low = natural(row.try_get(2 + 2 * at)?, "sum")?;
+                *total = high.saturating_mul(1 << 32).saturating_add(low);
+            }
+            groups.push(UsageGroup {
+                key: row.try_get(0)?,
+                totals,
+            });
+        }
+        if matches!(query.by, GroupBy::Hour | GroupBy::Day) {
+            groups.reverse();
+        }
+        Ok(groups)
+    }
+}
+
+async fn number_of(view: &mut SqliteConnection, text: &str) -> Result<Option<TextId>, StoreError> {
+    let found = sqlx::query("SELECT id FROM texts WHERE text = ?")
+        .bind(text)
+        .fetch_optional(view)
+        .await?;
+    Ok(found.map(|row| row.try_get(0)).transpose()?)
+}
+
+fn unpack(row: &SqliteRow) -> Result<Row, StoreError> {
+    let (id, detail): (&[u8], &[u8]) = (row.try_get(1)?, row.try_get(7)?);
+    let columns = Columns {
+        time: natural(row.try_get(0)?, "time")?,
+        request_id: RequestId(id.try_into().map_err(|_| StoreError::Column("request_id"))?),
+        user: row.try_get(2)?,
+        provider: row.try_get(3)?,
+        model_asked: row.try_get(4)?,
+        model_answered: row.try_get(5)?,
+        status: u16::try_from(row.try_get::<i64, _>(6)?).map_err(|_| StoreError::Column("status"))?,
+    };
+    Row::unpack(&columns, detail).ok_or(StoreError::Column("detail"))
+}
+
+/// The statement of a list. With a filter, the seconds in which all its values occur are gone through from the newest,
+/// and of each the records; without, the records are in order as they stand.
+fn list_sql(query: &RequestQuery, [user, model, provider]: [Option<TextId>; 3]) -> List {
+    let status = query.status.and_then(|(low, high)| seen::range_value(low, high));
+    let since = query.since.map_or(0, |time| int(time.0));
+    let until = query.until.map_or(i64::MAX, |time| int(time.0));
+    let mut bound = vec![since, until];
+    let mut filter = String::from("r.time >= ?1 AND r.time < ?2");
+    let mut place = |value: i64| {
+        bound.push(value);
+        format!("?{}", bound.len())
+    };
+    if let Some(user) = user {
+        filter += &format!(" AND r.user = {}", place(user));
+    }
+    if let Some(model) = model {
+        let model = place(model);
+        filter += &format!(" AND (r.model_asked = {model} OR r.model_answered = {model})");
+    }
+    if let Some(provider) = provider {
+        filter += &format!(" AND r.provider = {}", place(provider));
+    }
+    if let Some((low, high)) = query.status {
+        let (low, high) = (place(i64::from(low)), place(i64::from(high)));
+        filter += &format!(" AND r.status BETWEEN {low} AND {high}");
+    }
+    // Those that say most come first.
+    let mut values = [user, model, provider, status].into_iter().flatten();
+    let first = values.next();
+    let mut from = String::from("requests r");
+    let mut order = "";
+    if let Some(value) = first {
+        let last = query.after.map_or(until, |(time, _)| int(time.0).min(until)) / 1_000_000;
+        let (value, low, high) = (place(value), place(since / 1_000_000), place(last));
+        from = "seen s CROSS JOIN requests r".to_owned();
+        filter += &format!(
+            " AND s.value = {value} AND s.second BETWEEN {low} AND {high} \
+             AND r.time >= s.second * 1000000 AND r.time < (s.second + 1) * 1000000"
+        );
+        for value in values {
+            filter += &format!(
+                " AND EXISTS (SELECT 1 FROM seen o WHERE o.value = {} AND o.second = s.second)",
+                place(value)
+            );
+        }
+        order = "s.second DESC, ";
+    }
+    let limit = place(i64::from(query.limit));
+    if let Some((time, _)) = query.after {
+        let time = place(int(time.0));
+        // The id is bound last.
+        filter += &format!(" AND (r.time, r.request_id) < ({time}, ?{})", bound.len() + 1);
+    }
+    let columns: Vec<String> = COLUMNS.split(',').map(|column| format!("r.{column}")).collect();
+    List {
+        sql: format!(
+            "SELECT {} FROM {from} WHERE {filter} ORDER BY {order}r.time DESC, r.request_id DESC LIMIT {limit}",
+            columns.join(",")
+        ),
+        bound,
+    }
+}
+
+/// Adds up the records of a stretch that no rollup covers: at most a minute at each end.
+async fn sum_records(
+    view: &mut SqliteConnection,
+    part: Part,
+    by: GroupBy,
+    user: Option<TextId>,
+    sums: &mut BTreeMap<i64, Totals>,
+) -> Result<(), StoreError> {
+    let only = if user.is_some() { " AND user = ?5" } else { "" };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM requests WHERE (time, request_id) > (?1, ?2) AND time < ?3{only} \
+         ORDER BY time, request_id LIMIT ?4"
+    );
+    // A tuple without an id comes before those of its moment.
+    let (mut time, mut id) = (int(part.from), Vec::new());
+    loop {
+        let mut bound = sqlx::query(&sql)
+            .bind(time)
+            .bind(&id)
+            .bind(int(part.to))
+            .bind(PIECE);
+        if let Some(user) = user {
+            bound = bound.bind(user);
+        }
+        let rows = bound.fetch_all(&mut *view).await?;
+        for row in &rows {
+            let record = unpack(row)?;
+            let who = record.grouped();
+            let second = rollup::second(record.bare().time);
+            let key = match by {
+                GroupBy::User => who.user,
+                GroupBy::Model => rollup::counted_model(who.provider, who.model_asked),
+                GroupBy::Provider => who.provider,
+                GroupBy::Hour => int(second / 3_600 * 3_600),
+                GroupBy::Day => int(second / 86_400 * 86_400),
+            };
+            rollup::add(
+                sums.entry(key).or_default(),
+                &rollup::contribution(record.bare(), who.provider != NO_TEXT),
+            );
+        }
+        match rows.last() {
+            Some(last) if int(rows.len() as u64) == PIECE => {
+                time = last.try_get(0)?;
+                id = last.try_get(1)?;
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// The statement that sums usage; only numbers and fixed words go into its text. `?1` are the sums of records at the
+/// edges, as JSON; `?2` is the number of the user, or null. Sums are taken in two halves of 32 bits, so that no
+/// provider's wild figures make the database's 64-bit sum overflow.
+fn usage_sql(by: GroupBy, parts: &[Part]) -> String {
+    let key = match by {
+        GroupBy::User => "user",
+        GroupBy::Model => "model",
+        GroupBy::Provider => "provider",
+        GroupBy::Hour => "bucket / 3600 * 3600",
+        GroupBy::Day => "bucket / 86400 * 86400",
+    };
+    let edges: Vec<String> = rollup::COLUMNS
+        .iter()
+        .enumerate()
+        .map(|(at, column)| format!("json_extract(value,'$[{}]') AS {column}", at + 1))
+        .collect();
+    let mut all = vec![format!(
+        "SELECT json_extract(value,'$[0]') AS k, {} FROM json_each(?1)",
+        edges.join(",")
+    )];
+    for part in parts.iter().filter(|part| part.level != Level::Raw) {
+        all.push(format!(
+            "SELECT {key} AS k, {} FROM rollups WHERE level = {} AND bucket >= {} AND bucket < {} \
+             AND (?2 IS NULL OR user = ?2)",
+            rollup::COLUMNS.join(","),
+            part.level.seconds(),
+            part.from / 1_000_000,
+            part.to.div_ceil(1_000_000),
         ));
     }
     let sums = rollup::COLUMNS
         .map(|c| format!("coalesce(sum({c} >> 32), 0), coalesce(sum({c} & 4294967295), 0)"))
         .join(",");
-    let order = match query.by {
-        GroupBy::Hour | GroupBy::Day => "k DESC",
-        GroupBy::User | GroupBy::Model | GroupBy::Provider => "sum(requests) DESC, k",
+    let (name, order) = match by {
+        GroupBy::Hour | GroupBy::Day => ("CAST(k AS TEXT)", "k DESC"),
+        GroupBy::User | GroupBy::Model | GroupBy::Provider => (
+            "(SELECT text FROM texts WHERE id = k)",
+            "sum(requests) DESC, name",
+        ),
     };
     format!(
-        "SELECT CAST(k AS TEXT), {sums} FROM ({}) GROUP BY k ORDER BY {order} LIMIT {GROUPS_MAX}",
-        parts.join(" UNION ALL ")
+        "SELECT {name} AS name, {sums} FROM ({}) GROUP BY k ORDER BY {order} LIMIT {GROUPS_MAX}",
+        all.join(" UNION ALL ")
     )
-}
-
-/// What [`rollup::contribution`] computes, as columns over `requests`; a test compares the two.
-fn raw_columns() -> String {
-    let free: Vec<String> = sluice_shared::api::ApiKind::ALL
-        .iter()
-        .filter(|kind| !kind.billed())
-        .map(|kind| format!("'{}'", kind.name()))
-        .collect();
-    let billed = format!("provider <> '' AND api NOT IN ({})", free.join(","));
-    let count = |column: &str, name: &str| format!("min(coalesce({column}, 0), {}) AS {name}", rollup::CAP);
-    [
-        "1 AS requests".to_owned(),
-        "(status >= 400 OR ended IN ('upstream_failed','aborted')) AS errors".to_owned(),
-        format!("({billed} AND status < 400 AND usage_known = 'unknown') AS unknown"),
-        format!("({billed} AND usage_known <> 'unknown' AND cost IS NULL) AS unpriced"),
-        count("input", "input"),
-        count("input_uncached", "input_uncached"),
-        count("cached_read", "cached_read"),
-        count("cache_write", "cache_write"),
-        count("output", "output"),
-        count("reasoning", "reasoning"),
-        count("cost", "cost_nanousd"),
-    ]
-    .join(",")
 }
 
 fn natural(value: i64, column: &'static str) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| StoreError::Column(column))
 }
 
-async fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    Ok(sqlx::query("PRAGMA user_version")
-        .fetch_one(connection)
-        .await?
-        .try_get(0)?)
-}
-
-fn check_version(found: i64) -> Result<usize, StoreError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    usize::try_from(found)
-        .ok()
-        .filter(|found| *found <= MIGRATIONS.len())
-        .ok_or(StoreError::Newer { found, known })
-}
-
-async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
-    let mut transaction = pool.begin().await?;
-    let done = check_version(version(&mut transaction).await?)?;
-    for (at, script) in MIGRATIONS.iter().enumerate().skip(done) {
-        transaction.execute(*script).await?;
-        transaction
-            .execute(format!("PRAGMA user_version = {}", at + 1).as_str())
-            .await?;
-    }
-    transaction.commit().await?;
-    Ok(())
-}
-
 #[cfg(test)]
 impl Sqlite {
     /// Pretends that another version wrote the file.
+    #[allow(clippy::unused_async, reason = "a store may have to wait")]
     pub(super) async fn set_version(&self, version: u32) {
-        sqlx::raw_sql(&format!("PRAGMA user_version = {version}"))
-            .execute(&self.write)
-            .await
+        self.writer()
+            .connection
+            .pragma_update(None, "user_version", version)
             .unwrap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_shared::units::UnixMicros;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_list_is_sorted_or_scanned() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(folder.path()).await.unwrap();
+        for bits in 0u8..32 {
+            let has = |bit: u8| (bits >> bit & 1 == 1).then_some(i64::from(bit));
+            let query = RequestQuery {
+                status: has(3).map(|_| (400, 499)),
+                after: has(4).map(|_| (UnixMicros(5), RequestId([1; 16]))),
+                limit: 5,
+                ..RequestQuery::default()
+            };
+            let list = list_sql(&query, [has(0), has(1), has(2)]);
+            let writer = store.writer();
+            let sql = format!("EXPLAIN QUERY PLAN {}", list.sql);
+            let mut statement = writer.connection.prepare(&sql).unwrap();
+            let plan = statement.raw_query().mapped(|row| row.get(3));
+            let plan: Vec<String> = plan.collect::<Result<_, _>>().unwrap();
+            assert!(!plan.is_empty());
+            for step in &plan {
+                assert!(
+                    !step.contains("TEMP B-TREE") && !step.starts_with("SCAN"),
+                    "{}: {plan:?}",
+                    list.sql
+                );
+            }
+        }
     }
 }

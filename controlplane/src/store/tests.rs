@@ -39,7 +39,7 @@ pub(crate) fn record(number: u64, time: u64) -> UsageRecord {
     record
 }
 
-fn full() -> UsageRecord {
+pub(crate) fn full() -> UsageRecord {
     let mut record = record(9, 1_700_000_000_123_456);
     record.node = "node".into();
     record.tags = vec!["tag:a".into(), "tag:ü\"".into()];

@@ -1,65 +1,41 @@
--- Every request, once. Clustered in the order of lists: time in Unix microseconds, then id.
+-- Texts that rows share; rows hold their numbers.
+CREATE TABLE texts (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+) STRICT;
+INSERT INTO texts (id, text) VALUES (0, '');
+
+-- Every request, once. Clustered in the order of lists: time in Unix microseconds, then id. What lists are filtered by
+-- are columns, as numbers of texts; the rest of the record is in `detail` (src/store/detail.rs).
 CREATE TABLE requests (
     time INTEGER NOT NULL,
     request_id BLOB NOT NULL,
-    shard INTEGER NOT NULL,
-    epoch INTEGER NOT NULL,
-    user TEXT NOT NULL,
-    node TEXT NOT NULL,
-    tags TEXT,
-    api TEXT NOT NULL,
-    path TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    model_asked TEXT NOT NULL,
-    model_answered TEXT,
+    user INTEGER NOT NULL,
+    provider INTEGER NOT NULL,
+    model_asked INTEGER NOT NULL,
+    model_answered INTEGER,
     status INTEGER NOT NULL,
-    stream INTEGER NOT NULL,
-    ended TEXT NOT NULL,
-    usage_known TEXT NOT NULL,
-    input INTEGER,
-    input_uncached INTEGER,
-    cached_read INTEGER,
-    cache_write INTEGER,
-    cache_write_5m INTEGER,
-    cache_write_1h INTEGER,
-    output INTEGER,
-    reasoning INTEGER,
-    total INTEGER,
-    input_audio INTEGER,
-    input_image INTEGER,
-    cached_audio INTEGER,
-    output_audio INTEGER,
-    output_image INTEGER,
-    audio_ms INTEGER,
-    web_searches INTEGER,
-    web_fetches INTEGER,
-    hosted_tools INTEGER,
-    stated_cost INTEGER,
-    side TEXT,
-    cost INTEGER,
-    priced INTEGER NOT NULL,
-    stop_reason TEXT,
-    tool_calls INTEGER NOT NULL,
-    error TEXT,
-    ttft_us INTEGER,
-    duration_us INTEGER NOT NULL,
-    session TEXT,
-    user_agent TEXT,
-    request_bytes INTEGER NOT NULL,
-    response_bytes INTEGER NOT NULL,
+    detail BLOB NOT NULL,
     PRIMARY KEY (time, request_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX requests_by_id ON requests (request_id);
-CREATE INDEX requests_by_user ON requests (user, time);
 
--- Sums, kept in the transaction that inserts the requests. Bucket: Unix seconds; level: its length in seconds.
+-- In which seconds something that lists are filtered by occurs: the number of a text, or of a status (src/store/seen.rs).
+CREATE TABLE seen (
+    value INTEGER NOT NULL,
+    second INTEGER NOT NULL,
+    PRIMARY KEY (value, second)
+) STRICT, WITHOUT ROWID;
+
+-- Sums, kept in the transaction that inserts the requests. Bucket: Unix seconds; level: its length in seconds; user,
+-- model and provider: numbers of texts.
 CREATE TABLE rollups (
     level INTEGER NOT NULL,
     bucket INTEGER NOT NULL,
-    user TEXT NOT NULL,
-    model TEXT NOT NULL,
-    provider TEXT NOT NULL,
+    user INTEGER NOT NULL,
+    model INTEGER NOT NULL,
+    provider INTEGER NOT NULL,
     api TEXT NOT NULL,
     requests INTEGER NOT NULL,
     errors INTEGER NOT NULL,

@@ -1,0 +1,554 @@
+//! A usage record as a row: a few columns that lists are filtered by, and a compact `detail` with the rest.
+//!
+//! `detail` is a run of variable-length integers (seven bits a byte, lowest first, the top bit set on all but the last;
+//! at most ten bytes):
+//!
+//! ```text
+//! api  ended  usage_known  stream|priced<<1  shard  epoch  node  path  tool_calls  duration_us  request_bytes
+//! response_bytes  mask  then for each bit set in mask, from the lowest: its value
+//! ```
+//!
+//! Bits 0 to 20 of the mask are the counts in the order of [`counts`]; then come stop reason, error, user agent, tags
+//! (a JSON array), session and side usage (JSON) as texts. A text is either `number << 1`, of the table `texts`, or
+//! `length << 1 | 1` with its bytes behind: short texts that repeat are numbers, the rest stands where it is.
+//! Enumerations are written as their index: their order is part of the file's layout, which a test holds.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use sluice_shared::api::ApiKind;
+use sluice_shared::ids::{Epoch, RequestId, ShardId};
+use sluice_shared::units::{NanoUsd, UnixMicros};
+use sluice_shared::usage::{Ended, Known, SideUsage, Usage, UsageRecord};
+
+use super::StoreError;
+
+/// Number of a text in the table `texts`.
+pub(super) type TextId = i64;
+/// Longest text that is given a number, in bytes; filters and sums number theirs whatever their length.
+const SHARED_MAX: usize = 96;
+/// Optional counts of a record.
+const COUNTS: usize = 21;
+
+/// The columns of `requests`, in the order of [`Row`].
+pub(super) const COLUMNS: &str = "time,request_id,user,provider,model_asked,model_answered,status,detail";
+
+/// A record that waits for its texts.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Everything but the texts that are numbers.
+    record: UsageRecord,
+    user: TextId,
+    provider: TextId,
+    model_asked: TextId,
+    model_answered: Option<TextId>,
+    node: Option<TextId>,
+    path: Option<TextId>,
+    stop_reason: Option<TextId>,
+    error: Option<TextId>,
+    user_agent: Option<TextId>,
+    tags: Option<TextId>,
+}
+
+/// A count as the database holds it: 63 bits.
+pub(super) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn counts(r: &UsageRecord) -> [Option<u64>; COUNTS] {
+    let u = &r.usage;
+    [
+        u.input,
+        u.input_uncached,
+        u.cached_read,
+        u.cache_write,
+        u.cache_write_5m,
+        u.cache_write_1h,
+        u.output,
+        u.reasoning,
+        u.total,
+        u.input_audio,
+        u.input_image,
+        u.cached_audio,
+        u.output_audio,
+        u.output_image,
+        u.audio_ms,
+        u.web_searches,
+        u.web_fetches,
+        u.hosted_tools,
+        u.stated_cost.map(|cost| cost.0),
+        r.cost.map(|cost| cost.0),
+        r.ttft_us,
+    ]
+}
+
+/// Puts the variable-length integer behind `out`.
+fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push((value & 0x7f) as u8);
+}
+
+/// Writes the detail of a record over `out`; `number` gives a text its number, which may fail.
+pub(super) fn pack<E>(
+    out: &mut Vec<u8>,
+    r: &UsageRecord,
+    mut number: impl FnMut(&str) -> Result<TextId, E>,
+) -> Result<(), E> {
+    let mut text = |out: &mut Vec<u8>, text: &str, shared: bool| {
+        if shared && text.len() <= SHARED_MAX {
+            put(out, number(text)?.unsigned_abs() << 1);
+        } else {
+            put(out, (text.len() as u64) << 1 | 1);
+            out.extend_from_slice(text.as_bytes());
+        }
+        Ok(())
+    };
+    out.clear();
+    for value in [
+        r.api as u64,
+        r.ended as u64,
+        r.usage_known as u64,
+        u64::from(r.stream) | u64::from(r.priced) << 1,
+        u64::from(r.shard.0),
+        r.epoch.0,
+    ] {
+        put(out, value);
+    }
+    text(out, &r.node, true)?;
+    text(out, &r.path, true)?;
+    for value in [
+        u64::from(r.tool_calls),
+        r.duration_us,
+        r.request_bytes,
+        r.response_bytes,
+    ] {
+        put(out, value);
+    }
+    let counts = counts(r);
+    let tags = (!r.tags.is_empty()).then(|| json!(r.tags).to_string());
+    let side = (!r.usage.side.is_empty()).then(|| side_json(&r.usage.side).to_string());
+    let texts = [
+        (r.stop_reason.as_deref(), true),
+        (r.error.as_deref(), true),
+        (r.user_agent.as_deref(), true),
+        (tags.as_deref(), true),
+        (r.session.as_deref(), false),
+        (side.as_deref(), false),
+    ];
+    let present = counts
+        .iter()
+        .map(Option::is_some)
+        .chain(texts.iter().map(|(text, _)| text.is_some()));
+    put(
+        out,
+        present.enumerate().map(|(bit, is)| u64::from(is) << bit).sum(),
+    );
+    counts.into_iter().flatten().for_each(|count| put(out, count));
+    for (value, shared) in texts {
+        if let Some(value) = value {
+            text(out, value, shared)?;
+        }
+    }
+    Ok(())
+}
+
+/// A detail with another end and duration; `None` if it is not what [`pack`] writes.
+pub(super) fn amended(detail: &[u8], ended: Ended, duration_us: u64) -> Option<Vec<u8>> {
+    let mut from = Reader(detail);
+    let api = from.number()?;
+    from.number()?;
+    let behind = from.0;
+    // How usage is known, flags, shard, epoch; node, path; tool calls.
+    for _ in 0..4 {
+        from.number()?;
+    }
+    from.text()?;
+    from.text()?;
+    from.number()?;
+    let between = behind.get(..behind.len() - from.0.len())?;
+    from.number()?;
+    let mut out = Vec::with_capacity(detail.len() + 10);
+    put(&mut out, api);
+    put(&mut out, ended as u64);
+    out.extend_from_slice(between);
+    put(&mut out, duration_us);
+    out.extend_from_slice(from.0);
+    Some(out)
+}
+
+/// Reads a detail from its start.
+struct Reader<'a>(&'a [u8]);
+
+enum Text {
+    Number(TextId),
+    Here(String),
+}
+
+impl Reader<'_> {
+    fn number(&mut self) -> Option<u64> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return None;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn small<T: TryFrom<u64>>(&mut self) -> Option<T> {
+        T::try_from(self.number()?).ok()
+    }
+
+    fn text(&mut self) -> Option<Text> {
+        let word = self.number()?;
+        if word & 1 == 0 {
+            return Some(Text::Number(i64::try_from(word >> 1).ok()?));
+        }
+        let (text, rest) = self.0.split_at_checked(usize::try_from(word >> 1).ok()?)?;
+        self.0 = rest;
+        Some(Text::Here(std::str::from_utf8(text).ok()?.to_owned()))
+    }
+
+    /// A text into its place if it is here, its number if not.
+    fn text_into(&mut self, place: &mut String) -> Option<Option<TextId>> {
+        Some(match self.text()? {
+            Text::Number(number) => Some(number),
+            Text::Here(text) => {
+                *place = text;
+                None
+            }
+        })
+    }
+
+    fn maybe_text_into(&mut self, present: bool, place: &mut Option<String>) -> Option<Option<TextId>> {
+        if !present {
+            return Some(None);
+        }
+        self.text_into(place.get_or_insert_default())
+    }
+}
+
+/// What the columns beside `detail` say.
+pub(super) struct Columns {
+    pub(super) time: u64,
+    pub(super) request_id: RequestId,
+    pub(super) user: TextId,
+    pub(super) provider: TextId,
+    pub(super) model_asked: TextId,
+    pub(super) model_answered: Option<TextId>,
+    pub(super) status: u16,
+}
+
+/// Texts that sums are taken by.
+pub(super) struct Grouped {
+    pub(super) user: TextId,
+    pub(super) provider: TextId,
+    pub(super) model_asked: TextId,
+}
+
+impl Row {
+    /// Reads a row; `None` if `detail` is not what [`pack`] writes.
+    pub(super) fn unpack(columns: &Columns, detail: &[u8]) -> Option<Self> {
+        let mut from = Reader(detail);
+        let api = ApiKind::from_index(from.small()?)?;
+        let ended = Ended::from_index(from.small()?)?;
+        let known = Known::from_index(from.small()?)?;
+        let flags = from.number()?;
+        let shard = ShardId(from.small()?);
+        let epoch = Epoch(from.number()?);
+        let mut r = UsageRecord::draft(columns.request_id, UnixMicros(columns.time), shard, epoch, api);
+        (r.ended, r.usage_known, r.status) = (ended, known, columns.status);
+        (r.stream, r.priced) = (flags & 1 != 0, flags & 2 != 0);
+        let node = from.text_into(&mut r.node)?;
+        let path = from.text_into(&mut r.path)?;
+        r.tool_calls = from.small()?;
+        r.duration_us = from.number()?;
+        r.request_bytes = from.number()?;
+        r.response_bytes = from.number()?;
+        let mask = from.number()?;
+        let has = |bit: usize| mask >> bit & 1 != 0;
+        let mut counts = [None; COUNTS];
+        for (bit, count) in counts.iter_mut().enumerate() {
+            if has(bit) {
+                *count = Some(from.number()?);
+            }
+        }
+        let [
+            input,
+            input_uncached,
+            cached_read,
+            cache_write,
+            cache_write_5m,
+            cache_write_1h,
+            output,
+            reasoning,
+            total,
+            input_audio,
+            input_image,
+            cached_audio,
+            output_audio,
+            output_image,
+            audio_ms,
+            web_searches,
+            web_fetches,
+            hosted_tools,
+            stated_cost,
+            cost,
+            ttft_us,
+        ] = counts;
+        r.usage = Usage {
+            input,
+            input_uncached,
+            cached_read,
+            cache_write,
+            cache_write_5m,
+            cache_write_1h,
+            output,
+            reasoning,
+            total,
+            input_audio,
+            input_image,
+            cached_audio,
+            output_audio,
+            output_image,
+            audio_ms,
+            web_searches,
+            web_fetches,
+            hosted_tools,
+            stated_cost: stated_cost.map(NanoUsd),
+            side: Vec::new(),
+        };
+        (r.cost, r.ttft_us) = (cost.map(NanoUsd), ttft_us);
+        let stop_reason = from.maybe_text_into(has(COUNTS), &mut r.stop_reason)?;
+        let error = from.maybe_text_into(has(COUNTS + 1), &mut r.error)?;
+        let user_agent = from.maybe_text_into(has(COUNTS + 2), &mut r.user_agent)?;
+        let (mut tags_here, mut side) = (None, None);
+        let tags = from.maybe_text_into(has(COUNTS + 3), &mut tags_here)?;
+        if let Some(text) = tags_here.filter(|_| tags.is_none()) {
+            r.tags = serde_json::from_str(&text).ok()?;
+        }
+        from.maybe_text_into(has(COUNTS + 4), &mut r.session)?;
+        from.maybe_text_into(has(COUNTS + 5), &mut side)?;
+        if let Some(text) = side {
+            r.usage.side = side_of(&serde_json::from_str(&text).ok()?);
+        }
+        from.0.is_empty().then_some(Self {
+            record: r,
+            user: columns.user,
+            provider: columns.provider,
+            model_asked: columns.model_asked,
+            model_answered: columns.model_answered,
+            node,
+            path,
+            stop_reason,
+            error,
+            user_agent,
+            tags,
+        })
+    }
+
+    /// What can be had without texts: everything but them.
+    pub(super) const fn bare(&self) -> &UsageRecord {
+        &self.record
+    }
+
+    /// What sums are taken by.
+    pub(super) const fn grouped(&self) -> Grouped {
+        Grouped {
+            user: self.user,
+            provider: self.provider,
+            model_asked: self.model_asked,
+        }
+    }
+
+    /// Numbers of the texts that [`Self::with_texts`] needs.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = TextId> {
+        let maybe = [
+            self.model_answered,
+            self.node,
+            self.path,
+            self.stop_reason,
+            self.error,
+            self.user_agent,
+            self.tags,
+        ];
+        [self.user, self.provider, self.model_asked]
+            .into_iter()
+            .chain(maybe.into_iter().flatten())
+    }
+
+    /// The whole record.
+    pub(super) fn with_texts(self, texts: &HashMap<TextId, String>) -> Result<UsageRecord, StoreError> {
+        let get = |number: TextId| texts.get(&number).cloned().ok_or(StoreError::Column("text"));
+        let mut r = self.record;
+        r.user = get(self.user)?;
+        r.provider = get(self.provider)?;
+        r.model_asked = get(self.model_asked)?;
+        r.model_answered = self.model_answered.map(get).transpose()?;
+        for (place, number) in [(&mut r.node, self.node), (&mut r.path, self.path)] {
+            if let Some(number) = number {
+                *place = get(number)?;
+            }
+        }
+        for (place, number) in [
+            (&mut r.stop_reason, self.stop_reason),
+            (&mut r.error, self.error),
+            (&mut r.user_agent, self.user_agent),
+        ] {
+            if let Some(number) = number {
+                *place = Some(get(number)?);
+            }
+        }
+        if let Some(number) = self.tags {
+            r.tags = serde_json::from_str(&get(number)?).map_err(|_| StoreError::Column("tags"))?;
+        }
+        Ok(r)
+    }
+}
+
+/// Side usage as it is stored and as it stands in answers.
+pub(crate) fn side_json(side: &[SideUsage]) -> Value {
+    let item = |s: &SideUsage| {
+        json!({
+            "kind": s.kind, "model": s.model, "input": s.input, "input_uncached": s.input_uncached,
+            "cached_read": s.cached_read, "cache_write": s.cache_write, "cache_write_5m": s.cache_write_5m,
+            "cache_write_1h": s.cache_write_1h, "output": s.output,
+        })
+    };
+    side.iter().map(item).collect()
+}
+
+fn side_of(value: &Value) -> Vec<SideUsage> {
+    let item = |v: &Value| {
+        let count = |key: &str| v.get(key).and_then(Value::as_u64);
+        SideUsage {
+            kind: v
+                .get("kind")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+            model: v.get("model").and_then(Value::as_str).map(str::to_owned),
+            input: count("input"),
+            input_uncached: count("input_uncached"),
+            cached_read: count("cached_read"),
+            cache_write: count("cache_write"),
+            cache_write_5m: count("cache_write_5m"),
+            cache_write_1h: count("cache_write_1h"),
+            output: count("output"),
+        }
+    };
+    value.as_array().into_iter().flatten().map(item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{full, record};
+    use super::*;
+
+    /// Packs with texts numbered as they come; gives the row's parts and the texts.
+    fn packed(r: &UsageRecord) -> (Columns, Vec<u8>, HashMap<TextId, String>) {
+        let mut texts: Vec<String> = vec![String::new()];
+        let mut number = |text: &str| {
+            let at = texts.iter().position(|known| known == text).unwrap_or_else(|| {
+                texts.push(text.to_owned());
+                texts.len() - 1
+            });
+            Ok::<_, std::convert::Infallible>(TextId::try_from(at).unwrap())
+        };
+        let columns = Columns {
+            time: r.time.0,
+            request_id: r.request_id,
+            user: number(&r.user).unwrap(),
+            provider: number(&r.provider).unwrap(),
+            model_asked: number(&r.model_asked).unwrap(),
+            model_answered: r.model_answered.as_deref().map(|text| number(text).unwrap()),
+            status: r.status,
+        };
+        let mut out = vec![9; 3];
+        let Ok(()) = pack(&mut out, r, number);
+        (columns, out, (0..).zip(texts).collect())
+    }
+
+    #[test]
+    fn records_read_back_and_a_cut_or_longer_detail_is_refused() {
+        let mut long = full();
+        long.path = "/p".repeat(SHARED_MAX);
+        long.user_agent = Some("ä".repeat(SHARED_MAX));
+        long.tags = vec!["tag:long".repeat(SHARED_MAX)];
+        long.error = None;
+        long.usage.input = Some(u64::MAX);
+        long.usage.side.clear();
+        for r in [full(), record(1, 5), long] {
+            let (columns, detail, texts) = packed(&r);
+            let row = Row::unpack(&columns, &detail).unwrap();
+            assert!(row.numbers().all(|number| texts.contains_key(&number)));
+            assert_eq!(row.with_texts(&texts).unwrap(), r);
+            for cut in 0..detail.len() {
+                assert!(Row::unpack(&columns, &detail[..cut]).is_none(), "cut at {cut}");
+            }
+            let changed = amended(&detail, Ended::ClientGone, 1 << 40).unwrap();
+            let changed = Row::unpack(&columns, &changed)
+                .unwrap()
+                .with_texts(&texts)
+                .unwrap();
+            let mut expected = r.clone();
+            (expected.ended, expected.duration_us) = (Ended::ClientGone, 1 << 40);
+            assert_eq!(changed, expected);
+            let longer = [detail.as_slice(), &[0]].concat();
+            assert!(Row::unpack(&columns, &longer).is_none());
+        }
+        let (columns, detail, _) = packed(&full());
+        let row = Row::unpack(&columns, &detail).unwrap();
+        assert!(matches!(
+            row.with_texts(&HashMap::new()),
+            Err(StoreError::Column("text"))
+        ));
+    }
+
+    #[test]
+    fn integers_read_back_and_wider_ones_are_refused() {
+        for value in (0..64).flat_map(|bit| [(1u64 << bit) - 1, 1 << bit, u64::MAX >> bit]) {
+            let mut out = Vec::new();
+            put(&mut out, value);
+            assert!(out.len() <= 10);
+            assert_eq!(Reader(&out).number(), Some(value));
+        }
+        let wide = [0xff; 9];
+        for (last, expected) in [(1, Some(u64::MAX)), (2, None), (0x81, None)] {
+            let bytes = [wide.as_slice(), &[last]].concat();
+            assert_eq!(Reader(&bytes).number(), expected);
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_enumerations_stay() {
+        let names = |all: Vec<&'static str>| all.join(" ");
+        assert_eq!(
+            names(Ended::ALL.iter().map(|e| e.name()).collect()),
+            "complete client_gone upstream_failed cut_by_quota blocked aborted"
+        );
+        assert_eq!(
+            names(Known::ALL.iter().map(|k| k.name()).collect()),
+            "reported partial estimated unknown"
+        );
+        assert_eq!(
+            names(ApiKind::ALL.iter().map(|a| a.name()).collect()),
+            "openai_chat openai_completions openai_responses openai_embeddings openai_images \
+             openai_audio openai_moderations openai_rerank anthropic_messages \
+             anthropic_count_tokens gemini_generate_content gemini_count_tokens \
+             gemini_embed_content google_generate_content google_count_tokens google_predict \
+             google_raw_predict bedrock_model_invoke bedrock_converse bedrock_count_tokens \
+             ollama_chat ollama_embed"
+        );
+    }
+}
