@@ -53,7 +53,7 @@ fn main() {
         std::thread::sleep(Duration::from_secs(5));
     }
     if let Some(rate) = rate {
-        control.settle();
+        std::thread::sleep(Duration::from_secs(2));
         println!("idle: {} KiB resident", control.resident());
         let before = control.cpu();
         std::thread::sleep(Duration::from_secs(5));
@@ -69,13 +69,13 @@ fn main() {
         }
         report(records, control.cpu() - before, "while they came");
         journal.end();
-        control.wait(&journal.directory);
+        journal.wait();
         report(records, control.cpu() - before, "in all");
         println!("after: {} KiB resident", control.resident());
     } else {
         // What the start costs is small and in the figure.
         journal.end();
-        control.wait(&journal.directory);
+        journal.wait();
         report(records, control.cpu(), "in all");
     }
     let bytes = std::fs::metadata(data.path().join("store.sqlite")).map_or(0, |m| m.len());
@@ -138,16 +138,6 @@ impl Control {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-
-    fn settle(&self) {
-        std::thread::sleep(Duration::from_secs(2));
-    }
-
-    fn wait(&self, directory: &Path) {
-        while directory.exists() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
     }
 
     fn stop(&mut self) {
@@ -217,6 +207,13 @@ impl Journal {
     /// As if the process had died.
     fn end(&mut self) {
         self.lock = None;
+    }
+
+    /// Until everything in it is stored: then its directory goes.
+    fn wait(&self) {
+        while self.directory.exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
