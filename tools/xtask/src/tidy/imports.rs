@@ -16,6 +16,7 @@ const RUNTIMES: &[&str] = &[
     "reqwest",
     "smol",
     "socket2",
+    "rusqlite",
     "sqlx",
     "tokio",
 ];
@@ -45,7 +46,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const NEVER: &[(&str, &[&str])] = &[
     ("sluice-shared", RUNTIMES),
     ("sluice-proto", RUNTIMES),
-    ("sluice-dataplane", &["axum", "hyper", "sqlx", "tokio"]),
+    (
+        "sluice-dataplane",
+        &["axum", "hyper", "rusqlite", "sqlx", "tokio"],
+    ),
     ("sluice-controlplane", &["monoio"]),
 ];
 
