@@ -186,7 +186,6 @@ fn run_shard(start: ShardStart) -> io::Result<()> {
                 .build()
         })?;
     runtime.block_on(async move {
-        let process = start.process.clone();
         let shard = Shard::new(
             ShardId(u16::try_from(start.index).unwrap_or(u16::MAX)),
             start.process,
@@ -200,18 +199,16 @@ fn run_shard(start: ShardStart) -> io::Result<()> {
         for listener in start.listeners {
             monoio::spawn(listener::accept(shard.clone(), listener));
         }
-        drain_when_told(&shard, &process).await;
+        drain_when_told(&shard).await;
     });
     Ok(())
 }
 
 /// Returns when the process drains and the shard has nothing left to do, or its time is up.
-async fn drain_when_told(shard: &Rc<Shard>, process: &Process) {
+async fn drain_when_told(shard: &Rc<Shard>) {
+    shard.drain_began().await;
     loop {
         monoio::time::sleep(Duration::from_millis(20)).await;
-        if !process.draining.load(Ordering::Relaxed) {
-            continue;
-        }
         let late = shard
             .drain_deadline()
             .is_some_and(|deadline| clock::mono_now() >= deadline);

@@ -28,7 +28,7 @@ use crate::sock::Sock;
 use crate::tls::{TlsConfig, TlsError};
 use crate::upstream::Pools;
 use crate::wait::Slot;
-use crate::watch::{IDLE_SWEEP_MS, SWEEP_MS, Watches};
+use crate::watch::{IDLE_SWEEP_MS, QUIET_SWEEP_MS, SWEEP_MS, Watches};
 
 /// What all shards of the process see.
 pub(crate) struct Process {
@@ -157,6 +157,7 @@ pub(crate) struct Shard {
     /// Requests that run.
     pub(crate) running: Cell<u64>,
     drain_deadline: Cell<Option<MonoMicros>>,
+    drain_began: Slot<()>,
 }
 
 impl Shard {
@@ -194,6 +195,7 @@ impl Shard {
             sequence: Cell::new(0),
             running: Cell::new(0),
             drain_deadline: Cell::new(None),
+            drain_began: Slot::new(),
         })
     }
 
@@ -215,6 +217,11 @@ impl Shard {
             }
         }
         config.clone()
+    }
+
+    /// Waits until the process drains.
+    pub(crate) async fn drain_began(&self) {
+        self.drain_began.take().await;
     }
 
     /// When what still runs is cut; `None` unless the process drains.
@@ -442,6 +449,7 @@ impl Shard {
             ShardMessage::Drain { deadline } => {
                 self.process.draining.store(true, Ordering::Relaxed);
                 self.drain_deadline.set(Some(deadline));
+                self.drain_began.put(());
                 self.watches.cut_idle();
             }
         }
@@ -451,16 +459,18 @@ impl Shard {
     pub(crate) async fn sweep(self: Rc<Self>) {
         loop {
             // Without connections there is nothing to be late for.
-            let interval = if self.watches.is_empty() {
-                IDLE_SWEEP_MS
-            } else {
-                SWEEP_MS
+            let interval = match (self.running.get(), self.watches.is_empty()) {
+                (0, true) => IDLE_SWEEP_MS,
+                (0, false) => QUIET_SWEEP_MS,
+                _ => SWEEP_MS,
             };
             monoio::time::sleep(Duration::from_millis(interval)).await;
             let now_ms = Self::now_ms();
             self.watches.sweep(now_ms);
             self.pools.borrow_mut().expire(now_ms);
             if self.process.draining.load(Ordering::Relaxed) {
+                // The message may have found the mailbox full; the flag is seen in any case.
+                self.drain_began.put(());
                 self.watches.cut_idle();
             }
         }

@@ -17,6 +17,10 @@ pub(crate) const SWEEP_MS: u64 = 20;
 /// Milliseconds between two sweeps while nobody is connected.
 pub(crate) const IDLE_SWEEP_MS: u64 = 200;
 
+/// Milliseconds between two sweeps while connections are open and no request runs: one that begins now is looked at
+/// soon enough to notice within 100 ms that its client has left.
+pub(crate) const QUIET_SWEEP_MS: u64 = 50;
+
 const NEVER: u64 = u64::MAX;
 const NO_FD: RawFd = -1;
 
