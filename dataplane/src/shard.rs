@@ -28,7 +28,7 @@ use crate::sock::Sock;
 use crate::tls::{TlsConfig, TlsError};
 use crate::upstream::Pools;
 use crate::wait::Slot;
-use crate::watch::{IDLE_SWEEP_MS, QUIET_SWEEP_MS, SWEEP_MS, Watches};
+use crate::watch::{QUIET_SWEEP_MS, SWEEP_MS, Watches};
 
 /// What all shards of the process see.
 pub(crate) struct Process {
@@ -458,11 +458,10 @@ impl Shard {
     /// Ends waits whose deadline has passed and closes pooled connections that are too old.
     pub(crate) async fn sweep(self: Rc<Self>) {
         loop {
-            // Without connections there is nothing to be late for.
-            let interval = match (self.running.get(), self.watches.is_empty()) {
-                (0, true) => IDLE_SWEEP_MS,
-                (0, false) => QUIET_SWEEP_MS,
-                _ => SWEEP_MS,
+            let interval = if self.running.get() > 0 {
+                SWEEP_MS
+            } else {
+                QUIET_SWEEP_MS
             };
             monoio::time::sleep(Duration::from_millis(interval)).await;
             let now_ms = Self::now_ms();

@@ -14,11 +14,8 @@ use crate::sock;
 /// Milliseconds between two sweeps.
 pub(crate) const SWEEP_MS: u64 = 20;
 
-/// Milliseconds between two sweeps while nobody is connected.
-pub(crate) const IDLE_SWEEP_MS: u64 = 200;
-
-/// Milliseconds between two sweeps while connections are open and no request runs: one that begins now is looked at
-/// soon enough to notice within 100 ms that its client has left.
+/// Milliseconds between two sweeps while no request runs: one that begins now is looked at soon enough to notice
+/// within 100 ms that its client has left.
 pub(crate) const QUIET_SWEEP_MS: u64 = 50;
 
 const NEVER: u64 = u64::MAX;
@@ -195,11 +192,6 @@ impl Watches {
     /// Connections on the list.
     pub(crate) fn len(&self) -> usize {
         self.entries.borrow().len() - self.free.borrow().len()
-    }
-
-    /// Whether nobody is connected.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Ends the waits whose deadline has passed.
