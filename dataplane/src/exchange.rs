@@ -225,6 +225,9 @@ struct Admitted {
     is_form: bool,
     /// The model as the client named it; empty where a call names none.
     asked: String,
+    /// Whether the answer's usage counts. A stored response states its usage at every look at it; counting each would
+    /// bill one answer many times, so those records say "unknown".
+    counts: bool,
 }
 
 async fn admitted(
@@ -343,6 +346,7 @@ async fn admitted(
         withhold_usage,
         is_form,
         asked,
+        counts: !by_id,
     })
 }
 
@@ -467,7 +471,7 @@ fn expectation(head: &Head, kind: ApiKind, tally: &Tally, admitted: &Admitted) -
         method: head.parsed.method,
         version: head.parsed.version,
         keep_alive: head.parsed.keep_alive,
-        meter: (!tally.is_bare()).then_some(kind),
+        meter: (admitted.counts && !tally.is_bare()).then_some(kind),
         stream: admitted.stream,
         withhold_usage: admitted.withhold_usage,
         request_id: tally.request_id.hex(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use sluice_shared::snapshot::{Alias, AuthMode, Authorization, Header, Secret};
 use sluice_shared::usage::{Ended, Known};
 
-use crate::support::client::{Framed, post, post_with, show};
+use crate::support::client::{Framed, get, post, post_with, show};
 use crate::support::setup::{PROVIDER_KEY, plain};
 use crate::support::upstream::Upstream;
 use crate::support::{Gateway, Setup};
@@ -542,4 +542,33 @@ fn usage_is_asked_for_and_kept_from_the_client() {
             (Known::Reported, Some(5))
         );
     }
+}
+
+/// Red if every look at a stored response is billed again: its usage is that of the call that made it.
+#[test]
+fn a_stored_response_is_not_billed_at_every_look() {
+    let stored = r#"{"id":"resp_1","object":"response","status":"completed","model":"m","usage":{"input_tokens":3,"output_tokens":5,"total_tokens":8}}"#;
+    let upstream = Upstream::scripted(move |exchange| {
+        exchange.body();
+        exchange.json(stored);
+    });
+    let gateway = Gateway::start(Setup::new(plain(upstream.address)));
+    for _ in 0..2 {
+        assert_eq!(gateway.call(get("/v1/responses/resp_1")).text(), stored);
+    }
+    gateway.call(post("/v1/responses", r#"{"model":"m","input":"hi"}"#));
+    let mut known: Vec<_> = gateway
+        .wait_records(3)
+        .iter()
+        .map(|record| (record.usage_known, record.usage.output))
+        .collect();
+    known.sort();
+    assert_eq!(
+        known,
+        [
+            (Known::Reported, Some(5)),
+            (Known::Unknown, None),
+            (Known::Unknown, None)
+        ]
+    );
 }
