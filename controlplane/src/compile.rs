@@ -23,6 +23,9 @@ pub(crate) fn compile(document: &Document, epoch: Epoch) -> Snapshot {
         grants: document.grants.clone(),
         identity: Identity {
             age_ms_max: document.identity.age_ms_max,
+            sources: document.identity.sources.clone(),
+            bearer: document.identity.bearer,
+            certificates: document.identity.certificates.clone(),
         },
         listeners: document.listeners.clone(),
         limits: document.limits.clone(),

@@ -12,9 +12,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use sluice_shared::snapshot::SourceKind;
 use sluice_shared::wire::control::{IdentityAnswer, Principal};
 
-use crate::config::domain::{self, SourceKind};
+use crate::config::domain;
 use static_table::StaticTable;
 
 /// Addresses that the book holds.
@@ -55,9 +56,10 @@ struct Sources {
 
 impl Sources {
     fn new(identity: &domain::Identity) -> Self {
-        let list = identity.sources.iter().map(|kind| match kind {
-            SourceKind::Loopback => Source::Loopback,
-            SourceKind::Static => Source::Static(StaticTable::new(&identity.networks)),
+        let list = identity.sources.iter().filter_map(|kind| match kind {
+            SourceKind::Loopback => Some(Source::Loopback),
+            SourceKind::Static => Some(Source::Static(StaticTable::new(&identity.networks))),
+            _ => None,
         });
         Self {
             list: list.collect(),
@@ -133,7 +135,10 @@ impl Identities {
         }
         let answer = sources.ask(address);
         let age = match &answer {
-            IdentityAnswer::Known { age_ms_max, .. } | IdentityAnswer::Unknown { age_ms_max } => *age_ms_max,
+            IdentityAnswer::Known { age_ms_max, .. }
+            | IdentityAnswer::Unknown { age_ms_max }
+            | IdentityAnswer::Refused { age_ms_max, .. }
+            | IdentityAnswer::Foreign { age_ms_max } => *age_ms_max,
             IdentityAnswer::Unavailable { .. } => return answer,
         };
         if book.answers.len() >= BOOK_MAX {
@@ -179,7 +184,10 @@ impl Identities {
 const fn principal(answer: &IdentityAnswer) -> Option<&Principal> {
     match answer {
         IdentityAnswer::Known { principal, .. } => Some(principal),
-        IdentityAnswer::Unknown { .. } | IdentityAnswer::Unavailable { .. } => None,
+        IdentityAnswer::Unknown { .. }
+        | IdentityAnswer::Refused { .. }
+        | IdentityAnswer::Foreign { .. }
+        | IdentityAnswer::Unavailable { .. } => None,
     }
 }
 
@@ -219,6 +227,7 @@ mod tests {
                 })
                 .collect(),
             age_ms_max: 60_000,
+            ..domain::Identity::default()
         }
     }
 

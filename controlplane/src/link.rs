@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sluice_shared::ids::Epoch;
-use sluice_shared::wire::control::{FrameError, HEADER_BYTES, Header, ToControl, ToData};
+use sluice_shared::wire::control::{
+    FrameError, HEADER_BYTES, Header, IdentityAnswer, ToControl, ToData, Whom,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -71,8 +73,11 @@ impl Link {
     pub(crate) fn revoke(&self, changed: Changed) {
         // Nobody connected is no error: whoever connects later knows nothing old. More addresses than the queue holds
         // are one message.
-        let send = |address| {
-            let _ = self.revocations.send(ToData::Revoke { address });
+        let send = |address: Option<[u8; 16]>| {
+            let _ = self.revocations.send(ToData::Forget {
+                whom: address.map_or(Whom::Everyone, Whom::Address),
+                cut: true,
+            });
         };
         match changed {
             Changed::Addresses(addresses) if addresses.len() <= 512 => {
@@ -174,6 +179,10 @@ impl Link {
                         drop(permit);
                     });
                 }
+                ToControl::Prove { ticket, .. } => {
+                    let answer = IdentityAnswer::Foreign { age_ms_max: 1_000 };
+                    let _ = answers.send(ToData::Identity { ticket, answer }).await;
+                }
                 ToControl::SnapshotApplied { epoch } => tracing::info!(epoch = epoch.0, "snapshot applied"),
                 ToControl::SnapshotRefused { epoch, reason } => {
                     tracing::error!(epoch = epoch.0, reason = %reason.escape_debug(), "snapshot refused by the data plane");
@@ -226,7 +235,10 @@ async fn write_frames(
             revocation = revocations.recv() => match revocation {
                 Ok(frame) => frame,
                 // Some were missed: forget everything.
-                Err(broadcast::error::RecvError::Lagged(_)) => ToData::Revoke { address: None },
+                Err(broadcast::error::RecvError::Lagged(_)) => ToData::Forget {
+                    whom: Whom::Everyone,
+                    cut: true,
+                },
                 Err(broadcast::error::RecvError::Closed) => return Ok(()),
             },
             answer = answers.recv() => match answer {

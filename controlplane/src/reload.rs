@@ -124,6 +124,7 @@ impl Source {
                 address: address.to_string(),
                 llm: true,
                 admin: true,
+                ..sluice_shared::snapshot::Listener::default()
             }];
         }
         Ok(Loaded {

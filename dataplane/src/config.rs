@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sluice_proto::glob::Glob;
 use sluice_proto::http1::HeadLimits;
+use sluice_shared::glob::Glob;
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{self, AuthMode, Authorization, Grant, Limits, Sealed};
 

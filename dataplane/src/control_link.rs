@@ -25,7 +25,7 @@ use arc_swap::ArcSwapOption;
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::Sealed;
 use sluice_shared::units::MonoMicros;
-use sluice_shared::wire::control::{ToControl, ToData};
+use sluice_shared::wire::control::{ToControl, ToData, Whom};
 
 use crate::clock::mono_now;
 use crate::identity::cache::{Actions, IdentityCache};
@@ -405,7 +405,11 @@ impl Worker {
                 self.identities.answered(ticket, answer, mono_now(), actions);
                 Ok(())
             }
-            ToData::Revoke { address } => {
+            ToData::Forget { whom, .. } => {
+                let address = match whom {
+                    Whom::Address(address) => Some(address),
+                    Whom::Everyone | Whom::Proof(_) => None,
+                };
                 // What was found out before goes to the shards before the order to forget it.
                 self.perform(std::mem::take(actions));
                 self.identities.revoke(address);

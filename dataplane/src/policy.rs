@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use sluice_proto::glob::Glob;
 use sluice_shared::api::Flag;
+use sluice_shared::glob::Glob;
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{self, Role, Source, in_network};
 use sluice_shared::wire::control::Principal;

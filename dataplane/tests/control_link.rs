@@ -22,7 +22,7 @@ use sluice_dataplane::identity::{IdentityAnswer, IdentityClient};
 use sluice_dataplane::mailbox::{MailboxReceiver, ShardMessage, mailbox};
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{Limits, Snapshot, seal};
-use sluice_shared::wire::control::{self, HEADER_BYTES, Header, Principal, ToControl, ToData};
+use sluice_shared::wire::control::{self, HEADER_BYTES, Header, Principal, ToControl, ToData, Whom};
 
 const CHILD: &str = "SLUICE_CONTROL_TEST_CHILD";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -408,7 +408,12 @@ fn a_copy_that_others_may_write_or_that_is_damaged_does_not_serve() {
 fn whatever_a_broken_control_plane_sends_the_link_starts_over() {
     let mut fixture = Fixture::start(tempfile::tempdir().unwrap(), NEVER_COLD);
     let listener = fixture.listen();
-    let revoke = ToData::Revoke { address: None }.encode().unwrap();
+    let revoke = ToData::Forget {
+        whom: Whom::Everyone,
+        cut: true,
+    }
+    .encode()
+    .unwrap();
     let mut old_version = revoke.clone();
     old_version[4] ^= 1;
     let mut oversized = revoke.clone();
@@ -441,7 +446,10 @@ fn whatever_a_broken_control_plane_sends_the_link_starts_over() {
     let listener = fixture.listen();
     let mut plane = Plane::accept(&listener);
     assert_eq!(plane.hello(), 2);
-    plane.say(&ToData::Revoke { address: Some(ALICE) });
+    plane.say(&ToData::Forget {
+        whom: Whom::Address(ALICE),
+        cut: true,
+    });
     assert!(matches!(fixture.next(0), ShardMessage::Snapshot(_)));
     // The frame with stray descriptors was well-formed and may have been acted on before they were noticed.
     loop {
@@ -534,7 +542,10 @@ fn a_revoked_address_is_asked_for_again() {
     let (ticket, _) = plane.question();
     plane.answer(ticket, "alice", true, 3_600_000);
     assert!(matches!(fixture.answer(0, 1), IdentityAnswer::Known { .. }));
-    plane.say(&ToData::Revoke { address: Some(ALICE) });
+    plane.say(&ToData::Forget {
+        whom: Whom::Address(ALICE),
+        cut: true,
+    });
     for shard in [0, 1] {
         loop {
             match fixture.next(shard) {

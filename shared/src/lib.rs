@@ -7,7 +7,9 @@
 
 pub mod api;
 pub mod cost;
+pub mod glob;
 pub mod ids;
+pub mod model_name;
 pub mod snapshot;
 pub mod units;
 pub mod usage;

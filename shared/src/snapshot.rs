@@ -17,21 +17,28 @@ use std::fmt;
 
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize, rancor};
+use zeroize::Zeroize as _;
 
 use crate::api::{ApiKind, Flag};
 use crate::ids::Epoch;
 
 /// Version of the layout below. A data plane refuses every other.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Largest snapshot that is opened, in bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
 
 const MAGIC: &[u8; 8] = b"SLUICECF";
 const HEADER_BYTES: usize = 32;
 
-/// A value that must never be shown: `Debug` prints stars only.
-#[derive(Archive, Serialize, Deserialize, Clone, Default, PartialEq, Eq)]
+/// A value that must never be shown: `Debug` prints stars only, and its memory is overwritten when it is dropped.
+#[derive(Archive, Serialize, Deserialize, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Secret(pub String);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,7 +137,7 @@ pub struct BaseUrl {
 }
 
 /// A header to set.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[rkyv(derive(Debug))]
 pub struct Header {
     /// Field name, a token.
@@ -220,6 +227,18 @@ pub struct Grant {
     pub sources: Vec<Source>,
     /// What they get.
     pub capabilities: Vec<Capability>,
+    /// Values under other capability keys; handed to hooks as they are, never read.
+    pub app: Vec<AppValue>,
+}
+
+/// A value under a capability key that is not Sluice's.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[rkyv(derive(Debug))]
+pub struct AppValue {
+    /// The key, e.g. `example.com/cap/reviewer`.
+    pub key: String,
+    /// The value as JSON text.
+    pub json: String,
 }
 
 /// Whom a grant is for.
@@ -248,14 +267,15 @@ pub enum Source {
 }
 
 /// What a grant gives.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[rkyv(derive(Debug))]
 pub struct Capability {
     /// Role; the highest of all matching capabilities counts.
     pub role: Option<Role>,
     /// Globs over `provider/model`; `None` means every model.
     pub models: Option<Vec<String>>,
-    /// Whether this capability grants models at all: true for one that names `models` or a role alone.
+    /// Whether this capability grants models at all: true for one that names `models`, and for one with a role where no
+    /// capability of the same list names any.
     pub grants_models: bool,
     /// Headers added to requests of these models.
     pub add_headers: Vec<Header>,
@@ -264,7 +284,7 @@ pub struct Capability {
 }
 
 /// What a principal may do beside calling models.
-#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[rkyv(derive(Debug))]
 pub enum Role {
     /// Own data only.
@@ -279,6 +299,103 @@ pub enum Role {
 pub struct Identity {
     /// How long a resolved identity counts without being asked for again, in milliseconds.
     pub age_ms_max: u64,
+    /// Sources in the order of the document, each at most once.
+    pub sources: Vec<SourceKind>,
+    /// What a bearer credential may do beside a proof of the connection.
+    pub bearer: BearerMode,
+    /// Whom client certificates are believed from.
+    pub certificates: Vec<TrustBundle>,
+}
+
+/// A way to prove who calls.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[rkyv(derive(Debug))]
+pub enum SourceKind {
+    /// The tailnet's daemon knows the address of the peer.
+    Tailscale,
+    /// The peer is this machine.
+    Loopback,
+    /// The document says whose network the address lies in.
+    Static,
+    /// A client certificate.
+    Mtls,
+    /// A JSON web token of a configured issuer.
+    Oidc,
+    /// A token that this gateway issued.
+    Token,
+    /// Headers of `tailscale serve` on a listener marked for it.
+    ServeHeaders,
+}
+
+impl SourceKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Tailscale,
+        Self::Loopback,
+        Self::Static,
+        Self::Mtls,
+        Self::Oidc,
+        Self::Token,
+        Self::ServeHeaders,
+    ];
+
+    /// Its name in the document, in principals and in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tailscale => "tailscale",
+            Self::Loopback => "loopback",
+            Self::Static => "static",
+            Self::Mtls => "mtls",
+            Self::Oidc => "oidc",
+            Self::Token => "token",
+            Self::ServeHeaders => "serve_headers",
+        }
+    }
+
+    /// Whether the address of the peer is the proof: the control plane answers such questions.
+    #[must_use]
+    pub const fn by_address(self) -> bool {
+        matches!(self, Self::Tailscale | Self::Loopback | Self::Static)
+    }
+
+    /// Whether the proof is a credential in the request.
+    #[must_use]
+    pub const fn by_bearer(self) -> bool {
+        matches!(self, Self::Oidc | Self::Token)
+    }
+}
+
+/// What a bearer credential may do beside a proof of the connection.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub enum BearerMode {
+    /// It must name the same principal, and its scope takes away, never adds.
+    #[default]
+    Narrow,
+    /// Its principal takes the place of the connection's.
+    Replace,
+}
+
+/// Certificates that client certificates are checked against.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct TrustBundle {
+    /// SPIFFE trust domain, lower case: certificates with a URI name in it are checked against this bundle and no other.
+    /// `None`: certificates without a URI name.
+    pub trust_domain: Option<String>,
+    /// PEM certificates of the authorities.
+    pub ca_pem: String,
+    /// PEM revocation lists; empty if none.
+    pub crl_pem: String,
+    /// An e-mail name may be the login; only without `trust_domain`.
+    pub email: bool,
+    /// A DNS name may be the login; only without `trust_domain`.
+    pub dns: bool,
+    /// Groups of everybody proven by this bundle, `group:x`, sorted.
+    pub groups: Vec<String>,
+    /// Tags of everybody proven by this bundle, sorted; the login then is the tags.
+    pub tags: Vec<String>,
 }
 
 /// An address to listen on.
@@ -291,6 +408,49 @@ pub struct Listener {
     pub llm: bool,
     /// Serves `/ui`, `/api`, `/aperture`.
     pub admin: bool,
+    /// Terminates TLS.
+    pub tls: Option<ListenerTls>,
+    /// Stands behind `tailscale serve`: its identity headers are believed. Loopback addresses only.
+    pub serve_headers: bool,
+    /// Senders of a PROXY protocol v2 header; from them, and only from them, one is required.
+    pub proxy_senders: Vec<NetworkPrefix>,
+    /// Names that the `Host` of admin requests may have, beside addresses and `localhost`; lower case, no port.
+    pub hosts: Vec<String>,
+}
+
+/// How a listener terminates TLS.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct ListenerTls {
+    /// PEM certificate chain, leaf first.
+    pub cert_pem: String,
+    /// PEM private key of the leaf.
+    pub key_pem: Secret,
+    /// Whether clients show a certificate.
+    pub client: ClientAuth,
+}
+
+/// Whether clients show a certificate.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub enum ClientAuth {
+    /// They are not asked.
+    #[default]
+    None,
+    /// They are asked; one that is shown must hold.
+    Optional,
+    /// Without one there is no connection.
+    Required,
+}
+
+/// A network.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[rkyv(derive(Debug))]
+pub struct NetworkPrefix {
+    /// Network address; IPv4 mapped into `::ffff:0:0/96`.
+    pub address: [u8; 16],
+    /// Leading bits that count, 0 to 128.
+    pub prefix: u8,
 }
 
 /// Bounds of the data plane. Every one has a default, a unit in its name, and a test one under and one over.
@@ -519,6 +679,10 @@ mod tests {
                 capabilities: vec![Capability {
                     role: Some(Role::Admin),
                     ..Capability::default()
+                }],
+                app: vec![AppValue {
+                    key: "example.com/cap/x".into(),
+                    json: "[1]".into(),
                 }],
             }],
             ..Snapshot::default()

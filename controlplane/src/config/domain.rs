@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use sluice_shared::snapshot::{
-    Alias, AuthMode, Authorization, BaseUrl, CostRule, Grant, Header, Limits, Listener, Secret, Timeouts,
+    Alias, AuthMode, Authorization, BaseUrl, BearerMode, CostRule, Grant, Header, Limits, Listener, Secret,
+    SourceKind, Timeouts, TrustBundle,
 };
 
 /// A whole document.
@@ -53,6 +55,61 @@ pub(crate) struct Identity {
     pub(crate) networks: Vec<Network>,
     /// How long an answer counts, in milliseconds.
     pub(crate) age_ms_max: u64,
+    /// What a bearer credential may do beside a proof of the connection.
+    pub(crate) bearer: BearerMode,
+    /// How the tailnet's daemon is asked.
+    pub(crate) tailscale: Tailscale,
+    /// Issuers of the `oidc` source.
+    pub(crate) issuers: Vec<Issuer>,
+    /// Trust of the `mtls` source.
+    pub(crate) certificates: Vec<TrustBundle>,
+}
+
+/// How the tailnet's daemon is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tailscale {
+    /// Its Unix socket.
+    pub(crate) socket: PathBuf,
+    /// The daemon runs without a network device: peers come from loopback ports that it alone can name.
+    pub(crate) userspace: bool,
+    /// Nodes that were shared in from another tailnet are let in.
+    pub(crate) allow_shared: bool,
+    /// Who may own the socket beside root, by user id; for tests and daemons that run as a user.
+    pub(crate) owner: Option<u32>,
+}
+
+impl Default for Tailscale {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from("/var/run/tailscale/tailscaled.sock"),
+            userspace: false,
+            allow_shared: false,
+            owner: None,
+        }
+    }
+}
+
+/// An issuer of JSON web tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Issuer {
+    /// The `iss` claim, byte for byte.
+    pub(crate) issuer: String,
+    /// One of these must be in the `aud` claim; never empty.
+    pub(crate) audiences: Vec<String>,
+    /// Signature algorithms that are accepted, e.g. `RS256`; asymmetric ones only, never empty.
+    pub(crate) algorithms: Vec<String>,
+    /// Where the keys are; empty: what the discovery document of the issuer says.
+    pub(crate) jwks_url: String,
+    /// Certificates trusted for the issuer's server instead of the built-in roots, PEM.
+    pub(crate) ca_pem: Option<String>,
+    /// Claim that becomes the login; `sub` by default.
+    pub(crate) login_claim: String,
+    /// Put before the login, so that two issuers cannot name the same person by accident.
+    pub(crate) login_prefix: String,
+    /// Claim with a list of groups; empty: none.
+    pub(crate) groups_claim: String,
+    /// Claim with a list of tags: such a token is a machine's, not a person's; empty: none.
+    pub(crate) tags_claim: String,
 }
 
 /// Five minutes: long enough that a busy connection never waits, short enough that a removed entry does not linger.
@@ -64,15 +121,12 @@ impl Default for Identity {
             sources: vec![SourceKind::Loopback],
             networks: Vec::new(),
             age_ms_max: IDENTITY_AGE_MS,
+            bearer: BearerMode::Narrow,
+            tailscale: Tailscale::default(),
+            issuers: Vec::new(),
+            certificates: Vec::new(),
         }
     }
-}
-
-/// An identity source of the document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SourceKind {
-    Loopback,
-    Static,
 }
 
 /// Whose a network is.

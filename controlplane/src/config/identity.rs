@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use sluice_shared::snapshot::Listener;
+use sluice_shared::snapshot::{Listener, SourceKind};
 
-use super::domain::{Identity, Network, SourceKind, network};
+use super::domain::{Identity, Network, network};
 use super::limits;
 use super::message::Messages;
 use super::reader::{Field, Unknown};
@@ -148,6 +148,7 @@ pub(crate) fn listeners_default() -> Vec<Listener> {
         address: LISTEN_DEFAULT.to_owned(),
         llm: true,
         admin: true,
+        ..Listener::default()
     }]
 }
 
@@ -188,6 +189,7 @@ fn listener(field: &Field<'_>, messages: &mut Messages<'_>) -> Option<Listener> 
         address: parsed.to_string(),
         llm: true,
         admin: true,
+        ..Listener::default()
     };
     if let Some(serves) = fields.field("serves") {
         (listener.llm, listener.admin) = (false, false);

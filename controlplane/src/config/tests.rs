@@ -535,7 +535,10 @@ fn what_a_document_becomes() {
     .identity;
     assert_eq!(
         identity.sources,
-        [domain::SourceKind::Static, domain::SourceKind::Loopback]
+        [
+            sluice_shared::snapshot::SourceKind::Static,
+            sluice_shared::snapshot::SourceKind::Loopback
+        ]
     );
     assert_eq!(
         (identity.networks[0].tags.join(","), identity.age_ms_max),

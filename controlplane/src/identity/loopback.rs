@@ -22,8 +22,7 @@ pub(super) fn whois(address: [u8; 16]) -> Verdict {
             source: "loopback".into(),
             login: LOOPBACK.into(),
             node: LOOPBACK.into(),
-            tags: Vec::new(),
-            groups: Vec::new(),
+            ..Principal::default()
         },
         whole_address: true,
     }

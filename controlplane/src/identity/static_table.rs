@@ -52,6 +52,7 @@ impl StaticTable {
                 node: readable(address).to_string(),
                 tags: network.tags.clone(),
                 groups: network.groups.clone(),
+                ..Principal::default()
             },
             whole_address: true,
         }

@@ -10,7 +10,9 @@ use sluice_shared::snapshot::{Sealed, Snapshot, address_bits};
 use sluice_shared::wire::control::{IdentityAnswer, PAYLOAD_BYTES_MAX};
 
 use super::*;
-use crate::config::domain::{self, Document, Network, SourceKind};
+use sluice_shared::snapshot::SourceKind;
+
+use crate::config::domain::{self, Document, Network};
 
 struct Plane {
     folder: tempfile::TempDir,
@@ -33,6 +35,7 @@ fn document(static_login: &str) -> Document {
             sources: vec![SourceKind::Loopback, SourceKind::Static],
             networks: vec![network],
             age_ms_max: 60_000,
+            ..domain::Identity::default()
         },
         ..Document::default()
     }
@@ -198,15 +201,24 @@ async fn a_change_comes_as_snapshot_then_revocation() {
     plane.publisher.publish(Arc::new(next)).unwrap();
     plane.link.revoke(changed);
     assert!(data.snapshot().epoch > first.epoch);
-    let address = Some(address_bits("10.0.0.1".parse().unwrap()));
-    assert_eq!(data.hear(), ToData::Revoke { address });
+    let address = address_bits("10.0.0.1".parse().unwrap());
+    assert_eq!(
+        data.hear(),
+        ToData::Forget {
+            whom: Whom::Address(address),
+            cut: true
+        }
+    );
     assert_eq!(login(&data.ask(3, "10.0.0.1")), Some("bob"));
 
     let many = (0..600u16).map(|n| address_bits(std::net::Ipv4Addr::from(0x0a00_0000 + u32::from(n)).into()));
     plane.link.revoke(Changed::Addresses(many.collect()));
     assert_eq!(
         data.hear(),
-        ToData::Revoke { address: None },
+        ToData::Forget {
+            whom: Whom::Everyone,
+            cut: true
+        },
         "more than the queue holds is one message"
     );
 }

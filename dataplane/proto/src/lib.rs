@@ -6,7 +6,6 @@
 pub mod api;
 pub mod error_body;
 pub mod eventstream;
-pub mod glob;
 pub mod http1;
 pub mod json;
 pub mod meter;

@@ -10,13 +10,11 @@ use std::ops::Range;
 pub use sluice_shared::api::ApiKind;
 
 mod classify;
-mod name;
 mod table;
 mod upstream;
 
 pub use classify::classify;
-pub(crate) use name::model_byte;
-pub use name::{MODEL_BYTES_MAX, valid_model};
+pub use sluice_shared::model_name::{MODEL_BYTES_MAX, valid_model};
 pub use upstream::upstream_path;
 
 /// Longest path looked at, in bytes; the codec answers 414 before, this is the second line.

@@ -35,19 +35,23 @@ impl FrameReader {
 
 #[cfg(test)]
 mod tests {
-    use sluice_shared::wire::control::IdentityAnswer;
+    use sluice_shared::wire::control::{IdentityAnswer, Whom};
 
     use super::*;
 
     fn frames() -> Vec<ToData> {
         vec![
-            ToData::Revoke { address: None },
+            ToData::Forget {
+                whom: Whom::Everyone,
+                cut: true,
+            },
             ToData::Identity {
                 ticket: 7,
                 answer: IdentityAnswer::Unknown { age_ms_max: 1 },
             },
-            ToData::Revoke {
-                address: Some([9; 16]),
+            ToData::Forget {
+                whom: Whom::Address([9; 16]),
+                cut: true,
             },
         ]
     }

@@ -195,7 +195,9 @@ impl IdentityCache {
                     age_ms_max,
                 )
             }
-            control::IdentityAnswer::Unknown { age_ms_max } => (IdentityAnswer::Unknown, age_ms_max),
+            control::IdentityAnswer::Unknown { age_ms_max }
+            | control::IdentityAnswer::Refused { age_ms_max, .. }
+            | control::IdentityAnswer::Foreign { age_ms_max } => (IdentityAnswer::Unknown, age_ms_max),
             control::IdentityAnswer::Unavailable { retry_after_s } => {
                 for asker in flight.askers {
                     let reply = self.fallback(asker.question, now, retry_after_s);

@@ -21,6 +21,7 @@ fn pages_get_the_principal_that_only_we_can_set() {
         node: "n 1".into(),
         tags: vec!["tag:a".into(), "tag:b".into()],
         groups: vec!["group:eng".into()],
+        ..Principal::default()
     });
     let gateway = Gateway::start(Setup::new(plain(upstream.address)).who(who));
     let spoof = "X-Sluice-Login: spoofed\r\nx_sluice_role: spoofed\r\nX-SLUICE-Groups: spoofed\r\nTailscale-User-Login: spoofed\r\n\
@@ -115,6 +116,7 @@ fn a_listener_serves_only_what_it_is_meant_to() {
             address: address.clone(),
             llm: true,
             admin: false,
+            ..Listener::default()
         }];
     });
     assert_eq!(statuses(), [200, 200, 404, 200]);
@@ -123,6 +125,7 @@ fn a_listener_serves_only_what_it_is_meant_to() {
             address: address.clone(),
             llm: false,
             admin: true,
+            ..Listener::default()
         }];
     });
     assert_eq!(statuses(), [404, 404, 200, 200]);

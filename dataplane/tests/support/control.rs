@@ -9,7 +9,9 @@ use std::{fs, thread};
 
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{Snapshot, seal};
-use sluice_shared::wire::control::{HEADER_BYTES, Header, IdentityAnswer, Principal, ToControl, ToData};
+use sluice_shared::wire::control::{
+    HEADER_BYTES, Header, IdentityAnswer, Principal, ToControl, ToData, Whom,
+};
 
 use super::kernel::{sealed_memory_file, send_with_descriptor};
 use super::wait_until;
@@ -37,6 +39,7 @@ impl Who {
             node: "node-1".into(),
             tags: Vec::new(),
             groups: vec!["group:eng".into()],
+            ..Principal::default()
         })
     }
 
@@ -200,7 +203,12 @@ impl Control {
     pub fn revoke(&self, address: Option<[u8; 16]>) {
         self.wait_connected();
         let state = lock(&self.state);
-        let frame = ToData::Revoke { address }.encode().unwrap();
+        let frame = ToData::Forget {
+            whom: address.map_or(Whom::Everyone, Whom::Address),
+            cut: true,
+        }
+        .encode()
+        .unwrap();
         let mut link = state.link.as_ref().expect("the data plane is connected");
         link.write_all(&frame).unwrap();
     }
@@ -242,7 +250,7 @@ fn serve_link(stream: UnixStream, state: &Mutex<State>) {
         // A peer that is gone shows at the next read.
         let _ = match frame {
             ToControl::Hello { .. } => send_snapshot(&stream, &state.snapshot),
-            ToControl::WhoIs { ticket, .. } => {
+            ToControl::WhoIs { ticket, .. } | ToControl::Prove { ticket, .. } => {
                 state.questions += 1;
                 match state.who.answer() {
                     Some(answer) => {

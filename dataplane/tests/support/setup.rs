@@ -45,8 +45,12 @@ pub fn snapshot(providers: Vec<Provider>) -> Snapshot {
                 add_headers: Vec::new(),
                 read_metrics: true,
             }],
+            ..Grant::default()
         }],
-        identity: Identity { age_ms_max: 60_000 },
+        identity: Identity {
+            age_ms_max: 60_000,
+            ..Identity::default()
+        },
         ..Snapshot::default()
     }
 }

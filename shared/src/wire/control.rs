@@ -16,9 +16,10 @@ use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 
 use crate::ids::Epoch;
+use crate::snapshot::{AppValue, Capability, Role, Secret};
 
 /// Version of the frames. The sides must agree exactly.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes of a frame header.
 pub const HEADER_BYTES: usize = 16;
 /// Largest payload, in bytes. Snapshots do not travel in frames but as sealed memory files beside them.
@@ -46,6 +47,13 @@ pub enum ToControl {
         address: [u8; 16],
         /// Port of the peer.
         port: u16,
+    },
+    /// Whose credential is this? Answered by [`ToData::Identity`], too.
+    Prove {
+        /// Chosen by the asker, returned in the answer; one series with those of `WhoIs`.
+        ticket: u64,
+        /// The credential.
+        proof: Proof,
     },
     /// The snapshot that was sent could not be used; the old one stays.
     SnapshotRefused {
@@ -78,11 +86,63 @@ pub enum ToData {
         /// What is known.
         answer: IdentityAnswer,
     },
-    /// Forget what was said about this address (or about every address); cut what runs on it.
-    Revoke {
-        /// Address, or `None` for all.
-        address: Option<[u8; 16]>,
+    /// Forget what was said about somebody, so that it is asked for again.
+    Forget {
+        /// About whom.
+        whom: Whom,
+        /// Also end what runs: the principal is gone or has become another.
+        cut: bool,
     },
+}
+
+/// About whom something is to be forgotten.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Whom {
+    /// Everything that was ever said.
+    Everyone,
+    /// A peer address, all ports of it; IPv4 mapped into IPv6.
+    Address([u8; 16]),
+    /// A credential, by SHA-256 of [`Proof::canonical`].
+    Proof([u8; 32]),
+}
+
+/// A credential of a request that says who calls.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A bearer token: one of this gateway, or a JSON web token.
+    Bearer {
+        /// The whole token, at most [`BEARER_BYTES_MAX`] bytes.
+        token: Secret,
+    },
+    /// The headers of `tailscale serve`, from a listener marked for it.
+    Served {
+        /// `Tailscale-User-Login`, decoded.
+        login: String,
+        /// `Tailscale-App-Capabilities`: JSON; empty if absent.
+        capabilities: String,
+    },
+}
+
+/// Longest bearer token that is looked at, in bytes; a longer one is refused.
+pub const BEARER_BYTES_MAX: usize = 16 << 10;
+
+impl Proof {
+    /// The bytes whose SHA-256 names the credential in caches and revocations: a token as it is (so that the stored hash
+    /// of a gateway token is the name), headers behind a mark that no token begins with.
+    #[must_use]
+    pub fn canonical(&self) -> zeroize::Zeroizing<Vec<u8>> {
+        let mut out = zeroize::Zeroizing::new(Vec::new());
+        match self {
+            Self::Bearer { token } => out.extend_from_slice(token.0.as_bytes()),
+            Self::Served { login, capabilities } => {
+                out.extend_from_slice(b"\0served\0");
+                out.extend_from_slice(&(login.len() as u64).to_le_bytes());
+                out.extend_from_slice(login.as_bytes());
+                out.extend_from_slice(capabilities.as_bytes());
+            }
+        }
+        out
+    }
 }
 
 /// What is known about a peer.
@@ -99,6 +159,19 @@ pub enum IdentityAnswer {
     },
     /// No source knows the peer: 403.
     Unknown {
+        /// How long that may be remembered, in milliseconds.
+        age_ms_max: u64,
+    },
+    /// The credential claims to be one of ours and does not hold (forged, expired, revoked): 401.
+    Refused {
+        /// Why, in a few words for the caller; never holds any part of the credential.
+        reason: String,
+        /// How long that may be remembered, in milliseconds.
+        age_ms_max: u64,
+    },
+    /// The credential is none of ours (a provider's key, a token of an issuer that is not configured): as if it were
+    /// not there.
+    Foreign {
         /// How long that may be remembered, in milliseconds.
         age_ms_max: u64,
     },
@@ -122,6 +195,21 @@ pub struct Principal {
     pub tags: Vec<String>,
     /// Groups, `group:x`, sorted.
     pub groups: Vec<String>,
+    /// Granted by the network's own policy, beside the grants of the document.
+    pub capabilities: Vec<Capability>,
+    /// Values under other capability keys of the network's policy, for hooks.
+    pub app: Vec<AppValue>,
+    /// What a scoped credential is limited to; takes away, never adds.
+    pub scope: Option<Scope>,
+}
+
+/// A limit that a credential carries.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// Globs over `provider/model`; `None`: every model that the principal is granted.
+    pub models: Option<Vec<String>>,
+    /// The highest role; `None`: whatever the principal has.
+    pub role: Option<Role>,
 }
 
 /// Why a frame was refused.

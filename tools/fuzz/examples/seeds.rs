@@ -7,7 +7,7 @@ use std::path::Path;
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{self, Alias, BaseUrl, Capability, Grant, Provider, Secret, Snapshot, Source};
-use sluice_shared::wire::control::{IdentityAnswer, Principal, ToControl, ToData};
+use sluice_shared::wire::control::{IdentityAnswer, Principal, ToControl, ToData, Whom};
 
 /// Recordings longer than this slow a fuzzer down more than they teach it.
 const RECORDING_BYTES_MAX: u64 = 16 << 10;
@@ -165,8 +165,9 @@ fn frames() -> Vec<Vec<u8>> {
             ticket: 1,
             answer: known,
         },
-        ToData::Revoke {
-            address: Some([2; 16]),
+        ToData::Forget {
+            whom: Whom::Proof([2; 32]),
+            cut: true,
         },
     ];
     let to_control = to_control.iter().map(|frame| frame.encode().expect("short"));

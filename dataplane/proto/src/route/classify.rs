@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::name::{model_byte, valid_model};
 use super::table::{ADMIN, OWN, Outcome, ROWS, Row, Seg, Verb, Version};
 use super::{ApiKind, Endpoint, Method, PATH_BYTES_MAX, PathError, PathModel, Route};
+use sluice_shared::model_name::{model_byte, valid_model};
 
 /// Most segments that a client may keep before the canonical suffix.
 const PREFIX_SEGMENTS_MAX: usize = 8;

@@ -16,7 +16,8 @@ pub fn valid_model(name: &str) -> bool {
 }
 
 /// Whether this byte may stand in a model name.
-pub(crate) const fn model_byte(byte: u8) -> bool {
+#[must_use]
+pub const fn model_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'/' | b'@' | b'+' | b'-')
 }
 

@@ -55,8 +55,9 @@ impl Glob {
         if text.len() > PATTERN_BYTES_MAX {
             return Err(GlobError::TooLong);
         }
-        let foreign =
-            |c: &char| !(c.is_ascii() && (*c == '*' || u8::try_from(*c).is_ok_and(crate::route::model_byte)));
+        let foreign = |c: &char| {
+            !(c.is_ascii() && (*c == '*' || u8::try_from(*c).is_ok_and(crate::model_name::model_byte)))
+        };
         if let Some(c) = text.chars().find(foreign) {
             return Err(GlobError::Character(c));
         }
