@@ -78,6 +78,12 @@ impl Glob {
         &self.text
     }
 
+    /// Whether it has no star, so that it matches its own text and nothing else.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.shape == Shape::Exact
+    }
+
     /// Whether the whole of `name` matches.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {

@@ -10,6 +10,7 @@ pub mod cost;
 pub mod glob;
 pub mod ids;
 pub mod model_name;
+pub mod policy;
 pub mod snapshot;
 pub mod units;
 pub mod usage;
