@@ -27,6 +27,7 @@
 mod answer;
 mod body;
 mod bytes;
+pub mod credential;
 pub mod emit;
 mod fields;
 #[doc(hidden)]
@@ -37,6 +38,7 @@ pub mod query;
 mod reject;
 mod request;
 mod scan;
+pub mod served;
 mod target;
 
 pub use answer::{ResponseHead, parse_response};

@@ -10,10 +10,13 @@ use std::ops::Range;
 pub use sluice_shared::api::ApiKind;
 
 mod classify;
+mod samples;
 mod table;
 mod upstream;
 
 pub use classify::classify;
+#[doc(hidden)]
+pub use samples::{Sample, samples};
 pub use sluice_shared::model_name::{MODEL_BYTES_MAX, valid_model};
 pub use upstream::upstream_path;
 
@@ -39,6 +42,19 @@ pub enum Method {
     Options,
     /// Anything else; never allowed on an API path.
     Other,
+}
+
+impl Method {
+    /// Those that some path may allow.
+    pub const NAMED: [(Self, &'static str); 7] = [
+        (Self::Get, "GET"),
+        (Self::Head, "HEAD"),
+        (Self::Post, "POST"),
+        (Self::Put, "PUT"),
+        (Self::Patch, "PATCH"),
+        (Self::Delete, "DELETE"),
+        (Self::Options, "OPTIONS"),
+    ];
 }
 
 impl Method {
@@ -80,6 +96,38 @@ pub enum Endpoint {
     /// A stored response by its id (`GET`/`DELETE /v1/responses/{id}`, `GET …/input_items`, `POST …/cancel`): names
     /// no model.
     ResponsesById,
+}
+
+/// Who may use an endpoint. The gate of the data plane obeys this and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Whoever reaches the listener; nobody is asked who they are.
+    Public,
+    /// Principals with the capability to read metrics, and admins.
+    ReadMetrics,
+    /// Principals with a role.
+    Role,
+    /// Principals with a role to whom the named model is granted.
+    RoleAndModel,
+    /// Principals with a role to whom any model of a provider of this API is granted; the request names none.
+    RoleAndAnyModel,
+    /// Every principal: the request goes to the control plane with the principal and its role, and that decides.
+    RelayWithPrincipal,
+}
+
+impl Endpoint {
+    /// Who may use it. Without a wildcard, so that an endpoint without a declared rule does not compile.
+    #[must_use]
+    pub const fn access(self) -> Access {
+        match self {
+            Self::Root | Self::Healthz | Self::Readyz => Access::Public,
+            Self::Metrics => Access::ReadMetrics,
+            Self::ModelsList | Self::ModelsOne => Access::Role,
+            Self::Api(_) => Access::RoleAndModel,
+            Self::ResponsesById => Access::RoleAndAnyModel,
+            Self::ControlPlane => Access::RelayWithPrincipal,
+        }
+    }
 }
 
 /// The model as it stands in the path.

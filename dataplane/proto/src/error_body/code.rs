@@ -40,8 +40,16 @@ codes! {
     InvalidMultipart = "invalid_multipart", 400;
     /// No model named, or a name outside the alphabet.
     InvalidModel = "invalid_model", 400;
+    /// Two different credentials of this gateway's shape in one request.
+    CredentialAmbiguous = "credential_ambiguous", 400;
+    /// A credential that claims to be this gateway's own, or of a configured issuer, and does not hold.
+    CredentialRefused = "credential_refused", 401;
     /// No identity source knows the peer.
     IdentityUnknown = "identity_unknown", 403;
+    /// Connection and credential prove different principals.
+    IdentityConflict = "identity_conflict", 403;
+    /// A page of another origin tried to reach the administration.
+    ForeignOrigin = "foreign_origin", 403;
     /// The caller has no role.
     NoRole = "no_role", 403;
     /// The model is not granted to the caller.
@@ -112,7 +120,11 @@ impl ErrorCode {
     pub const fn denial(self) -> bool {
         matches!(
             self,
-            Self::IdentityUnknown
+            Self::CredentialAmbiguous
+                | Self::CredentialRefused
+                | Self::IdentityUnknown
+                | Self::IdentityConflict
+                | Self::ForeignOrigin
                 | Self::NoRole
                 | Self::ModelNotGranted
                 | Self::Forbidden
@@ -141,6 +153,8 @@ impl ErrorCode {
         match self {
             Self::QuotaExceeded => "insufficient_quota",
             Self::GuardrailBlocked => "guardrail_blocked",
+            // As the API itself answers a wrong key.
+            Self::CredentialRefused => "invalid_request_error",
             _ => match status {
                 401 => "authentication_error",
                 403 => "permission_error",
@@ -156,6 +170,7 @@ impl ErrorCode {
         match self {
             Self::QuotaExceeded => "insufficient_quota",
             Self::TooManyRequests => "rate_limit_exceeded",
+            Self::CredentialRefused => "invalid_api_key",
             _ => self.name(),
         }
     }
@@ -202,7 +217,8 @@ impl ErrorCode {
         match self {
             Self::QuotaExceeded => "ThrottlingException",
             _ => match status {
-                401 | 403 => "AccessDeniedException",
+                401 => "UnrecognizedClientException",
+                403 => "AccessDeniedException",
                 404 => "ResourceNotFoundException",
                 408 | 504 => "ModelTimeoutException",
                 429 => "ThrottlingException",

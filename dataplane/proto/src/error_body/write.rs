@@ -93,6 +93,10 @@ pub fn error_headers(
     if let Some(allow) = answer.allow {
         push("allow", allow);
     }
+    if answer.status == 401 {
+        // RFC 9110 §11.6.1 wants one, RFC 6750 §3 says which.
+        push("www-authenticate", r#"Bearer error="invalid_token""#);
+    }
     if answer.status == 426 {
         push("upgrade", "HTTP/1.1");
     }

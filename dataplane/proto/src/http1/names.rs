@@ -55,15 +55,36 @@ type Names = (&'static [&'static [u8]], &'static [&'static [u8]]);
 /// `X-…`, by the letter behind it: forwarding, authenticating and identity-aware proxies, and this gateway's own.
 fn x_identity(third: u8) -> Names {
     match third {
-        b'a' => (&[b"x-authenticated-", b"x-auth-request-"], &[]),
-        b'c' => (&[], &[b"x-client-ip", b"x-cluster-client-ip"]),
+        b'a' => (
+            &[
+                b"x-authenticated-",
+                b"x-auth-request-",
+                b"x-authentik-",
+                b"x-amzn-oidc-",
+                b"x-appengine-user-",
+            ],
+            &[b"x-azure-clientip", b"x-azure-socketip"],
+        ),
+        b'c' => (
+            &[b"x-client-cert", b"x-consumer-", b"x-credential-"],
+            &[
+                b"x-client-ip",
+                b"x-client-dn",
+                b"x-client-verify",
+                b"x-cluster-client-ip",
+            ],
+        ),
         b'e' => (&[], &[b"x-envoy-external-address", b"x-envoy-internal"]),
         b'f' => (&[b"x-forwarded-"], &[b"x-forwarded", b"x-forward-for"]),
         b'g' => (&[b"x-goog-authenticated-user-"], &[b"x-goog-iap-jwt-assertion"]),
+        b'm' => (&[b"x-ms-client-principal", b"x-ms-token-"], &[]),
         b'o' => (&[], &[b"x-originating-ip", b"x-original-forwarded-for"]),
+        b'p' => (&[b"x-pomerium-"], &[b"x-proxyuser-ip"]),
         b'r' => (&[b"x-remote-"], &[b"x-real-ip"]),
-        b's' => (&[b"x-sluice-"], &[b"x-ssl-client-cert"]),
+        b's' => (&[b"x-sluice-", b"x-ssl-client-"], &[b"x-spiffe-id"]),
         b't' => (&[b"x-tailscale-"], &[]),
+        b'u' => (&[], &[b"x-userinfo"]),
+        b'v' => (&[b"x-vouch-"], &[]),
         b'w' => (&[b"x-webauth-"], &[]),
         _ => (&[], &[]),
     }
@@ -84,11 +105,30 @@ fn identity(first: u8) -> Names {
         ),
         b'f' => (&[], &[b"forwarded", b"fastly-client-ip"]),
         b'r' => (&[b"remote-"], &[]),
-        b's' => (&[], &[b"ssl-client-cert"]),
+        b's' => (&[b"ssl-client-"], &[]),
         b't' => (&[b"tailscale-"], &[b"true-client-ip"]),
         b'v' => (&[], &[b"via"]),
         _ => (&[], &[]),
     }
+}
+
+/// One name of every family and every single name that [`is_identity_header`] knows, in lower case with hyphens, for
+/// tests that go through all of them.
+#[doc(hidden)]
+#[must_use]
+pub fn identity_samples() -> Vec<String> {
+    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let mut out = Vec::new();
+    for letter in b'a'..=b'z' {
+        for (families, names) in [x_identity(letter), identity(letter)] {
+            out.extend(families.iter().map(|family| {
+                let joint = if family.ends_with(b"-") { "user" } else { "-user" };
+                text(family) + joint
+            }));
+            out.extend(names.iter().map(|name| text(name)));
+        }
+    }
+    out
 }
 
 /// Whether a field carries a credential of the client. Each is removed before the provider's own is set.
@@ -117,7 +157,7 @@ pub fn is_client_credential(name: &[u8]) -> bool {
 }
 
 /// Equal without regard to case, `_` counting as `-`. `known` is in lower case with hyphens.
-fn same(name: &[u8], known: &[u8]) -> bool {
+pub(super) fn same(name: &[u8], known: &[u8]) -> bool {
     name.len() == known.len()
         && name
             .iter()

@@ -32,6 +32,17 @@ pub fn without_credentials(target: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(kept)
 }
 
+/// The values of all parameters called `key` (also `$key`, in any letter case, percent-encoded or not), as they stand.
+pub fn keys(target: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let query = memchr(b'?', target)
+        .and_then(|mark| target.get(mark + 1..))
+        .unwrap_or_default();
+    query
+        .split(|&b| b == b'&')
+        .filter(|parameter| named(parameter, |name| name == b"key"))
+        .filter_map(|parameter| parameter.get(memchr(b'=', parameter)? + 1..))
+}
+
 const NAMES: [&[u8]; 6] = [
     b"key",
     b"api_key",
@@ -43,6 +54,11 @@ const NAMES: [&[u8]; 6] = [
 const NAME_BYTES_MAX: usize = 12;
 
 fn is_credential(parameter: &[u8]) -> bool {
+    named(parameter, |name| NAMES.contains(&name))
+}
+
+/// Whether a parameter's name, decoded, in lower case and without a leading `$`, is wanted.
+fn named(parameter: &[u8], wanted: impl Fn(&[u8]) -> bool) -> bool {
     let raw = parameter
         .get(..memchr(b'=', parameter).unwrap_or(parameter.len()))
         .unwrap_or_default();
@@ -58,8 +74,7 @@ fn is_credential(parameter: &[u8]) -> bool {
         rest = after;
     }
     let name = name.get(..len).unwrap_or_default();
-    let name = name.strip_prefix(b"$").unwrap_or(name);
-    NAMES.contains(&name)
+    wanted(name.strip_prefix(b"$").unwrap_or(name))
 }
 
 /// The first byte, percent-decoded if it is so encoded.
