@@ -11,22 +11,30 @@ mod grants;
 mod header;
 mod hujson;
 mod identity;
+mod keys;
 mod later;
 mod limits;
+mod listeners;
 mod message;
 mod nearest;
+mod pem;
+mod policy;
 mod providers;
 mod reader;
+mod redact;
 mod secret;
 mod units;
 mod validate;
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 pub use default::default_document;
 pub(crate) use hujson::DOCUMENT_BYTES_MAX;
 pub use message::Message;
+pub use policy::{PolicyCapabilities, capabilities_of_cap_map, capabilities_of_policy};
+pub use redact::{SecretSpan, secrets_in};
 
 use domain::Document;
 use message::Messages;
@@ -42,6 +50,9 @@ pub struct Report {
     pub notices: Vec<Message>,
     /// One line for people: what the document holds.
     pub summary: String,
+    /// Every file that the document names, whether it could be read or not, sorted: keys, certificates, revocation lists.
+    /// A change of one of them is a change of the document.
+    pub files: Vec<PathBuf>,
 }
 
 impl Report {
@@ -68,12 +79,14 @@ pub fn check_in(text: &str, environment: &HashMap<String, String>, folder: &Path
 /// cannot be resolved do not matter here.
 #[must_use]
 pub fn listen_addresses(text: &str, environment: &HashMap<String, String>) -> Vec<String> {
+    let files = RefCell::default();
     let secrets = secret::Sources {
         environment,
         folder: None,
+        files: &files,
     };
     let listeners = validate::read(text, secrets, &mut Messages::new(text))
-        .map_or_else(identity::listeners_default, |document| document.listeners);
+        .map_or_else(listeners::default, |document| document.listeners);
     listeners.into_iter().map(|listener| listener.address).collect()
 }
 
@@ -86,17 +99,27 @@ pub(crate) fn load(
     // Some editors write a byte-order mark; it is no part of the document.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut messages = Messages::new(text);
-    let document = validate::read(text, secret::Sources { environment, folder }, &mut messages);
+    let files: RefCell<BTreeSet<PathBuf>> = RefCell::default();
+    let secrets = secret::Sources {
+        environment,
+        folder,
+        files: &files,
+    };
+    let document = validate::read(text, secrets, &mut messages);
     let mut report = Report {
         errors: messages.errors,
         warnings: messages.warnings,
         notices: messages.notices,
         summary: String::new(),
+        files: files.into_inner().into_iter().collect(),
     };
     for list in [&mut report.errors, &mut report.warnings, &mut report.notices] {
         list.sort_by_key(|message| (message.line, message.column));
     }
-    let document = document.filter(|_| report.usable());
+    let document = document.filter(|_| report.usable()).map(|mut document| {
+        document.files.clone_from(&report.files);
+        document
+    });
     report.summary = document.as_ref().map_or_else(|| "not usable".to_owned(), summary);
     (document, report)
 }

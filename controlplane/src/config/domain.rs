@@ -21,6 +21,8 @@ pub(crate) struct Document {
     pub(crate) identity: Identity,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) limits: Limits,
+    /// Every file that was read for it, sorted; a change of one is a change of the document.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// A provider that can be used, or could if it were not disabled.

@@ -1,43 +1,18 @@
 //! `grants`: who may do what. Deny by default, so every doubt about a capability takes something away, never adds it.
 
-use sluice_shared::snapshot::{Capability, Grant, Role, Source};
+use sluice_shared::snapshot::{AppValue, Capability, Grant, Role, Source};
 
 use super::domain::network;
+use super::hujson::Value;
+use super::keys::{self, CAPABILITY_KEY};
 use super::message::Messages;
 use super::nearest::nearest;
 use super::providers::model_name;
-use super::reader::{Field, Fields, Unknown};
+use super::reader::{Field, Fields};
 use super::{header, secret};
 
-/// Key under which the capabilities of a grant stand in an Aperture document.
-const CAPABILITY: &str = "tailscale.com/cap/aperture";
-
-/// Known keys.
-pub(crate) const FIELDS: [&str; 12] = [
-    "role",
-    "models",
-    "add_headers",
-    "read_metrics",
-    "quotas",
-    "send_hooks",
-    "mcp_tools",
-    "mcp_resources",
-    "mcp_templates",
-    "enable_chat_ui",
-    "read_pricing",
-    "connectors",
-];
-const EVENTS: [&str; 3] = ["pre_request", "entire_request", "tool_call_entire_request"];
-const SEND: [&str; 8] = [
-    "tools",
-    "request_body",
-    "user_message",
-    "response_body",
-    "raw_responses",
-    "estimated_cost",
-    "grants",
-    "quotas",
-];
+/// Bytes of the values under one foreign key of a grant.
+const APP_BYTES_MAX: usize = 64 << 10;
 
 /// Names that grants may refer to.
 pub(crate) struct Names<'a> {
@@ -47,28 +22,25 @@ pub(crate) struct Names<'a> {
     pub(crate) mcp_servers: Vec<&'a str>,
 }
 
+/// What the document around grants knows.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) names: &'a Names<'a>,
+    pub(super) secrets: secret::Sources<'a>,
+}
+
 /// Reads `grants`.
-pub(crate) fn read(
-    field: &Field<'_>,
-    names: &Names<'_>,
-    secrets: secret::Sources<'_>,
-    messages: &mut Messages<'_>,
-) -> Vec<Grant> {
+pub(super) fn read(field: &Field<'_>, around: Around<'_>, messages: &mut Messages<'_>) -> Vec<Grant> {
     field
         .array(messages)
         .unwrap_or_default()
         .iter()
-        .filter_map(|item| grant(item, names, secrets, messages))
+        .filter_map(|item| grant(item, around, messages))
         .collect()
 }
 
-fn grant(
-    field: &Field<'_>,
-    names: &Names<'_>,
-    secrets: secret::Sources<'_>,
-    messages: &mut Messages<'_>,
-) -> Option<Grant> {
-    let fields = field.open(&["src", "app", "capabilities"], Unknown::GrantField, messages)?;
+fn grant(field: &Field<'_>, around: Around<'_>, messages: &mut Messages<'_>) -> Option<Grant> {
+    let fields = field.open(&keys::GRANT, messages)?;
     let mut grant = Grant::default();
     match fields.field("src") {
         None => field.warn(messages, "grant without src: it is for nobody"),
@@ -86,35 +58,95 @@ fn grant(
     }
     let mut lists: Vec<Field<'_>> = Vec::new();
     if let Some(app) = fields.field("app")
-        && let Some(apps) = app.open(&[], Unknown::Names, messages)
+        && let Some(apps) = app.open_names(messages)
     {
         for (key, value) in apps.all() {
-            if key == CAPABILITY {
+            if key == CAPABILITY_KEY {
                 lists.push(value);
             } else {
-                messages.notice(
-                    value.key_at,
-                    &value.path,
-                    "is handed to hooks, which need a later version",
-                );
+                grant.app.extend(app_value(key, &value, messages));
             }
         }
     }
     lists.extend(fields.field("capabilities"));
-    if lists.is_empty() {
+    if lists.is_empty() && grant.app.is_empty() {
         field.warn(
             messages,
-            format!("grant without capabilities: neither app[{CAPABILITY:?}] nor capabilities"),
+            format!("grant without capabilities: neither app[{CAPABILITY_KEY:?}] nor capabilities"),
         );
     }
-    for list in lists {
-        for item in list.array(messages).unwrap_or_default() {
-            grant
-                .capabilities
-                .extend(capability(&item, names, secrets, messages));
-        }
-    }
+    // Both spellings make one list.
+    let items: Vec<Field<'_>> = lists
+        .iter()
+        .flat_map(|list| list.array(messages).unwrap_or_default())
+        .collect();
+    // A list that cannot be read might have named models.
+    let whole = lists
+        .iter()
+        .all(|list| matches!(list.node.value, Value::Array(_)));
+    grant.capabilities = capabilities(&items, whole, Some(around), messages);
     Some(grant)
+}
+
+/// A value that is handed to hooks as it is.
+fn app_value(key: &str, field: &Field<'_>, messages: &mut Messages<'_>) -> Option<AppValue> {
+    let json = field.node.value.compact();
+    if json.len() > APP_BYTES_MAX {
+        field.warn(
+            messages,
+            format!("is longer than {APP_BYTES_MAX} bytes; it is left out"),
+        );
+        return None;
+    }
+    Some(AppValue {
+        key: key.to_owned(),
+        json,
+    })
+}
+
+/// Reads the capabilities of one list, that of a grant or of a tailnet's policy. What cannot be read is left out; if it
+/// named models, or could have, the roles of the list grant none by themselves all the same. `whole`: the list itself
+/// could be read. Without `around` the list is not the document's: nothing of the document or the environment goes
+/// into it.
+pub(super) fn capabilities(
+    items: &[Field<'_>],
+    whole: bool,
+    around: Option<Around<'_>>,
+    messages: &mut Messages<'_>,
+) -> Vec<Capability> {
+    let names_models = !whole || items.iter().any(names_models);
+    let mut out = Vec::new();
+    for item in items {
+        let Some(mut capability) = capability(item, around, messages) else {
+            continue;
+        };
+        capability.grants_models =
+            capability.models.is_some() || (capability.role.is_some() && !names_models);
+        if capability.grants_models && capability.models.is_none() {
+            messages.notice(
+                item.node.at,
+                &item.path,
+                "role without models: grants every model; name models to limit it",
+            );
+        }
+        out.push(capability);
+    }
+    out
+}
+
+/// Whether a capability names models, in whatever way it tries to.
+fn names_models(field: &Field<'_>) -> bool {
+    match &field.node.value {
+        Value::Object(members) => members
+            .iter()
+            .any(|member| member.key == "models" || misspelt_models(&member.key)),
+        _ => true,
+    }
+}
+
+fn misspelt_models(key: &str) -> bool {
+    let known = keys::CAPABILITY.names();
+    !known.contains(&key) && nearest(key, &known) == Some("models")
 }
 
 fn source(text: &str) -> Result<Source, String> {
@@ -142,11 +174,11 @@ fn source(text: &str) -> Result<Source, String> {
 
 fn capability(
     field: &Field<'_>,
-    names: &Names<'_>,
-    secrets: secret::Sources<'_>,
+    around: Option<Around<'_>>,
     messages: &mut Messages<'_>,
 ) -> Option<Capability> {
-    let fields = field.open(&FIELDS, Unknown::GrantField, messages)?;
+    let fields = field.open(&keys::CAPABILITY, messages)?;
+    let names = around.map(|around| around.names);
     let mut out = Capability::default();
     if let Some(role) = fields.field("role") {
         out.role = match role.text(messages)? {
@@ -163,33 +195,33 @@ fn capability(
     }
     match fields.field("models") {
         Some(models) => out.models = Some(globs(&models, names, messages)?),
-        None => {
-            // A misspelt `models` must not widen the capability to every model.
-            if fields
-                .all()
-                .any(|(key, _)| !FIELDS.contains(&key) && nearest(key, &FIELDS) == Some("models"))
-            {
-                out.models = Some(Vec::new());
-            }
-        }
+        // A misspelt `models` must not widen the capability to every model.
+        None if fields.all().any(|(key, _)| misspelt_models(key)) => out.models = Some(Vec::new()),
+        None => {}
     }
-    out.grants_models = out.models.is_some() || out.role.is_some();
     for (item, text) in fields
         .field("add_headers")
         .and_then(|f| f.texts(messages))
         .unwrap_or_default()
     {
-        let parsed = secrets
-            .expand(text)
-            .map_err(|error| (true, error))
-            .and_then(|expanded| {
-                header::parse(&expanded)
-                    .map_err(|error| (false, format!("bad add_headers entry: {error}; it is left out")))
-            });
-        match parsed {
-            Ok(header) => out.add_headers.push(header),
-            Err((true, error)) => messages.error(item.node.at, &item.path, error),
-            Err((false, error)) => item.warn(messages, error),
+        let expanded = match around {
+            Some(around) => around.secrets.expand(text),
+            None if text.contains("${") => {
+                item.warn(
+                    messages,
+                    "a policy cannot refer to secrets of the gateway; the header is left out",
+                );
+                continue;
+            }
+            None => Ok(text.to_owned()),
+        };
+        match expanded.map(|text| header::parse(&text)) {
+            Ok(Ok(header)) => out.add_headers.push(header),
+            Ok(Err(error)) => item.warn(
+                messages,
+                format!("bad add_headers entry: {error}; it is left out"),
+            ),
+            Err(error) => messages.error(item.node.at, &item.path, error),
         }
     }
     out.read_metrics = fields
@@ -201,11 +233,8 @@ fn capability(
 }
 
 /// `models`: a glob or an array of them. `None` if nothing could be read, so that the capability is left out.
-fn globs(field: &Field<'_>, names: &Names<'_>, messages: &mut Messages<'_>) -> Option<Vec<String>> {
-    let items = match field.node.value {
-        super::hujson::Value::Array(_) => field.texts(messages)?,
-        _ => vec![(field.clone(), field.text(messages)?)],
-    };
+fn globs(field: &Field<'_>, names: Option<&Names<'_>>, messages: &mut Messages<'_>) -> Option<Vec<String>> {
+    let items = field.one_or_many(messages)?;
     let mut out = Vec::new();
     for (item, text) in items {
         if !model_name(text) {
@@ -213,6 +242,7 @@ fn globs(field: &Field<'_>, names: &Names<'_>, messages: &mut Messages<'_>) -> O
             continue;
         }
         if let Some((provider, _)) = text.split_once('/')
+            && let Some(names) = names
             && !provider.contains('*')
             && !names.providers.contains(&provider)
         {
@@ -230,25 +260,29 @@ fn globs(field: &Field<'_>, names: &Names<'_>, messages: &mut Messages<'_>) -> O
 }
 
 /// Fields that a later version acts on: their types and the names in them are checked now.
-fn without_effect(fields: &Fields<'_>, names: &Names<'_>, messages: &mut Messages<'_>) {
+fn without_effect(fields: &Fields<'_>, names: Option<&Names<'_>>, messages: &mut Messages<'_>) {
     let mut later = Vec::new();
     if let Some(quotas) = fields.field("quotas") {
         for item in quotas.array(messages).unwrap_or_default() {
-            let Some(reference) = item.open(&["bucket"], Unknown::GrantField, messages) else {
+            let Some(reference) = item.open(&keys::QUOTA_REFERENCE, messages) else {
                 continue;
             };
-            reference_to(&reference, &item, "bucket", "quota", &names.quotas, messages);
+            let known = names.map(|names| names.quotas.as_slice());
+            reference_to(&reference, &item, "bucket", "quota", known, messages);
         }
         later.push(quotas);
     }
     if let Some(hooks) = fields.field("send_hooks") {
         for item in hooks.array(messages).unwrap_or_default() {
-            let Some(reference) = item.open(&["name", "events", "send"], Unknown::GrantField, messages)
-            else {
+            let Some(reference) = item.open(&keys::SEND_HOOK, messages) else {
                 continue;
             };
-            reference_to(&reference, &item, "name", "hook", &names.hooks, messages);
-            for (key, known) in [("events", EVENTS.as_slice()), ("send", SEND.as_slice())] {
+            let known = names.map(|names| names.hooks.as_slice());
+            reference_to(&reference, &item, "name", "hook", known, messages);
+            for (key, known) in [
+                ("events", keys::EVENTS.as_slice()),
+                ("send", keys::SEND.as_slice()),
+            ] {
                 for (word, text) in reference
                     .field(key)
                     .and_then(|f| f.texts(messages))
@@ -264,16 +298,9 @@ fn without_effect(fields: &Fields<'_>, names: &Names<'_>, messages: &mut Message
     }
     for key in ["mcp_tools", "mcp_resources", "mcp_templates"] {
         let Some(field) = fields.field(key) else { continue };
-        let items = match field.node.value {
-            super::hujson::Value::Array(_) => field.texts(messages).unwrap_or_default(),
-            _ => field
-                .text(messages)
-                .map(|text| (field.clone(), text))
-                .into_iter()
-                .collect(),
-        };
-        for (item, text) in items {
+        for (item, text) in field.one_or_many(messages).unwrap_or_default() {
             if let Some((server, _)) = text.split_once('/')
+                && let Some(names) = names
                 && !server.contains('*')
                 && !names.mcp_servers.contains(&server)
             {
@@ -306,7 +333,7 @@ fn reference_to(
     item: &Field<'_>,
     key: &str,
     what: &str,
-    known: &[&str],
+    known: Option<&[&str]>,
     messages: &mut Messages<'_>,
 ) {
     let Some(field) = fields.field(key) else {
@@ -314,7 +341,7 @@ fn reference_to(
         return;
     };
     let Some(name) = field.text(messages) else { return };
-    if !known.contains(&name) {
+    if let Some(known) = known.filter(|known| !known.contains(&name)) {
         field.warn(
             messages,
             format!("names an unknown {what} {name:?}{}", hint(name, known)),

@@ -8,10 +8,11 @@ use jsonc_parser::{CollectOptions, ParseOptions, ast, parse_to_ast};
 /// Largest document that is read, in bytes.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
-/// A value and the byte offset at which it begins.
+/// A value and the byte offsets at which it begins and ends.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
     pub(crate) at: usize,
+    pub(crate) end: usize,
     pub(crate) value: Value,
 }
 
@@ -36,6 +37,54 @@ impl Value {
             Self::Text(_) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
+        }
+    }
+
+    /// The value as JSON without white space; of duplicate keys the last, at its own place.
+    pub(crate) fn compact(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) {
+        let text = |text: &str, out: &mut String| out.push_str(&serde_json::Value::from(text).to_string());
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Self::Number(digits) => out.push_str(digits),
+            Self::Text(value) => text(value, out),
+            Self::Array(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    item.value.write(out);
+                }
+                out.push(']');
+            }
+            Self::Object(members) => {
+                let mut last = std::collections::HashMap::new();
+                for (index, member) in members.iter().enumerate() {
+                    last.insert(member.key.as_str(), index);
+                }
+                out.push('{');
+                let mut first = true;
+                for (index, member) in members.iter().enumerate() {
+                    if last.get(member.key.as_str()) != Some(&index) {
+                        continue;
+                    }
+                    if !first {
+                        out.push(',');
+                    }
+                    first = false;
+                    text(&member.key, out);
+                    out.push(':');
+                    member.node.value.write(out);
+                }
+                out.push('}');
+            }
         }
     }
 }
@@ -90,30 +139,58 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, SyntaxError> {
     }
 }
 
+/// A tree of a value that was no text: it stands nowhere.
+pub(crate) fn of_json(value: &serde_json::Value) -> Node {
+    use serde_json::Value as Json;
+    let value = match value {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => Value::Number(number.to_string()),
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::Array(items.iter().map(of_json).collect()),
+        Json::Object(map) => Value::Object(
+            map.iter()
+                .map(|(key, value)| Member {
+                    key: key.clone(),
+                    key_at: 0,
+                    node: of_json(value),
+                })
+                .collect(),
+        ),
+    };
+    Node { at: 0, end: 0, value }
+}
+
 fn node(value: ast::Value<'_>) -> Node {
     match value {
         ast::Value::StringLit(v) => Node {
             at: v.range.start,
+            end: v.range.end,
             value: Value::Text(v.value.into_owned()),
         },
         ast::Value::NumberLit(v) => Node {
             at: v.range.start,
+            end: v.range.end,
             value: Value::Number(v.value.to_owned()),
         },
         ast::Value::BooleanLit(v) => Node {
             at: v.range.start,
+            end: v.range.end,
             value: Value::Bool(v.value),
         },
         ast::Value::NullKeyword(v) => Node {
             at: v.range.start,
+            end: v.range.end,
             value: Value::Null,
         },
         ast::Value::Array(v) => Node {
             at: v.range.start,
+            end: v.range.end,
             value: Value::Array(v.elements.into_iter().map(node).collect()),
         },
         ast::Value::Object(v) => Node {
             at: v.range.start,
+            end: v.range.end,
             value: Value::Object(
                 v.properties
                     .into_iter()

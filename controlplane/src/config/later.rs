@@ -1,45 +1,30 @@
 //! Parts of the document that this version accepts and does not act on: what can be checked is checked, so that a
 //! document that is fine today is fine when they come.
 
+use super::hujson::Value;
+use super::keys::{self, PLACEHOLDERS};
 use super::message::Messages;
-use super::reader::{Field, Unknown};
+use super::reader::Field;
+use super::secret::Sources;
+use super::{limits, units};
 
-const QUOTA: [&str; 12] = [
-    "capacity",
-    "rate",
-    "on_exceed",
-    "tokens",
-    "requests",
-    "concurrency",
-    "admission",
-    "cut",
-    "unpriced",
-    "deny_status",
-    "description",
-    "disabled",
-];
-const HOOK: [&str; 7] = [
-    "url",
-    "apikey",
-    "authorization",
-    "timeout",
-    "disabled",
-    "fail_policy",
-    "preference",
-];
-const PLACEHOLDERS: [&str; 6] = [
-    "<user>",
-    "<node>",
-    "<group>",
-    "<model>",
-    "<provider>",
-    "<session>",
-];
+/// 3650 days.
+const RETENTION_MS_MAX: u64 = 3_650 * 86_400_000;
 
-/// `quotas`: names may hold placeholders, definitions are objects.
-pub(crate) fn quotas(field: &Field<'_>, messages: &mut Messages<'_>) {
-    messages.notice(field.key_at, &field.path, "quotas have no effect in this version");
-    let Some(fields) = field.open(&[], Unknown::Names, messages) else {
+/// Says that a part has no effect.
+pub(super) fn notice(field: &Field<'_>, messages: &mut Messages<'_>) {
+    let verb = if field.path.ends_with('s') { "have" } else { "has" };
+    messages.notice(
+        field.key_at,
+        &field.path,
+        format!("{} {verb} no effect in this version", field.path),
+    );
+}
+
+/// `quotas`: names may hold placeholders, amounts are dollars.
+pub(super) fn quotas(field: &Field<'_>, messages: &mut Messages<'_>) {
+    notice(field, messages);
+    let Some(fields) = field.open_names(messages) else {
         return;
     };
     for (name, quota) in fields.all() {
@@ -50,10 +35,58 @@ pub(crate) fn quotas(field: &Field<'_>, messages: &mut Messages<'_>) {
                 format!("bad quota template: {bad}; known are {}", PLACEHOLDERS.join(" ")),
             );
         }
-        let Some(parts) = quota.open(&QUOTA, Unknown::ConfigKey, messages) else {
+        let Some(parts) = quota.open(&keys::QUOTA, messages) else {
             continue;
         };
-        for key in ["capacity", "rate", "on_exceed"] {
+        for (key, expected) in [
+            ("capacity", "an amount, e.g. \"$10.00\""),
+            (
+                "rate",
+                "an amount per min, hour, day, week or month, e.g. \"$5.00/day\"",
+            ),
+        ] {
+            let Some(part) = parts.field(key) else { continue };
+            let Some(text) = part.text(messages) else { continue };
+            let good = match key {
+                "capacity" => units::nanodollars(text).is_some(),
+                _ => units::dollar_rate(text).is_some(),
+            };
+            if !good {
+                part.warn(messages, format!("expected {expected}"));
+            }
+        }
+        let amounts = ["capacity", "tokens", "requests", "concurrency"];
+        if !amounts.iter().any(|key| parts.field(key).is_some()) {
+            messages.warn(
+                quota.key_at,
+                &quota.path,
+                "quota without capacity: its calls will be refused",
+            );
+        }
+        if let Some(part) = parts.field("on_exceed") {
+            part.word("", messages);
+        }
+        if let Some(part) = parts.field("deny_status")
+            && !matches!(&part.node.value, Value::Number(text) if ["400", "403", "429"].contains(&text.as_str()))
+        {
+            part.warn(messages, "known are 400, 403 and 429");
+        }
+        for key in ["tokens", "requests"] {
+            if let Some(part) = parts.field(key)
+                && !matches!(part.node.value, Value::Number(_) | Value::Text(_))
+            {
+                part.text(messages);
+            }
+        }
+        if let Some(part) = parts.field("concurrency") {
+            part.integer(messages);
+        }
+        for key in ["cut", "disabled"] {
+            if let Some(part) = parts.field(key) {
+                part.boolean(messages);
+            }
+        }
+        for key in ["admission", "unpriced", "description"] {
             if let Some(part) = parts.field(key) {
                 part.text(messages);
             }
@@ -75,13 +108,13 @@ fn bad_placeholder(name: &str) -> Option<String> {
 }
 
 /// `hooks`: each needs a URL of a scheme that is spoken.
-pub(crate) fn hooks(field: &Field<'_>, messages: &mut Messages<'_>) {
-    messages.notice(field.key_at, &field.path, "hooks have no effect in this version");
-    let Some(fields) = field.open(&[], Unknown::Names, messages) else {
+pub(super) fn hooks(field: &Field<'_>, secrets: Sources<'_>, messages: &mut Messages<'_>) {
+    notice(field, messages);
+    let Some(fields) = field.open_names(messages) else {
         return;
     };
     for (_, hook) in fields.all() {
-        let Some(parts) = hook.open(&HOOK, Unknown::ConfigKey, messages) else {
+        let Some(parts) = hook.open(&keys::HOOK, messages) else {
             continue;
         };
         match parts.field("url") {
@@ -96,56 +129,144 @@ pub(crate) fn hooks(field: &Field<'_>, messages: &mut Messages<'_>) {
                 }
             }
         }
-        if let Some(policy) = parts.field("fail_policy")
-            && policy
-                .text(messages)
-                .is_some_and(|text| text != "fail_open" && text != "fail_closed")
-        {
-            policy.warn(messages, "known are fail_open and fail_closed");
+        let disabled = parts.field("disabled").and_then(|f| f.boolean(messages));
+        if let Some(key) = parts.field("apikey") {
+            resolvable(&key, disabled == Some(true), secrets, messages);
         }
+        for key in ["authorization", "fail_policy"] {
+            if let Some(part) = parts.field(key) {
+                part.word("", messages);
+            }
+        }
+        if let Some(timeout) = parts.field("timeout") {
+            limits::duration(&timeout, 0, messages);
+        }
+        if let Some(preference) = parts.field("preference") {
+            preference.integer(messages);
+        }
+    }
+}
+
+/// A secret that nobody uses yet must be there all the same: an error, or a warning where it is switched off.
+fn resolvable(field: &Field<'_>, disabled: bool, secrets: Sources<'_>, messages: &mut Messages<'_>) {
+    let Some(text) = field.text(messages) else { return };
+    match secrets.expand(text) {
+        Ok(_) => {}
+        Err(error) if disabled => field.warn(messages, error),
+        Err(error) => messages.error(field.node.at, &field.path, error),
     }
 }
 
 /// `exporters`: an S3 prefix that ends in `/` would make object names with an empty segment.
-pub(crate) fn exporters(field: &Field<'_>, messages: &mut Messages<'_>) {
-    messages.notice(
-        field.key_at,
-        &field.path,
-        "exporters have no effect in this version",
-    );
-    let Some(fields) = field.open(&[], Unknown::Names, messages) else {
+pub(super) fn exporters(field: &Field<'_>, secrets: Sources<'_>, messages: &mut Messages<'_>) {
+    notice(field, messages);
+    let Some(s3) = field
+        .open(&keys::EXPORTERS, messages)
+        .and_then(|fields| fields.field("s3"))
+    else {
         return;
     };
-    for (_, exporter) in fields.all() {
-        let Some(parts) = exporter.open(&[], Unknown::Names, messages) else {
-            continue;
-        };
-        if let Some(prefix) = parts.field("prefix")
-            && prefix.text(messages).is_some_and(|text| text.ends_with('/'))
-        {
-            prefix.warn(messages, "prefix must not end in /");
+    let Some(parts) = s3.open(&keys::S3, messages) else {
+        return;
+    };
+    for key in ["bucket_name", "region", "access_key_id"] {
+        if let Some(part) = parts.field(key) {
+            part.text(messages);
+        }
+    }
+    if parts.field("bucket_name").is_none() {
+        messages.warn(s3.key_at, &s3.path, "exporter without bucket_name");
+    }
+    if let Some(endpoint) = parts.field("endpoint")
+        && let Some(text) = endpoint.text(messages)
+        && let Err(error) = super::base_url::parse(text)
+    {
+        endpoint.warn(messages, format!("endpoint {error}"));
+    }
+    if let Some(prefix) = parts.field("prefix")
+        && prefix.text(messages).is_some_and(|text| text.ends_with('/'))
+    {
+        prefix.warn(messages, "prefix must not end in /");
+    }
+    if let Some(secret) = parts.field("access_secret") {
+        resolvable(&secret, false, secrets, messages);
+    }
+    for key in ["every", "limit"] {
+        if let Some(part) = parts.field(key) {
+            part.integer(messages);
         }
     }
 }
 
-/// Names of the MCP servers: the keys of `mcp.servers`, or of `mcp` itself.
-pub(crate) fn mcp_servers<'a>(field: Option<&Field<'a>>) -> Vec<&'a str> {
-    let keys = |field: &Field<'a>| match &field.node.value {
-        super::hujson::Value::Object(members) => members.iter().map(|m| m.key.as_str()).collect(),
-        _ => Vec::new(),
+/// `database`: how long bodies are kept.
+pub(super) fn database(field: &Field<'_>, messages: &mut Messages<'_>) {
+    notice(field, messages);
+    let Some(parts) = field
+        .open(&keys::DATABASE, messages)
+        .and_then(|fields| fields.field("retention"))
+        .and_then(|retention| retention.open(&keys::RETENTION, messages))
+    else {
+        return;
     };
-    let Some(field) = field else { return Vec::new() };
-    let super::hujson::Value::Object(members) = &field.node.value else {
-        return Vec::new();
-    };
-    match members.iter().find(|member| member.key == "servers") {
-        Some(servers) => keys(&Field {
-            path: String::new(),
-            node: &servers.node,
-            key_at: servers.key_at,
-        }),
-        None => keys(field),
+    if let Some(duration) = parts.field("duration") {
+        let value = match &duration.node.value {
+            Value::Text(text) if text.is_empty() => Some(0),
+            Value::Text(text) => units::duration_ms(text),
+            Value::Number(text) if text == "0" => Some(0),
+            _ => None,
+        };
+        if !value.is_some_and(|ms| ms == 0 || (3_600_000..=RETENTION_MS_MAX).contains(&ms)) {
+            duration.warn(
+                messages,
+                "expected \"\" (for ever), 0 (no bodies) or 1h to 3650d, e.g. \"30d\"",
+            );
+        }
     }
+    if let Some(export) = parts.field("require_export") {
+        export.boolean(messages);
+    }
+    for (item, text) in parts
+        .field("purge")
+        .and_then(|f| f.texts(messages))
+        .unwrap_or_default()
+    {
+        if !keys::PURGE.contains(&text) {
+            item.warn(
+                messages,
+                format!("cannot purge {text:?}; known are captures and tools"),
+            );
+        }
+    }
+}
+
+/// `mcp`: servers by name.
+pub(super) fn mcp(field: &Field<'_>, messages: &mut Messages<'_>) {
+    notice(field, messages);
+    let Some(servers) = field
+        .open(&keys::MCP, messages)
+        .and_then(|fields| fields.field("servers"))
+        .and_then(|servers| servers.open_names(messages))
+    else {
+        return;
+    };
+    for (_, server) in servers.all() {
+        server.open_names(messages);
+    }
+}
+
+/// Names of the MCP servers: the keys of `mcp.servers`.
+pub(super) fn mcp_servers<'a>(field: Option<&Field<'a>>) -> Vec<&'a str> {
+    let members = |node: &'a super::hujson::Node| match &node.value {
+        Value::Object(members) => members.as_slice(),
+        _ => &[],
+    };
+    field
+        .into_iter()
+        .flat_map(|field| members(field.node))
+        .filter(|member| member.key == "servers")
+        .flat_map(|member| members(&member.node))
+        .map(|member| member.key.as_str())
+        .collect()
 }
 
 #[cfg(test)]

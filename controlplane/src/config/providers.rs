@@ -7,35 +7,11 @@ use sluice_shared::snapshot::{AuthMode, Authorization, CostRule, Header, Secret}
 
 use super::domain::Provider;
 use super::hujson::Value;
+use super::keys::{self, MODEL_BYTES_MAX};
 use super::message::Messages;
-use super::reader::{Field, Fields, Unknown};
-use super::secret::{Sources, read_bounded};
+use super::reader::{Field, Fields};
+use super::secret::{CA_BYTES_MAX, Sources};
 use super::{base_url, header, limits, units};
-
-/// Known keys.
-pub(crate) const KEYS: [&str; 17] = [
-    "baseurl",
-    "models",
-    "apikey",
-    "authorization",
-    "name",
-    "description",
-    "compatibility",
-    "cost_basis",
-    "preference",
-    "disabled",
-    "add_headers",
-    "model_cost_map",
-    "auth_mode",
-    "timeouts",
-    "max_connections",
-    "weight",
-    "tls",
-];
-/// Largest certificate file, in bytes.
-const CA_BYTES_MAX: u64 = 1 << 20;
-/// Longest model name or glob, in bytes.
-pub(crate) const MODEL_BYTES_MAX: usize = 256;
 
 /// Reads `providers`. Those that cannot be used are reported and left out.
 pub(crate) fn read(
@@ -44,7 +20,7 @@ pub(crate) fn read(
     infer_cost_basis: bool,
     messages: &mut Messages<'_>,
 ) -> Vec<Provider> {
-    let Some(fields) = field.open(&[], Unknown::Names, messages) else {
+    let Some(fields) = field.open_names(messages) else {
         return Vec::new();
     };
     if fields.is_empty() {
@@ -72,7 +48,7 @@ fn provider(
         );
         return None;
     }
-    let fields = field.open(&KEYS, Unknown::ConfigKey, messages)?;
+    let fields = field.open(&keys::PROVIDER, messages)?;
     let disabled = fields
         .field("disabled")
         .and_then(|f| f.boolean(messages))
@@ -150,37 +126,21 @@ fn provider(
         }
     };
 
+    let left_out = "; the provider is left out";
     let authorization = match fields.field("authorization") {
         None => Authorization::Bearer,
-        Some(f) => match f.text(messages)? {
-            "bearer" => Authorization::Bearer,
+        Some(f) => match f.word(left_out, messages)? {
             "x-api-key" => Authorization::XApiKey,
             "x-goog-api-key" => Authorization::XGoogApiKey,
-            other => {
-                f.warn(
-                    messages,
-                    format!(
-                        "invalid authorization {}; known are bearer, x-api-key, x-goog-api-key; the provider is left out",
-                        word(other),
-                    ),
-                );
-                return None;
-            }
+            _ => Authorization::Bearer,
         },
     };
     let auth_mode = match fields.field("auth_mode") {
         None => AuthMode::Override,
-        Some(f) => match f.text(messages)? {
-            "override" => AuthMode::Override,
+        Some(f) => match f.word(left_out, messages)? {
             "passthrough" => AuthMode::Passthrough,
             "none" => AuthMode::None,
-            other => {
-                f.warn(
-                    messages,
-                    format!("invalid auth_mode {}; known are override, passthrough, none; the provider is left out", word(other)),
-                );
-                return None;
-            }
+            _ => AuthMode::Override,
         },
     };
 
@@ -209,9 +169,8 @@ fn provider(
     };
 
     let host = base.host.clone();
-    let integer = |key: &str, min: i64, max: i64, messages: &mut Messages<'_>| {
-        fields.field(key).and_then(|f| f.integer(min, max, messages))
-    };
+    let integer =
+        |key: &str, messages: &mut Messages<'_>| fields.field(key).and_then(|f| f.integer(messages));
     let cost_basis = match fields.field("cost_basis") {
         Some(f) => f.text(messages).unwrap_or_default().to_owned(),
         None if infer_cost_basis => infer_basis(&host, &flags).to_owned(),
@@ -228,10 +187,10 @@ fn provider(
         auth_mode,
         key: Secret(key),
         add_headers,
-        preference: integer("preference", i64::from(i32::MIN), i64::from(i32::MAX), messages)
+        preference: integer("preference", messages)
             .and_then(|v| i32::try_from(v).ok())
             .unwrap_or(0),
-        weight: integer("weight", 0, 1_000_000, messages)
+        weight: integer("weight", messages)
             .and_then(|v| u32::try_from(v).ok())
             .unwrap_or(1),
         disabled,
@@ -239,7 +198,7 @@ fn provider(
             .field("timeouts")
             .map(|f| limits::timeouts(&f, messages))
             .unwrap_or_default(),
-        connections_max: integer("max_connections", 0, 1_000_000, messages)
+        connections_max: integer("max_connections", messages)
             .and_then(|v| u32::try_from(v).ok())
             .unwrap_or(0),
         ca_pem,
@@ -251,27 +210,13 @@ fn provider(
     })
 }
 
-/// A short word as it was written; anything else may be a key that stands in the wrong place.
-fn word(text: &str) -> String {
-    let plain = text.len() <= 16
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b == b'-' || b == b'_');
-    if plain {
-        format!("{text:?}")
-    } else {
-        "(not shown)".to_owned()
-    }
-}
-
 /// Without the block, a provider is taken for OpenAI-compatible; with it, only what it names is served.
 fn flags(fields: &Fields<'_>, messages: &mut Messages<'_>) -> BTreeSet<u8> {
     let Some(block) = fields.field("compatibility") else {
         return BTreeSet::from([Flag::OpenAiChat as u8]);
     };
-    let known: Vec<&str> = Flag::ALL.iter().map(|flag| flag.name()).collect();
     let mut out = BTreeSet::new();
-    if let Some(fields) = block.open(&known, Unknown::ConfigKey, messages) {
+    if let Some(fields) = block.open(&keys::COMPATIBILITY, messages) {
         for flag in Flag::ALL {
             if fields.field(flag.name()).and_then(|f| f.boolean(messages)) == Some(true) {
                 out.insert(*flag as u8);
@@ -314,12 +259,12 @@ pub(crate) fn model_name(text: &str) -> bool {
 
 /// `None` if the provider must be left out: trusting the public roots instead would weaken what was asked for.
 fn ca_pem(field: &Field<'_>, secrets: Sources<'_>, messages: &mut Messages<'_>) -> Option<Option<String>> {
-    let fields = field.open(&["ca_file"], Unknown::ConfigKey, messages)?;
+    let fields = field.open(&keys::PROVIDER_TLS, messages)?;
     let Some(file) = fields.field("ca_file") else {
         return Some(None);
     };
     let path = file.text(messages)?;
-    match read_bounded(&secrets.path(path), CA_BYTES_MAX) {
+    match secrets.file(path, CA_BYTES_MAX) {
         Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Some(Some(pem)),
         Ok(_) => {
             file.warn(
@@ -341,7 +286,7 @@ fn ca_pem(field: &Field<'_>, secrets: Sources<'_>, messages: &mut Messages<'_>) 
 fn cost_map(field: &Field<'_>, messages: &mut Messages<'_>) -> Vec<CostRule> {
     let mut out = Vec::new();
     for item in field.array(messages).unwrap_or_default() {
-        let Some(fields) = item.open(&["match", "as", "adjustment"], Unknown::ConfigKey, messages) else {
+        let Some(fields) = item.open(&keys::COST_RULE, messages) else {
             continue;
         };
         let text = |key: &str, messages: &mut Messages<'_>| {

@@ -4,6 +4,7 @@
 //! nearest known name. A key that stands twice is reported, and the last one counts, as JSON readers commonly do.
 
 use super::hujson::{Member, Node, Value};
+use super::keys::{self, Key, Object, Shape};
 use super::message::Messages;
 use super::nearest::nearest;
 
@@ -14,6 +15,8 @@ pub(crate) struct Field<'a> {
     pub(crate) node: &'a Node,
     /// Where the key stands, or the value if it has no key.
     pub(crate) key_at: usize,
+    /// What is known about the key; `None` for items, names and the root.
+    pub(crate) key: Option<&'static Key>,
 }
 
 /// An object with its place.
@@ -22,17 +25,8 @@ pub(crate) struct Fields<'a> {
     pub(crate) path: String,
     pub(crate) at: usize,
     members: &'a [Member],
-}
-
-/// What is done about keys that are not among the known.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Unknown {
-    /// Reported as `unknown config key`.
-    ConfigKey,
-    /// Reported as `unknown grant field`.
-    GrantField,
-    /// The keys are names that the operator chose.
-    Names,
+    /// `None` where the keys are names that the operator chose.
+    object: Option<&'static Object>,
 }
 
 impl<'a> Field<'a> {
@@ -41,6 +35,7 @@ impl<'a> Field<'a> {
             path: String::new(),
             node,
             key_at: node.at,
+            key: None,
         }
     }
 
@@ -66,6 +61,28 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// One of the words that the key's table names; `left_out` says what becomes of the part otherwise.
+    pub(crate) fn word(&self, left_out: &str, messages: &mut Messages<'_>) -> Option<&'a str> {
+        let text = self.text(messages)?;
+        let known = match self.key.map(|key| &key.shape) {
+            Some(Shape::Word(words)) => *words,
+            _ => &[],
+        };
+        if known.contains(&text) {
+            return Some(text);
+        }
+        let key = self.key.map_or("word", |key| key.name);
+        self.warn(
+            messages,
+            format!(
+                "invalid {key} {}; known are {}{left_out}",
+                shown(text),
+                known.join(", ")
+            ),
+        );
+        None
+    }
+
     pub(crate) fn boolean(&self, messages: &mut Messages<'_>) -> Option<bool> {
         match self.node.value {
             Value::Bool(value) => Some(value),
@@ -76,8 +93,12 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// An integer within bounds.
-    pub(crate) fn integer(&self, min: i64, max: i64, messages: &mut Messages<'_>) -> Option<i64> {
+    /// An integer within the bounds that the key's table states.
+    pub(crate) fn integer(&self, messages: &mut Messages<'_>) -> Option<i64> {
+        let (min, max) = match self.key.map(|key| &key.shape) {
+            Some(Shape::Integer(min, max)) => (*min, *max),
+            _ => (i64::MIN, i64::MAX),
+        };
         let Value::Number(text) = &self.node.value else {
             self.mismatch("an integer", messages);
             return None;
@@ -104,6 +125,7 @@ impl<'a> Field<'a> {
             path: format!("{}[{index}]", self.path),
             node,
             key_at: node.at,
+            key: None,
         };
         Some(nodes.iter().enumerate().map(item).collect())
     }
@@ -119,13 +141,30 @@ impl<'a> Field<'a> {
         )
     }
 
-    /// An object; unknown keys are reported.
-    pub(crate) fn open(
-        &self,
-        known: &[&str],
-        unknown: Unknown,
-        messages: &mut Messages<'_>,
-    ) -> Option<Fields<'a>> {
+    /// One string, or an array of them.
+    pub(crate) fn one_or_many(&self, messages: &mut Messages<'_>) -> Option<Vec<(Self, &'a str)>> {
+        match self.node.value {
+            Value::Array(_) => self.texts(messages),
+            _ => Some(vec![(self.clone(), self.text(messages)?)]),
+        }
+    }
+
+    /// An object with known keys; others are reported.
+    pub(crate) fn open(&self, object: &'static Object, messages: &mut Messages<'_>) -> Option<Fields<'a>> {
+        debug_assert!(
+            keys::objects().iter().any(|known| std::ptr::eq(*known, object)),
+            "{} is not part of the schema",
+            object.name
+        );
+        self.members(Some(object), messages)
+    }
+
+    /// An object whose keys are names that the operator chose.
+    pub(crate) fn open_names(&self, messages: &mut Messages<'_>) -> Option<Fields<'a>> {
+        self.members(None, messages)
+    }
+
+    fn members(&self, object: Option<&'static Object>, messages: &mut Messages<'_>) -> Option<Fields<'a>> {
         let Value::Object(members) = &self.node.value else {
             self.mismatch("an object", messages);
             return None;
@@ -134,14 +173,21 @@ impl<'a> Field<'a> {
             path: self.path.clone(),
             at: self.node.at,
             members,
+            object,
         };
-        fields.report(known, unknown, messages);
+        fields.report(messages);
         Some(fields)
     }
 }
 
 impl<'a> Fields<'a> {
+    /// The value of a known key.
     pub(crate) fn field(&self, key: &str) -> Option<Field<'a>> {
+        debug_assert!(
+            self.object.is_none_or(|object| object.key(key).is_some()),
+            "{key} is not a known key of {}",
+            self.path
+        );
         self.members
             .iter()
             .rev()
@@ -168,10 +214,12 @@ impl<'a> Fields<'a> {
             path: join(&self.path, &member.key),
             node: &member.node,
             key_at: member.key_at,
+            key: self.object.and_then(|object| object.key(&member.key)),
         }
     }
 
-    fn report(&self, known: &[&str], unknown: Unknown, messages: &mut Messages<'_>) {
+    fn report(&self, messages: &mut Messages<'_>) {
+        let known = self.object.map(Object::names).unwrap_or_default();
         let mut seen: std::collections::HashSet<&str> = std::collections::HashSet::new();
         for member in self.members {
             let path = join(&self.path, &member.key);
@@ -183,21 +231,34 @@ impl<'a> Fields<'a> {
                 );
                 continue;
             }
-            let what = match unknown {
-                Unknown::Names => continue,
-                _ if known.contains(&member.key.as_str()) => continue,
-                Unknown::ConfigKey => "unknown config key",
-                Unknown::GrantField => "unknown grant field",
-            };
-            let hint =
-                nearest(&member.key, known).map_or_else(String::new, |k| format!("; did you mean {k:?}?"));
-            messages.warn(member.key_at, &path, format!("{what} {:?}{hint}", member.key));
+            if let Some(object) = self.object.filter(|_| !known.contains(&member.key.as_str())) {
+                let hint = nearest(&member.key, &known)
+                    .map_or_else(String::new, |k| format!("; did you mean {k:?}?"));
+                messages.warn(
+                    member.key_at,
+                    &path,
+                    format!("{} {:?}{hint}", object.unknown, member.key),
+                );
+            }
         }
     }
 }
 
+/// A short word as it was written; anything else may be a key that stands in the wrong place.
+pub(crate) fn shown(text: &str) -> String {
+    let plain = text.len() <= 16
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b == b'-' || b == b'_');
+    if plain {
+        format!("{text:?}")
+    } else {
+        "(not shown)".to_owned()
+    }
+}
+
 /// `a.b`, with the key quoted if it is not plain.
-fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     if key.is_empty() || !key.chars().all(plain) {
         return format!("{path}[{key:?}]");

@@ -1,12 +1,17 @@
 //! `${env:NAME}` and `${file:path}` in values that may be secret.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Largest file that a secret is read from, in bytes.
-const FILE_BYTES_MAX: u64 = 64 << 10;
+pub(crate) const FILE_BYTES_MAX: u64 = 64 << 10;
+/// Largest file of certificates, in bytes.
+pub(crate) const CA_BYTES_MAX: u64 = 1 << 20;
+/// Largest file of revocation lists, in bytes.
+pub(crate) const CRL_BYTES_MAX: u64 = 16 << 20;
 
 /// Where secrets come from. The environment is handed in, never read here.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +19,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) environment: &'a HashMap<String, String>,
     /// Folder that relative paths start from; the working directory if there is none.
     pub(crate) folder: Option<&'a Path>,
+    /// Every file that the document names, readable or not: a change of one is a change of the document.
+    pub(crate) files: &'a RefCell<BTreeSet<PathBuf>>,
 }
 
 impl Sources<'_> {
@@ -53,14 +60,18 @@ impl Sources<'_> {
         }
     }
 
-    /// The path that the document means.
-    pub(crate) fn path(&self, path: &str) -> PathBuf {
-        self.folder
-            .map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
+    /// Reads a small regular file that the document names.
+    pub(crate) fn file(&self, path: &str, bytes_max: u64) -> Result<String, String> {
+        let path = self
+            .folder
+            .map_or_else(|| PathBuf::from(path), |folder| folder.join(path));
+        let text = read_bounded(&path, bytes_max);
+        self.files.borrow_mut().insert(path);
+        text
     }
 
     fn read(&self, path: &str) -> Result<String, String> {
-        let text = read_bounded(&self.path(path), FILE_BYTES_MAX)?;
+        let text = self.file(path, FILE_BYTES_MAX)?;
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
             Err("the file is empty".into())
@@ -71,7 +82,7 @@ impl Sources<'_> {
 }
 
 /// Reads a small regular file as text.
-pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String> {
+fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let metadata = file.metadata().map_err(|error| error.to_string())?;
     if !metadata.is_file() {
@@ -106,6 +117,7 @@ mod tests {
         let sources = Sources {
             environment: &environment,
             folder: Some(folder.path()),
+            files: &RefCell::default(),
         };
         let good = |text: &str, expected: &str| assert_eq!(sources.expand(text).as_deref(), Ok(expected));
         good("plain", "plain");

@@ -6,31 +6,12 @@
 use sluice_shared::snapshot::{Alias, Role};
 
 use super::domain::Document;
-use super::grants::{self, Names};
+use super::grants::{self, Around, Names};
 use super::hujson::{self, Value};
 use super::message::Messages;
-use super::reader::{Field, Unknown};
+use super::reader::Field;
 use super::secret::Sources;
-use super::{identity, later, limits, providers};
-
-/// Known keys.
-pub(crate) const KEYS: [&str; 15] = [
-    "providers",
-    "grants",
-    "model_aliases",
-    "identity",
-    "listeners",
-    "limits",
-    "quotas",
-    "hooks",
-    "exporters",
-    "database",
-    "mcp",
-    "auto_cost_basis",
-    "temp_grants",
-    "guardrails",
-    "prices",
-];
+use super::{identity, keys, later, limits, listeners, providers};
 
 /// Reads a document. `None` if it holds nothing to read; otherwise what can be used of it, beside the messages.
 pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>) -> Option<Document> {
@@ -65,7 +46,7 @@ pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>
             return None;
         }
     }
-    let fields = root.open(&KEYS, Unknown::ConfigKey, messages)?;
+    let fields = root.open(&keys::DOCUMENT, messages)?;
 
     let infer_cost_basis = fields
         .field("auto_cost_basis")
@@ -81,14 +62,29 @@ pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>
     let (quotas, hooks, mcp) = (fields.field("quotas"), fields.field("hooks"), fields.field("mcp"));
     let names = Names {
         // A provider that is left out for another reason is still a name that the operator knows.
-        providers: provider_field.as_ref().map(keys).unwrap_or_default(),
-        quotas: quotas.as_ref().map(keys).unwrap_or_default(),
-        hooks: hooks.as_ref().map(keys).unwrap_or_default(),
+        providers: provider_field.as_ref().map(names_of).unwrap_or_default(),
+        quotas: quotas.as_ref().map(names_of).unwrap_or_default(),
+        hooks: hooks.as_ref().map(names_of).unwrap_or_default(),
         mcp_servers: later::mcp_servers(mcp.as_ref()),
+    };
+    if let Some(field) = fields.field("$schema") {
+        field.text(messages);
+    }
+    let around = Around {
+        names: &names,
+        secrets,
     };
     let grants = fields.field("grants");
     if let Some(field) = &grants {
-        document.grants = grants::read(field, &names, secrets, messages);
+        document.grants = grants::read(field, around, messages);
+    }
+    if let Some(field) = fields.field("temp_grants") {
+        messages.warn(
+            field.key_at,
+            &field.path,
+            "temp_grants is deprecated; move its entries to grants, which mean the same",
+        );
+        document.grants.extend(grants::read(&field, around, messages));
     }
     let (at, path) = grants
         .as_ref()
@@ -111,12 +107,15 @@ pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>
     if let Some(field) = fields.field("model_aliases") {
         document.aliases = aliases(&field, messages);
     }
-    if let Some(field) = fields.field("identity") {
-        document.identity = identity::read(&field, messages);
-    }
-    document.listeners = match fields.field("listeners") {
-        Some(field) => identity::listeners(&field, messages),
-        None => identity::listeners_default(),
+    let read = match fields.field("listeners") {
+        Some(field) => listeners::read(&field, secrets, messages),
+        None => Vec::new(),
+    };
+    document.identity = identity::read(fields.field("identity").as_ref(), &read, secrets, messages);
+    document.listeners = if read.is_empty() {
+        listeners::default()
+    } else {
+        read.into_iter().map(|read| read.listener).collect()
     };
     if let Some(field) = fields.field("limits") {
         document.limits = limits::read(&field, messages);
@@ -126,32 +125,27 @@ pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>
         later::quotas(&field, messages);
     }
     if let Some(field) = hooks {
-        later::hooks(&field, messages);
+        later::hooks(&field, secrets, messages);
     }
     if let Some(field) = fields.field("exporters") {
-        later::exporters(&field, messages);
+        later::exporters(&field, secrets, messages);
     }
-    for key in ["database", "mcp", "guardrails", "prices"] {
+    if let Some(field) = fields.field("database") {
+        later::database(&field, messages);
+    }
+    if let Some(field) = mcp {
+        later::mcp(&field, messages);
+    }
+    for key in ["guardrails", "prices"] {
         if let Some(field) = fields.field(key) {
-            field.open(&[], Unknown::Names, messages);
-            messages.notice(
-                field.key_at,
-                &field.path,
-                format!("{key} has no effect in this version"),
-            );
+            field.open_names(messages);
+            later::notice(&field, messages);
         }
-    }
-    if let Some(field) = fields.field("temp_grants") {
-        messages.notice(
-            field.key_at,
-            &field.path,
-            "temp_grants is deprecated and has no effect; use grants",
-        );
     }
     Some(document)
 }
 
-fn keys<'a>(field: &Field<'a>) -> Vec<&'a str> {
+fn names_of<'a>(field: &Field<'a>) -> Vec<&'a str> {
     match &field.node.value {
         Value::Object(members) => members.iter().map(|member| member.key.as_str()).collect(),
         _ => Vec::new(),
@@ -159,7 +153,7 @@ fn keys<'a>(field: &Field<'a>) -> Vec<&'a str> {
 }
 
 fn aliases(field: &Field<'_>, messages: &mut Messages<'_>) -> Vec<Alias> {
-    let Some(fields) = field.open(&[], Unknown::Names, messages) else {
+    let Some(fields) = field.open_names(messages) else {
         return Vec::new();
     };
     let mut out = Vec::new();
