@@ -1,30 +1,36 @@
 //! The admin API, on a Unix socket of the data directory.
 //!
 //! The data plane relays `/ui`, `/api` and `/aperture` here and says in `x-sluice-*` headers who calls. That is trusted
-//! because the socket is private and the kernel says that its peer is our own user; the data plane drops such headers
-//! when a client sends them.
+//! because the socket is private and the kernel says that its peer is our own user or root; the data plane drops such
+//! headers when a client sends them. The command line asks over the same socket, in the same way, as the admin `(local)`.
 
+mod body;
+mod document;
 mod health;
+mod history;
+mod own_role;
 mod parameters;
 mod principal;
 mod problem;
 mod providers;
 mod requests;
+mod routes;
 mod usage;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::http::Uri;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tokio::net::UnixStream;
 
 use crate::ingest;
 use crate::link::Link;
 use crate::publish::Publisher;
-use crate::reload::ConfigState;
+use crate::reload::{ConfigState, Configuration};
 use crate::socket::OwnListener;
 use crate::store::Store;
 use problem::Problem;
@@ -36,19 +42,36 @@ pub(crate) struct Shown {
     pub(crate) link: Arc<Link>,
     pub(crate) ingest: Arc<ingest::Status>,
     pub(crate) config: Arc<ConfigState>,
+    pub(crate) configuration: Arc<Configuration>,
     pub(crate) started: Instant,
 }
 
-/// Routes of the API.
+/// The API: the table of routes, and what is said about everything else.
 pub(crate) fn router(shown: Arc<Shown>) -> Router {
-    Router::new()
-        .route("/api/requests", get(requests::list))
-        .route("/api/usage", get(usage::sums))
-        .route("/api/providers", get(providers::list))
-        .route("/api/health", get(health::show))
+    routes::router()
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
+        .layer(middleware::map_response(private))
         .with_state(shown)
+}
+
+/// Nothing from here is to be kept by anybody, framed by a page, or taken for another type than it says.
+async fn private(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let set: [(HeaderName, &'static str); 4] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in set {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// Serves until `stop` is ready; requests under way are finished.

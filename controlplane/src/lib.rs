@@ -34,7 +34,8 @@ use identity::Identities;
 use ingest::Ingest;
 use link::Link;
 use publish::Publisher;
-use reload::{ConfigState, First, Reload, Source};
+pub use reload::SAVED as SAVED_CONFIG;
+use reload::{ConfigState, Configuration, First, Parts, Source};
 use socket::OwnListener;
 use store::{Sqlite, Store, StoreError};
 
@@ -123,7 +124,8 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         environment: options.environment,
         listen: options.listen,
         data: data.clone(),
-    };
+    }
+    .or_saved();
     let First {
         loaded,
         rejected,
@@ -141,20 +143,19 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     }
     tracing::info!(epoch = epoch.0, "configuration in use: {}", loaded.report.summary);
     let identities = Arc::new(Identities::new(&loaded.document.identity));
-    let state = Arc::new(ConfigState::new(source.name(), loaded.report, rejected));
+    let state = Arc::new(ConfigState::new(source.name(), loaded.report.clone(), rejected));
     let control_path = data.join("control.sock");
     let control = OwnListener::bind(&control_path).map_err(in_data(&control_path))?;
     let link = Link::new(publisher.clone(), identities.clone());
     let mut serving = tokio::spawn(link.clone().serve(control));
-    let reload = Reload {
-        source,
+    let parts = Parts {
         publisher: publisher.clone(),
         identities,
         link: link.clone(),
         state: state.clone(),
-        seen,
     };
-    let mut watching = tokio::spawn(reload.watch());
+    let configuration = Configuration::new(source, loaded, seen, epoch, parts);
+    let mut watching = tokio::spawn(configuration.clone().watch());
 
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&data).await?);
     let status = Arc::new(ingest::Status::new(Instant::now()));
@@ -177,6 +178,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         link,
         ingest: status,
         config: state,
+        configuration,
         started: Instant::now(),
     });
     let (stop_api, mut api_stopped) = watch::channel(false);

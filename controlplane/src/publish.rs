@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rkyv::util::AlignedVec;
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{self, Sealed, Snapshot};
 use tokio::sync::watch;
@@ -76,6 +77,12 @@ impl Publisher {
         self.current.borrow().clone()
     }
 
+    /// Whether a document could be published, apart from what the disk says.
+    pub(crate) fn examine(&self, document: &Document) -> Result<(), PublishError> {
+        let last = self.state.lock().unwrap_or_else(PoisonError::into_inner).last;
+        seal(document, last).map(|_| ())
+    }
+
     /// Publishes a document under the next epoch.
     pub(crate) fn publish(&self, document: Arc<Document>) -> Result<Epoch, PublishError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,12 +104,7 @@ impl Publisher {
     }
 
     fn publish_after(&self, state: &mut State, document: Arc<Document>) -> Result<Epoch, PublishError> {
-        let epoch = Epoch(state.last.0.checked_add(1).ok_or(PublishError::Epochs)?);
-        let snapshot = compile(&document, epoch);
-        let bytes = snapshot::seal(&snapshot).map_err(|_| PublishError::Seal)?;
-        if bytes.len() > snapshot::SNAPSHOT_BYTES_MAX {
-            return Err(PublishError::TooLarge);
-        }
+        let (epoch, snapshot, bytes) = seal(&document, state.last)?;
         self.write("epoch", epoch.0.to_string().as_bytes())?;
         state.last = epoch;
         self.write("snapshot.bin", &bytes)?;
@@ -119,6 +121,17 @@ impl Publisher {
         let path = self.data.join(name);
         files::replace(&path, bytes).map_err(|error| PublishError::Write(path, error))
     }
+}
+
+/// A document as the epoch after `last`.
+fn seal(document: &Document, last: Epoch) -> Result<(Epoch, Snapshot, AlignedVec), PublishError> {
+    let epoch = Epoch(last.0.checked_add(1).ok_or(PublishError::Epochs)?);
+    let snapshot = compile(document, epoch);
+    let bytes = snapshot::seal(&snapshot).map_err(|_| PublishError::Seal)?;
+    if bytes.len() > snapshot::SNAPSHOT_BYTES_MAX {
+        return Err(PublishError::TooLarge);
+    }
+    Ok((epoch, snapshot, bytes))
 }
 
 #[cfg(test)]

@@ -1,29 +1,45 @@
-//! Reloading: the document is read again when its file changes; one that cannot be used changes nothing.
+//! The document in use, and how another takes its place: because its file changed, because a file that it names
+//! changed, or because somebody saved it through the API. One that cannot be used changes nothing.
 //!
-//! Changes are noticed by the file system's own notices about the folder (editors replace files instead of writing
-//! them) and, because those get lost on some file systems, by a look at the file every second.
+//! All three ways end in [`Configuration::take`], one at a time. A save writes the file before it takes the document into
+//! use and remembers the text as seen, so that the watch on the file finds nothing new.
+//!
+//! Changes of files are noticed by the file system's own notices about their folders (editors replace files instead of
+//! writing them) and, because those get lost on some file systems, by a look at the files every second.
+
+pub(crate) mod diff;
+pub(crate) mod history;
+mod named;
+pub(crate) mod redact;
+mod save;
+mod watch;
+mod write;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
+use sluice_shared::ids::Epoch;
+use sluice_shared::units::UnixMicros;
+use tokio::sync::watch as channel;
 
 use crate::config::domain::Document;
 use crate::config::{self, Report, default_document};
 use crate::identity::Identities;
 use crate::link::{Link, chain};
-use crate::publish::Publisher;
+use crate::publish::{PublishError, Publisher};
 use crate::{Error, files};
+use history::{Author, History, Version};
+use named::Stamps;
+
+pub(crate) use save::{IfMatch, Save, SaveError, Saved};
+
+/// What is saved where no file was named, in the data directory.
+pub const SAVED: &str = "config.hujson";
 
 /// The last document that was used, for a start with a broken one.
 const KEPT: &str = "config.last.hujson";
-/// Pause between looks at the file.
-const LOOK: Duration = Duration::from_secs(1);
-/// An editor's several steps are one change.
-const SETTLE: Duration = Duration::from_millis(50);
 
 /// Where the document comes from.
 #[derive(Debug, Clone)]
@@ -68,6 +84,11 @@ impl ConfigState {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The document has a file from now on.
+    fn moved(&self, source: String) {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).source = source;
+    }
+
     fn accept(&self, report: Report) {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         view.report = report;
@@ -104,6 +125,27 @@ impl Source {
         )
     }
 
+    /// Where a save goes.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.file.clone().unwrap_or_else(|| self.data.join(SAVED))
+    }
+
+    /// Takes a document that was saved earlier where none was named.
+    pub(crate) fn or_saved(mut self) -> Self {
+        let saved = self.data.join(SAVED);
+        match &self.file {
+            None if saved.exists() => {
+                tracing::info!("{} is used: it was saved through the API", saved.display());
+                self.file = Some(saved);
+            }
+            Some(file) if saved.exists() && *file != saved => {
+                tracing::warn!("{} is not used: {} is named", saved.display(), file.display());
+            }
+            _ => {}
+        }
+        self
+    }
+
     fn text(&self) -> std::io::Result<String> {
         match &self.file {
             Some(file) => String::from_utf8(read_bytes(file)?)
@@ -114,7 +156,15 @@ impl Source {
 
     /// Checks a text.
     fn load(&self, text: String) -> Result<Loaded, Report> {
-        let folder = self.file.as_deref().and_then(Path::parent);
+        self.load_in(self.folder(), text)
+    }
+
+    /// Where relative paths in the document start.
+    fn folder(&self) -> Option<&Path> {
+        self.file.as_deref().and_then(Path::parent)
+    }
+
+    fn load_in(&self, folder: Option<&Path>, text: String) -> Result<Loaded, Report> {
         let (document, report) = config::load(&text, &self.environment, folder);
         let Some(mut document) = document else {
             return Err(report);
@@ -203,134 +253,218 @@ fn read_bytes(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What a change acts on.
-pub(crate) struct Reload {
-    pub(crate) source: Source,
+/// The document in use.
+#[derive(Debug)]
+pub(crate) struct Present {
+    pub(crate) text: String,
+    pub(crate) document: Arc<Document>,
+    pub(crate) version: Version,
+    pub(crate) epoch: Epoch,
+}
+
+/// The configuration of a control plane.
+pub(crate) struct Configuration {
+    publisher: Arc<Publisher>,
+    identities: Arc<Identities>,
+    link: Arc<Link>,
+    state: Arc<ConfigState>,
+    /// Its file, once there is one.
+    file: channel::Sender<Option<PathBuf>>,
+    turn: Mutex<Turn>,
+}
+
+/// Who holds this may change the document.
+struct Turn {
+    source: Source,
+    /// The text that was read last, usable or not; `None` if it could not be read.
+    seen: Option<String>,
+    stamps: Stamps,
+    present: Arc<Present>,
+    history: History,
+}
+
+/// A part of the program that a new document concerns.
+pub(crate) struct Parts {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) identities: Arc<Identities>,
     pub(crate) link: Arc<Link>,
     pub(crate) state: Arc<ConfigState>,
-    /// The text that the control plane started with: what came since is a change.
-    pub(crate) seen: String,
 }
 
-impl Reload {
-    /// Watches for ever. Without a file there is nothing to watch.
-    pub(crate) async fn watch(self) {
-        let Some(file) = self.source.file.clone() else {
-            return std::future::pending().await;
+impl Configuration {
+    /// Starts with a document that is published already.
+    pub(crate) fn new(source: Source, loaded: Loaded, seen: String, epoch: Epoch, parts: Parts) -> Arc<Self> {
+        let mut history = History::open(&source.data);
+        let author = if source.file.is_some() {
+            history::FILE
+        } else {
+            history::BUILT_IN
         };
-        let (notices, mut noticed) = mpsc::channel(1);
-        let _watcher = watcher(&file, notices);
-        let mut seen = Some(self.seen.clone());
-        let mut stamp = None;
-        loop {
-            // A lost watcher closes the channel: then the clock alone drives the loop.
-            tokio::select! {
-                Some(()) = noticed.recv() => tokio::time::sleep(SETTLE).await,
-                () = tokio::time::sleep(LOOK) => {
-                    let now = stamp_of(&file);
-                    if now == stamp {
-                        continue;
-                    }
+        let kept = history
+            .newest()
+            .filter(|version| history.text(version.id).as_ref() == Some(&loaded.text))
+            .cloned();
+        let version = kept.unwrap_or_else(|| {
+            history.record(&loaded.text, &Author::new(author), &loaded.report.summary, now())
+        });
+        // What was read a moment ago may have changed since: the first look reads it again.
+        let mut stamps = Stamps::default().naming(source.folder(), &[&loaded.text, &seen]);
+        if let Some(file) = &source.file {
+            stamps = stamps.unread(file);
+        }
+        let present = Arc::new(Present {
+            text: loaded.text,
+            document: loaded.document,
+            version,
+            epoch,
+        });
+        Arc::new(Self {
+            publisher: parts.publisher,
+            identities: parts.identities,
+            link: parts.link,
+            state: parts.state,
+            file: channel::Sender::new(source.file.clone()),
+            turn: Mutex::new(Turn {
+                source,
+                seen: Some(seen),
+                stamps,
+                present,
+                history,
+            }),
+        })
+    }
+
+    /// The document in use.
+    pub(crate) fn present(&self) -> Arc<Present> {
+        self.turn().present.clone()
+    }
+
+    /// Looks into the history.
+    pub(crate) fn history<T>(&self, look: impl FnOnce(&History) -> T) -> T {
+        look(&self.turn().history)
+    }
+
+    /// Where a save goes: the document's file, or the one that it will have.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.turn().source.target()
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the files, and takes over what changed.
+    pub(crate) fn look(&self) {
+        self.look_in(&mut self.turn());
+    }
+
+    fn look_in(&self, turn: &mut Turn) {
+        if turn.source.file.is_none() {
+            return;
+        }
+        let stamps = Stamps::of(turn.source.file.as_deref());
+        let folder = turn.source.folder();
+        let text = match turn.source.text() {
+            Ok(text) => text,
+            // While an editor replaces the file it may be missing or empty for a moment.
+            Err(error) => {
+                if turn.seen.take().is_some() {
+                    self.unreadable(&turn.source, &error);
                 }
+                turn.stamps = stamps.naming(folder, &[&turn.present.text]);
+                return;
             }
-            stamp = stamp_of(&file);
-            match self.source.text() {
-                // While an editor replaces the file it may be missing or empty for a moment.
-                Err(error) => {
-                    if seen.take().is_some() {
-                        self.unreadable(&error);
-                    }
+        };
+        let stamps = stamps.naming(folder, &[&turn.present.text, &text]);
+        let named_changed = stamps.named_differ(&turn.stamps);
+        turn.stamps = stamps;
+        if turn.seen.as_ref() == Some(&text) && !named_changed {
+            return;
+        }
+        turn.seen = Some(text.clone());
+        match turn.source.load(text) {
+            Ok(loaded) => {
+                let same = turn.present.text == loaded.text && turn.present.document == loaded.document;
+                if same {
+                    // Back to what is in use: nothing to publish, but nothing to complain about any more.
+                    self.state.accept(loaded.report);
+                    return;
                 }
-                Ok(text) if seen.as_ref() == Some(&text) => {}
-                Ok(text) => {
-                    seen = Some(text.clone());
-                    self.apply(text);
-                }
+                turn.source.log(&loaded.report);
+                // What could not be published was said; the next change tries again.
+                let _ = self.take(turn, loaded, &Author::new(history::FILE));
+            }
+            Err(report) => {
+                turn.source.log(&report);
+                tracing::error!("the new document cannot be used; the one in use stays");
+                self.state.reject(report);
             }
         }
     }
 
-    fn unreadable(&self, error: &std::io::Error) {
-        tracing::error!(%error, "cannot read {}; the document in use stays", self.source.name());
-        let message = config::Message {
-            path: String::new(),
-            line: 1,
-            column: 1,
-            text: format!("cannot be read: {error}"),
-        };
+    fn unreadable(&self, source: &Source, error: &std::io::Error) {
+        tracing::error!(%error, "cannot read {}; the document in use stays", source.name());
         self.state.reject(Report {
-            errors: vec![message],
+            errors: vec![whole_document(format!("cannot be read: {error}"))],
             summary: "not usable".into(),
             ..Report::default()
         });
     }
 
-    /// Takes a new text over, or reports why not.
-    pub(crate) fn apply(&self, text: String) {
-        let loaded = match self.source.load(text) {
-            Ok(loaded) => loaded,
-            Err(report) => {
-                self.source.log(&report);
-                tracing::error!("the new document cannot be used; the one in use stays");
-                self.state.reject(report);
-                return;
-            }
-        };
-        self.source.log(&loaded.report);
+    /// Takes a document into use: published, kept, in the history, and told to whom it concerns.
+    fn take(&self, turn: &mut Turn, loaded: Loaded, author: &Author) -> Result<Arc<Present>, PublishError> {
         let epoch = match self.publisher.publish(loaded.document.clone()) {
             Ok(epoch) => epoch,
             Err(error) => {
-                tracing::error!(error = %chain(&error), "the new document was not published; the one in use stays");
-                let text = format!("was not published: {}", chain(&error));
-                let message = config::Message {
-                    path: String::new(),
-                    line: 1,
-                    column: 1,
-                    text,
-                };
+                let said = chain(&error);
+                tracing::error!(error = %said, "the new document was not published; the one in use stays");
                 self.state.reject(Report {
-                    errors: vec![message],
+                    errors: vec![whole_document(format!("was not published: {said}"))],
                     ..loaded.report
                 });
-                return;
+                return Err(error);
             }
         };
         let changed = self.identities.replace(&loaded.document.identity);
         self.link.revoke(changed);
-        self.source.keep(&loaded);
-        tracing::info!(epoch = epoch.0, "new document in use: {}", loaded.report.summary);
+        turn.source.keep(&loaded);
+        let version = if turn.present.text == loaded.text {
+            // Only a file that it names changed.
+            turn.present.version.clone()
+        } else {
+            turn.history
+                .record(&loaded.text, author, &loaded.report.summary, now())
+        };
+        tracing::info!(
+            epoch = epoch.0,
+            version = version.id,
+            author = %author.name.escape_debug(),
+            "new document in use: {}",
+            loaded.report.summary
+        );
         self.state.accept(loaded.report);
+        turn.present = Arc::new(Present {
+            text: loaded.text,
+            document: loaded.document,
+            version,
+            epoch,
+        });
+        Ok(turn.present.clone())
     }
 }
 
-/// Size and time of the last change; what a look compares.
-fn stamp_of(file: &Path) -> Option<(u64, SystemTime, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.len(), metadata.modified().ok()?, metadata.ino()))
+fn whole_document(text: String) -> config::Message {
+    config::Message {
+        path: String::new(),
+        line: 1,
+        column: 1,
+        text,
+    }
 }
 
-/// Watches the folder: the file itself is replaced, and with it what a watch on it would hold on to.
-fn watcher(file: &Path, notices: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let name = file.file_name()?.to_owned();
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or_else(|| Path::new("."));
-    let told = move |event: notify::Result<notify::Event>| {
-        // An unreadable notice may be about anything; a full channel already holds one.
-        let ours = event.map_or(true, |event| {
-            event.paths.iter().any(|path| path.file_name() == Some(&name))
-        });
-        if ours {
-            let _ = notices.try_send(());
-        }
-    };
-    let mut watcher = notify::recommended_watcher(told).ok()?;
-    watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
-    Some(watcher)
+fn now() -> UnixMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub(super) async fn show(
         "uptime_s": shown.started.elapsed().as_secs(),
         "config": {
             "source": config.source,
+            "saves_to": shown.configuration.target(),
+            "version": shown.configuration.present().version.id,
             "summary": config.report.summary,
             "warnings": messages(&config.report.warnings),
             "notices": messages(&config.report.notices),

@@ -1,5 +1,7 @@
 //! Who calls, as the data plane says in headers of the relayed request. Values are percent-encoded UTF-8.
 
+use std::net::IpAddr;
+
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -7,19 +9,29 @@ use axum::http::request::Parts;
 use super::problem::Problem;
 
 /// What the caller may see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Role {
     /// Own data.
+    #[default]
     User,
     /// Everything.
     Admin,
 }
 
+/// Login of whoever asks over the socket of the data directory: the kernel says that it is our own user, or root.
+pub(super) const LOCAL: &str = "(local)";
+
 /// A caller with a role; without one there is no principal but a refusal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Principal {
     pub(super) login: String,
     pub(super) role: Role,
+    pub(super) tags: Vec<String>,
+    pub(super) groups: Vec<String>,
+    /// Identity source that proved it; empty if that was not said.
+    pub(super) source: String,
+    /// Address of the peer, IPv4 mapped into IPv6.
+    pub(super) address: Option<[u8; 16]>,
 }
 
 impl Principal {
@@ -37,26 +49,46 @@ impl Principal {
     }
 }
 
+/// What the guard of the route has read. Behind no guard there is no principal.
 impl<S: Sync> FromRequestParts<S> for Principal {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        principal(&parts.headers)
+        parts.extensions.get().cloned().ok_or_else(Problem::bad_principal)
     }
 }
 
-fn principal(headers: &HeaderMap) -> Result<Principal, Problem> {
-    let role = match one(headers, "x-sluice-role")?.as_deref() {
-        Some("admin") => Role::Admin,
-        Some("user") => Role::User,
-        Some("none") | None => return Err(Problem::no_role()),
-        Some(_) => return Err(Problem::bad_principal()),
-    };
-    let login = one(headers, "x-sluice-login")?.filter(|login| !login.is_empty());
-    Ok(Principal {
-        login: login.ok_or_else(Problem::bad_principal)?,
-        role,
-    })
+impl Principal {
+    /// Reads the headers of the data plane.
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        let role = match one(headers, "x-sluice-role")?.as_deref() {
+            Some("admin") => Role::Admin,
+            Some("user") => Role::User,
+            Some("none") | None => return Err(Problem::no_role()),
+            Some(_) => return Err(Problem::bad_principal()),
+        };
+        let login = one(headers, "x-sluice-login")?.filter(|login| !login.is_empty());
+        let list = |name: &str| -> Result<Vec<String>, Problem> {
+            let text = one(headers, name)?.unwrap_or_default();
+            let words = text.split(',').filter(|word| !word.is_empty());
+            Ok(words.map(str::to_owned).collect())
+        };
+        let address = match one(headers, "x-sluice-address")?.filter(|text| !text.is_empty()) {
+            None => None,
+            Some(text) => {
+                let address: IpAddr = text.parse().map_err(|_| Problem::bad_principal())?;
+                Some(sluice_shared::snapshot::address_bits(address))
+            }
+        };
+        Ok(Self {
+            login: login.ok_or_else(Problem::bad_principal)?,
+            role,
+            tags: list("x-sluice-tags")?,
+            groups: list("x-sluice-groups")?,
+            source: one(headers, "x-sluice-source")?.unwrap_or_default(),
+            address,
+        })
+    }
 }
 
 /// A header that stands at most once.
@@ -101,8 +133,9 @@ mod tests {
             let expected = expected.map(|(login, role)| Principal {
                 login: login.into(),
                 role,
+                ..Principal::default()
             });
-            assert_eq!(principal(&headers), expected, "{rows:?}");
+            assert_eq!(Principal::read(&headers), expected, "{rows:?}");
         };
         let admin = ("x-sluice-role", "admin");
         check(
@@ -131,6 +164,10 @@ mod tests {
         check(&[admin, ("x-sluice-login", "")], Err(Problem::bad_principal()));
         check(
             &[admin, admin, ("x-sluice-login", "a")],
+            Err(Problem::bad_principal()),
+        );
+        check(
+            &[admin, ("x-sluice-login", "a"), ("x-sluice-address", "nowhere")],
             Err(Problem::bad_principal()),
         );
         for broken in ["%", "%4", "%zz", "%ff"] {

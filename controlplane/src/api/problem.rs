@@ -2,7 +2,7 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::link::chain;
 use crate::store::StoreError;
@@ -14,6 +14,8 @@ pub(super) struct Problem {
     /// Last part of the `type`, and how programs tell problems apart.
     code: &'static str,
     detail: String,
+    /// Further members of the body.
+    more: Map<String, Value>,
 }
 
 impl Problem {
@@ -22,7 +24,13 @@ impl Problem {
             status,
             code,
             detail: detail.into(),
+            more: Map::new(),
         }
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
     }
 
     pub(super) fn bad_parameter(name: &str, what: impl std::fmt::Display) -> Self {
@@ -57,7 +65,101 @@ impl Problem {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
-            "this resource is read with GET",
+            "this resource has no such method; the header Allow lists those it has",
+        )
+    }
+
+    pub(super) fn admins_only() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "admins-only",
+            "this needs the role admin; yours is user",
+        )
+    }
+
+    pub(super) fn bad_header(name: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-header",
+            format!("the header {name} cannot be read"),
+        )
+    }
+
+    pub(super) fn bad_body(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-body", detail)
+    }
+
+    pub(super) fn unsupported_media_type() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "the body must be application/json",
+        )
+    }
+
+    pub(super) fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            format!("the body is longer than {} bytes", super::body::BODY_BYTES_MAX),
+        )
+    }
+
+    pub(super) fn precondition_required(detail: &str) -> Self {
+        Self::new(StatusCode::PRECONDITION_REQUIRED, "precondition-required", detail)
+    }
+
+    /// The document in use is not the one that was to be replaced.
+    pub(super) fn precondition_failed(etag: &str) -> Self {
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition-failed",
+            "the document has changed since it was read; read it again and redo the change",
+        )
+        .with("etag", etag)
+    }
+
+    pub(super) fn invalid_config(messages: Value) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid-config",
+            "the document was not saved: errors and warnings are to be mended first",
+        )
+        .with("messages", messages)
+    }
+
+    pub(super) fn not_written(path: &str, error: &std::io::Error) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "config-not-written",
+            format!(
+                "cannot write {path}: {error}; the gateway's user must own the file and be able to write its folder \
+                 (mount the folder, not the file)"
+            ),
+        )
+    }
+
+    pub(super) fn not_published(said: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "config-not-published",
+            format!("the document could not be put into use: {said}; the one in use stays"),
+        )
+    }
+
+    pub(super) fn no_version(id: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-version",
+            format!("version {id:?} is not in the history; GET /api/config/history lists what is"),
+        )
+    }
+
+    pub(super) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the control plane made a mistake; the log says which",
         )
     }
 }
@@ -75,12 +177,15 @@ impl From<StoreError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({
+        let mut body = json!({
             "type": format!("urn:sluice:problem:{}", self.code),
             "title": self.status.canonical_reason().unwrap_or("Error"),
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
+        if let Some(members) = body.as_object_mut() {
+            members.extend(self.more);
+        }
         (
             self.status,
             [(header::CONTENT_TYPE, "application/problem+json")],

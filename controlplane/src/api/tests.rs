@@ -9,11 +9,15 @@ use sluice_shared::usage::{Ended, Known};
 use super::*;
 use crate::config::{self, Report};
 use crate::identity::Identities;
+use crate::reload::{First, Parts, Source};
 use crate::store::tests::record;
 use crate::store::{Batch, Sqlite};
 
+mod matrix;
+mod saving;
+
 struct Api {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     path: std::path::PathBuf,
     shown: Arc<Shown>,
 }
@@ -30,6 +34,10 @@ const DOCUMENT: &str = r#"{
 
 impl Api {
     async fn start() -> Self {
+        Self::with(DOCUMENT).await
+    }
+
+    async fn with(document: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(folder.path()).await.unwrap();
         // Five records of three users, two at the same moment.
@@ -51,17 +59,38 @@ impl Api {
             })
             .await
             .unwrap();
-        let (document, report) = config::load(DOCUMENT, &std::collections::HashMap::new(), None);
-        let document = Arc::new(document.unwrap());
+        let file = folder.path().join("sluice.hujson");
+        std::fs::write(&file, document).unwrap();
+        let source = Source {
+            file: Some(file),
+            mock_url: None,
+            environment: std::collections::HashMap::new(),
+            listen: None,
+            data: folder.path().to_owned(),
+        };
+        let First { loaded, seen, .. } = source.first().unwrap();
         let publisher = Arc::new(Publisher::open(folder.path()));
-        let identities = Arc::new(Identities::new(&document.identity));
-        publisher.publish(document).unwrap();
+        let identities = Arc::new(Identities::new(&loaded.document.identity));
+        let epoch = publisher.publish(loaded.document.clone()).unwrap();
+        let link = Link::new(publisher.clone(), identities.clone());
+        let state = Arc::new(ConfigState::new(
+            "sluice.hujson".into(),
+            loaded.report.clone(),
+            None,
+        ));
+        let parts = Parts {
+            publisher: publisher.clone(),
+            identities,
+            link: link.clone(),
+            state: state.clone(),
+        };
         let shown = Arc::new(Shown {
             store: Arc::new(store),
-            link: Link::new(publisher.clone(), identities),
+            link,
             publisher,
             ingest: Arc::new(ingest::Status::new(Instant::now())),
-            config: Arc::new(ConfigState::new("sluice.hujson".into(), report, None)),
+            config: state,
+            configuration: Configuration::new(source, loaded, seen, epoch, parts),
             started: Instant::now(),
         });
         let path = folder.path().join("api.sock");
@@ -70,11 +99,7 @@ impl Api {
             shown.clone(),
             std::future::pending(),
         ));
-        Self {
-            _folder: folder,
-            path,
-            shown,
-        }
+        Self { folder, path, shown }
     }
 
     /// Status, content type and body.
@@ -137,6 +162,11 @@ async fn answers_are_as_recorded() {
         health[part][field] = json!(0);
     }
     health["uptime_s"] = json!(0);
+    assert_eq!(
+        health["config"]["saves_to"],
+        json!(api.folder.path().join("sluice.hujson"))
+    );
+    health["config"]["saves_to"] = json!("sluice.hujson");
     let expected: Value = serde_json::from_str(include_str!("golden/health.json")).unwrap();
     assert_eq!(health, expected, "{health:#}");
     for target in ["/api/requests", "/api/usage", "/api/providers", "/api/health"] {
@@ -301,6 +331,7 @@ async fn a_rejected_document_shows_with_its_place() {
         publisher: api.shown.publisher.clone(),
         ingest: api.shown.ingest.clone(),
         config: Arc::new(ConfigState::new(view.source, view.report, Some(report))),
+        configuration: api.shown.configuration.clone(),
         started: api.shown.started,
     });
     let path = api.path.with_file_name("second.sock");

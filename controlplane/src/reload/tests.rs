@@ -1,5 +1,7 @@
 //! Files that change, well and badly.
 
+use std::time::Duration;
+
 use sluice_shared::ids::Epoch;
 use tokio::sync::watch;
 
@@ -12,6 +14,7 @@ struct Fixture {
     publisher: Arc<Publisher>,
     state: Arc<ConfigState>,
     published: watch::Receiver<Option<Published>>,
+    configuration: Arc<Configuration>,
 }
 
 fn text(provider: &str) -> String {
@@ -32,11 +35,23 @@ fn source(folder: &Path, file: Option<PathBuf>) -> Source {
 }
 
 impl Fixture {
+    /// A document in a file, watched.
     fn start() -> Self {
+        let this = Self::still(&text("first"));
+        tokio::spawn(this.configuration.clone().watch());
+        this
+    }
+
+    /// The same without anybody who looks.
+    fn still(first: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sluice.hujson");
-        std::fs::write(&file, text("first")).unwrap();
+        std::fs::write(&file, first).unwrap();
         let source = source(folder.path(), Some(file.clone()));
+        Self::of(folder, file, source)
+    }
+
+    fn of(folder: tempfile::TempDir, file: PathBuf, source: Source) -> Self {
         let First {
             loaded,
             rejected,
@@ -44,28 +59,45 @@ impl Fixture {
         } = source.first().unwrap();
         assert!(rejected.is_none());
         let publisher = Arc::new(Publisher::open(folder.path()));
-        publisher.publish(loaded.document.clone()).unwrap();
+        let epoch = publisher.publish(loaded.document.clone()).unwrap();
         source.keep(&loaded);
         let identities = Arc::new(Identities::new(&loaded.document.identity));
         let link = Link::new(publisher.clone(), identities.clone());
-        let state = Arc::new(ConfigState::new(source.name(), loaded.report, None));
-        let reload = Reload {
-            source,
+        let state = Arc::new(ConfigState::new(source.name(), loaded.report.clone(), None));
+        let parts = Parts {
             publisher: publisher.clone(),
             identities,
             link,
             state: state.clone(),
-            seen,
         };
+        let configuration = Configuration::new(source, loaded, seen, epoch, parts);
         let published = publisher.subscribe();
-        tokio::spawn(reload.watch());
         Self {
             folder,
             file,
             publisher,
             state,
             published,
+            configuration,
         }
+    }
+
+    fn save(&self, text: &str, if_match: IfMatch) -> Result<Saved, SaveError> {
+        self.configuration.save(Save {
+            text: text.to_owned(),
+            author: Author::new("alice"),
+            if_match,
+            check: &|_, _| None,
+        })
+    }
+
+    fn epoch(&self) -> u64 {
+        self.publisher.current().unwrap().epoch.0
+    }
+
+    fn authors(&self) -> Vec<String> {
+        self.configuration
+            .history(|history| history.list().map(|v| v.author.clone()).collect())
     }
 
     /// Writes until the change is seen: the watch may begin a moment after the test does.
@@ -137,9 +169,11 @@ async fn written_and_replaced_files_are_noticed_and_bad_ones_change_nothing() {
     .await;
     assert_eq!(f.provider(), "third");
 
-    f.until(|| replace(&text("fourth")), |f| f.provider() == "fourth")
-        .await;
-    assert!(f.state.view().rejected.is_none());
+    f.until(
+        || replace(&text("fourth")),
+        |f| f.provider() == "fourth" && f.state.view().rejected.is_none(),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -203,4 +237,203 @@ fn an_address_from_outside_replaces_the_listeners() {
         (listeners, source.name().as_str()),
         (vec!["0.0.0.0:9999"], "built-in document")
     );
+}
+
+#[test]
+fn a_save_writes_the_file_and_counts_once() {
+    let f = Fixture::still(&text("first"));
+    let etag = f.configuration.present().version.etag();
+    let saved = f
+        .save(
+            &format!("// kept\n{}", text("second")),
+            IfMatch::Tags(vec![etag.clone()]),
+        )
+        .unwrap();
+    assert_eq!(
+        (saved.present.epoch.0, f.epoch(), f.provider().as_str()),
+        (2, 2, "second")
+    );
+    let written = std::fs::read_to_string(&f.file).unwrap();
+    assert_eq!(written, format!("// kept\n{}", text("second")));
+    // The watch finds what it knows.
+    f.configuration.look();
+    assert_eq!(f.epoch(), 2);
+    assert_eq!(f.authors(), ["alice", "(file)"]);
+
+    // The old tag is gone; so is the new one once the file was edited, even if nobody has looked yet.
+    assert!(matches!(
+        f.save(&text("x"), IfMatch::Tags(vec![etag])),
+        Err(SaveError::Conflict { .. })
+    ));
+    let etag = saved.present.version.etag();
+    std::fs::write(&f.file, text("edited")).unwrap();
+    let Err(SaveError::Conflict { etag: newest }) = f.save(&text("x"), IfMatch::Tags(vec![etag])) else {
+        panic!("an edit of the file is not overwritten")
+    };
+    assert_eq!((f.provider().as_str(), f.epoch()), ("edited", 3));
+    f.save(&text("third"), IfMatch::Tags(vec![newest])).unwrap();
+    f.save(&text("fourth"), IfMatch::Any).unwrap();
+    assert_eq!(f.authors(), ["alice", "alice", "(file)", "alice", "(file)"]);
+    assert_eq!(f.epoch(), 5);
+}
+
+#[test]
+fn a_save_is_refused_for_warnings_and_by_its_check_and_changes_nothing() {
+    let f = Fixture::still(&text("first"));
+    let before = std::fs::read_to_string(&f.file).unwrap();
+    let refused = |text: &str, path: &str, line: usize| {
+        let Err(SaveError::Invalid(report)) = f.save(text, IfMatch::Any) else {
+            panic!("{text} is refused")
+        };
+        let all: Vec<_> = report.errors.iter().chain(&report.warnings).collect();
+        assert!(
+            all.iter().any(|m| m.path == path && m.line == line),
+            "{text}: {report:?}"
+        );
+    };
+    refused("", "", 1);
+    refused("// nothing", "", 1);
+    refused("{", "", 1);
+    refused("{}", "", 1);
+    refused(
+        &text("x").replace("\"models\"", "\n\"modles\""),
+        "providers.x.modles",
+        2,
+    );
+    refused(
+        &text("x").replace("\"baseurl\"", "\"apikey\": \"***\", \"baseurl\""),
+        "providers.x.apikey",
+        1,
+    );
+    let check = |_: &Document, _: &Document| Some(whole_document("not you".into()));
+    let save = Save {
+        text: text("x"),
+        author: Author::new("alice"),
+        if_match: IfMatch::Any,
+        check: &check,
+    };
+    assert!(matches!(f.configuration.save(save), Err(SaveError::Invalid(_))));
+    assert_eq!((f.epoch(), f.provider().as_str()), (1, "first"));
+    assert_eq!(std::fs::read_to_string(&f.file).unwrap(), before);
+    assert_eq!(f.authors(), ["(file)"]);
+}
+
+#[test]
+fn what_cannot_be_written_is_not_used() {
+    let f = Fixture::still(&text("first"));
+    std::fs::remove_file(&f.file).unwrap();
+    std::fs::create_dir(&f.file).unwrap();
+    assert!(matches!(
+        f.save(&text("second"), IfMatch::Any),
+        Err(SaveError::Write(..))
+    ));
+    assert_eq!((f.epoch(), f.provider().as_str()), (1, "first"));
+
+    // Nor is what cannot be published left in the file.
+    let f = Fixture::still(&text("first"));
+    std::fs::create_dir(f.folder.path().join("snapshot.bin.new")).unwrap();
+    assert!(matches!(
+        f.save(&text("second"), IfMatch::Any),
+        Err(SaveError::Publish(_))
+    ));
+    assert_eq!(std::fs::read_to_string(&f.file).unwrap(), text("first"));
+    assert_eq!(f.provider(), "first");
+    std::fs::remove_dir(f.folder.path().join("snapshot.bin.new")).unwrap();
+    f.configuration.look();
+    f.save(&text("second"), IfMatch::Any).unwrap();
+    assert_eq!(f.provider(), "second");
+}
+
+#[tokio::test]
+async fn the_first_save_makes_the_file_that_counts_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = HashMap::from([("OPENAI_API_KEY".into(), "k".into())]);
+    let start = |folder: &Path| Source {
+        environment: environment.clone(),
+        ..source(folder, None)
+    };
+    let built_in = start(folder.path()).or_saved();
+    assert_eq!(built_in.file, None);
+    let saved = folder.path().join(SAVED);
+    let mut f = Fixture::of(folder, saved.clone(), built_in);
+    tokio::spawn(f.configuration.clone().watch());
+    assert_eq!(f.authors(), ["(built-in)"]);
+    f.save(&text("mine"), IfMatch::Any).unwrap();
+    assert_eq!(std::fs::read_to_string(&saved).unwrap(), text("mine"));
+    assert_eq!(f.state.view().source, saved.display().to_string());
+    // It is watched like any other.
+    f.until(
+        || std::fs::write(&saved, text("edited")).unwrap(),
+        |f| f.provider() == "edited",
+    )
+    .await;
+    let again = start(f.folder.path()).or_saved();
+    assert_eq!(again.file.as_deref(), Some(saved.as_path()));
+    assert_eq!(again.first().unwrap().loaded.document.providers[0].id, "edited");
+    let named = source(f.folder.path(), Some("/elsewhere".into())).or_saved();
+    assert_eq!(named.file.as_deref(), Some(Path::new("/elsewhere")));
+}
+
+#[test]
+fn a_file_that_the_document_names_reloads_it() {
+    let with_key = text("first").replace("\"baseurl\"", "\"apikey\": \"${file:key}\", \"baseurl\"");
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "one").unwrap();
+    let file = folder.path().join("sluice.hujson");
+    std::fs::write(&file, &with_key).unwrap();
+    let source = source(folder.path(), Some(file.clone()));
+    let f = Fixture::of(folder, file, source);
+    let secret = || f.publisher.current().unwrap().snapshot.providers[0].key.0.clone();
+    assert_eq!((secret().as_str(), f.epoch()), ("one", 1));
+    f.configuration.look();
+    assert_eq!(f.epoch(), 1);
+    std::fs::write(&key, "two-").unwrap();
+    f.configuration.look();
+    assert_eq!((secret().as_str(), f.epoch()), ("two-", 2));
+    assert_eq!(f.authors().len(), 1, "the text is the same version");
+
+    std::fs::remove_file(&key).unwrap();
+    f.configuration.look();
+    let rejected = f.state.view().rejected.unwrap();
+    assert!(rejected.errors[0].text.contains("${file:key}"), "{rejected:?}");
+    assert_eq!((secret().as_str(), f.epoch()), ("two-", 2));
+    std::fs::write(&key, "three").unwrap();
+    f.configuration.look();
+    assert_eq!((secret().as_str(), f.epoch()), ("three", 3));
+    assert!(f.state.view().rejected.is_none());
+}
+
+#[test]
+fn rapid_rewrites_always_leave_the_last_good_document() {
+    let f = Fixture::still(&text("first"));
+    let (mut good, mut epoch) = ("first".to_owned(), f.epoch());
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut refused = 0;
+    for round in 0..200 {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let name = format!("p{round}");
+        let whole = text(&name);
+        let at = usize::try_from(seed).unwrap_or(0) % whole.len();
+        match seed % 5 {
+            0 => std::fs::write(&f.file, &whole[..at]).unwrap(),
+            1 => std::fs::write(&f.file, [&whole.as_bytes()[..at], &[0xff]].concat()).unwrap(),
+            2 => std::fs::remove_file(&f.file).unwrap_or_default(),
+            _ => {
+                std::fs::write(f.folder.path().join("tmp"), &whole).unwrap();
+                std::fs::rename(f.folder.path().join("tmp"), &f.file).unwrap();
+                good = name;
+            }
+        }
+        f.configuration.look();
+        refused += u32::from(f.state.view().rejected.is_some());
+        assert_eq!(f.provider(), good, "round {round}");
+        assert!(f.epoch() >= epoch, "round {round}");
+        epoch = f.epoch();
+    }
+    assert!(refused > 40, "{refused}");
+    assert!(epoch > 80, "{epoch}");
+    println!("200 rewrites, {refused} refused, epoch {epoch}");
 }

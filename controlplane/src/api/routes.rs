@@ -1,0 +1,105 @@
+//! Every route of the control plane, one row each: what it is called, who may call it, what answers.
+//!
+//! The router is built from this table and from nothing else, and the guard in front of a handler is made of its row's
+//! access: a route that declares no access cannot be written down. Handlers learn who calls from the guard alone.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::principal::{Principal, Role};
+use super::problem::Problem;
+use super::{Shown, document, health, history, providers, requests, usage};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Whoever has a role; users may get less of an answer.
+    AnyRole,
+    /// Whoever has a role; users get what is theirs, and ask for nobody else.
+    Own,
+    /// Admins.
+    Admin,
+}
+
+/// A method that a route has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    /// And HEAD.
+    Get,
+    Post,
+    Put,
+}
+
+impl Method {
+    const fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+        }
+    }
+}
+
+/// A row of the table.
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// As axum writes it: `{name}` is one segment.
+    pub(super) path: &'static str,
+    pub(super) access: Access,
+    handler: fn(MethodFilter) -> MethodRouter<Arc<Shown>>,
+}
+
+macro_rules! table {
+    ($($method:ident $path:literal $access:ident => $handler:path;)*) => {
+        [$(Route {
+            method: Method::$method,
+            path: $path,
+            access: Access::$access,
+            handler: |filter| on(filter, $handler),
+        },)*]
+    };
+}
+
+/// The table.
+pub(super) static ROUTES: &[Route] = &table! {
+    Get  "/aperture/config"          Admin   => document::get;
+    Put  "/aperture/config"          Admin   => document::put;
+    Post "/aperture/config:validate" Admin   => document::validate;
+    Get  "/api/config"               Admin   => document::get_hashed;
+    Put  "/api/config"               Admin   => document::put_hashed;
+    Get  "/api/config/history"       Admin   => history::list;
+    Get  "/api/config/history/{id}"  Admin   => history::show;
+    Post "/api/config/rollback"      Admin   => history::rollback;
+    Get  "/api/health"               AnyRole => health::show;
+    Get  "/api/providers"            AnyRole => providers::list;
+    Get  "/api/requests"             Own     => requests::list;
+    Get  "/api/usage"                Own     => usage::sums;
+};
+
+/// The router of the table.
+pub(super) fn router() -> Router<Arc<Shown>> {
+    ROUTES.iter().fold(Router::new(), |router, route| {
+        let guarded = (route.handler)(route.method.filter())
+            .route_layer(middleware::from_fn_with_state(route.access, guard));
+        router.route(route.path, guarded)
+    })
+}
+
+/// Lets a request to its handler if the caller may call the route.
+async fn guard(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+    let principal = match Principal::read(request.headers()) {
+        Ok(principal) => principal,
+        Err(problem) => return problem.into_response(),
+    };
+    match (access, principal.role) {
+        (Access::AnyRole | Access::Own, Role::User | Role::Admin) | (Access::Admin, Role::Admin) => {}
+        (Access::Admin, Role::User) => return Problem::admins_only().into_response(),
+    }
+    request.extensions_mut().insert(principal);
+    next.run(request).await
+}
