@@ -21,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) head_limits: HeadLimits,
     /// What each listening address serves; one that is not named serves everything.
     pub(crate) listeners: Vec<snapshot::Listener>,
+    /// Where principals come from.
+    pub(crate) identity: snapshot::Identity,
     pools: HashMap<String, usize>,
 }
 
@@ -76,6 +78,7 @@ impl Config {
             },
             limits,
             listeners: snapshot.listeners,
+            identity: snapshot.identity,
             pools,
         })
     }

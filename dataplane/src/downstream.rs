@@ -8,13 +8,18 @@ use sluice_shared::ids::RequestId;
 use sluice_shared::units::MonoMicros;
 
 use crate::answer::connection;
+use crate::certificate::Certified;
 use crate::config::{Config, Serves};
 use crate::exchange;
 use crate::limits;
+use crate::listener::entrance::Entrance;
 use crate::policy::Policy;
 use crate::shard::Shard;
 use crate::sock::Sock;
+use crate::transport::Transport;
 use crate::watch::{Fired, WatchGuard};
+
+mod enter;
 
 /// What becomes of the connection after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +37,13 @@ pub(crate) enum Next {
 /// A client's connection.
 pub(crate) struct Downstream {
     pub(crate) shard: Rc<Shard>,
-    pub(crate) sock: Sock,
+    pub(crate) sock: Transport,
     pub(crate) watch: WatchGuard,
+    /// Where the client is: the peer of the socket, or what a trusted PROXY header says.
     pub(crate) address: [u8; 16],
     pub(crate) port: u16,
+    /// Who the client's certificate proves it to be; `None` if it showed none.
+    pub(crate) certificate: Option<Certified>,
     /// Address of the listener that accepted it.
     pub(crate) listener: Rc<str>,
     /// Bytes received and not used yet: a head, what came with it, what was pipelined behind it.
@@ -57,21 +65,36 @@ enum Incoming {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(shard: Rc<Shard>, sock: Sock, address: [u8; 16], port: u16, listener: Rc<str>) {
+pub(crate) async fn serve(
+    shard: Rc<Shard>,
+    sock: Sock,
+    address: [u8; 16],
+    port: u16,
+    listener: Rc<str>,
+    entrance: Rc<Entrance>,
+) {
     let watch = shard.watches.add(address);
     let buf = shard.take_buffer();
     let mut conn = Downstream {
         shard,
-        sock,
+        sock: Transport::plain(sock),
         watch,
         address,
         port,
+        certificate: None,
         listener,
         buf,
         policy: None,
     };
     conn.watch.cut_also(Some(conn.sock.fd()));
     let mut next = Next::KeepAlive;
+    if !entrance.is_open_to(address) {
+        let patience_ms = conn.shard.config().map_or(0, |config| config.limits.head_ms);
+        if !enter::enter(&mut conn, &entrance, patience_ms).await {
+            next = Next::Close;
+        }
+    }
+    drop(entrance);
     while next == Next::KeepAlive {
         let Some(config) = conn.shard.config() else {
             next = conn.refuse_unready().await;
@@ -102,7 +125,7 @@ pub(crate) async fn serve(shard: Rc<Shard>, sock: Sock, address: [u8; 16], port:
     match next {
         Next::Linger => conn.linger().await,
         Next::Abort => conn.sock.reset_on_close(),
-        Next::KeepAlive | Next::Close => {}
+        Next::KeepAlive | Next::Close => conn.sock.say_goodbye(),
     }
     conn.watch.disarm();
     conn.watch.cut_also(None);

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod bootstrap;
+mod certificate;
 pub mod clock;
 mod config;
 pub mod control_link;
@@ -21,6 +22,7 @@ mod shard;
 mod sock;
 mod tally;
 pub mod tls;
+mod transport;
 mod upstream;
 mod wait;
 mod wake;

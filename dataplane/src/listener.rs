@@ -24,6 +24,10 @@ use crate::limits;
 use crate::shard::Shard;
 use crate::sock::{self, Sock};
 
+pub(crate) mod entrance;
+
+use entrance::Entrance;
+
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4_096;
 
@@ -98,6 +102,7 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: StdListener) {
             std::process::abort();
         }
     };
+    let mut entrance = Entrance::unknown();
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -116,6 +121,7 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: StdListener) {
         }
         shard.metrics.borrow_mut().counts.connections_accepted += 1;
         let _ = stream.set_nodelay(true);
+        entrance = entrance.renewed(shard.config().as_ref(), &name);
         let sock = Sock::Tcp(stream);
         let served = downstream::serve(
             shard.clone(),
@@ -123,6 +129,7 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: StdListener) {
             address_bits(peer.ip()),
             peer.port(),
             name.clone(),
+            entrance.clone(),
         );
         let shard = shard.clone();
         monoio::spawn(async move {

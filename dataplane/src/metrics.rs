@@ -18,10 +18,12 @@ use sluice_shared::usage::{Ended, Known, UsageRecord};
 
 use crate::mailbox::{Mailbox, ShardMessage};
 
+pub mod entrance;
 pub mod histogram;
 pub mod labels;
 mod render;
 
+pub use entrance::EntranceCounts;
 pub use histogram::Histogram;
 pub use labels::{LabelSlot, Labels};
 
@@ -42,6 +44,8 @@ pub struct ShardMetrics {
     pub overhead: Histogram,
     /// Plain counts.
     pub counts: Counts,
+    /// Handshakes and PROXY headers.
+    pub entrance: EntranceCounts,
     /// Values that go up and down.
     pub gauges: Gauges,
 }
@@ -147,6 +151,7 @@ impl ShardMetrics {
             event_gap: Histogram::default(),
             overhead: Histogram::default(),
             counts: Counts::default(),
+            entrance: EntranceCounts::default(),
             gauges: Gauges::default(),
         }
     }
@@ -234,6 +239,7 @@ impl ShardMetrics {
         self.event_gap.merge(&other.event_gap);
         self.overhead.merge(&other.overhead);
         self.counts.merge(&other.counts);
+        self.entrance.merge(&other.entrance);
         self.gauges.merge(&other.gauges);
     }
 }

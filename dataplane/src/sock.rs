@@ -20,6 +20,9 @@ use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
 use monoio::net::{TcpStream, UnixStream};
 
+/// Buffers of one vectored write at most (`UIO_MAXIOV` of Linux).
+const IOV_MAX: usize = 1_024;
+
 /// A connected stream socket.
 pub(crate) enum Sock {
     Tcp(TcpStream),
@@ -167,6 +170,33 @@ impl Sock {
         (status == 0)
             .then(|| bytes.try_into().map(u64::from_ne_bytes).ok())
             .flatten()
+    }
+}
+
+/// Writes without blocking; a full socket is [`io::ErrorKind::WouldBlock`].
+impl io::Write for &Sock {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.send(buf)?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    }
+
+    fn write_vectored(&mut self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        // SAFETY: an all-zero message header is a valid one that names no buffers.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = bufs.as_ptr().cast_mut().cast();
+        message.msg_iovlen = bufs.len().min(IOV_MAX);
+        // SAFETY: `IoSlice` has the layout of `iovec`; the slices outlive the call, which only reads them.
+        let n = unsafe {
+            libc::sendmsg(
+                self.fd(),
+                &raw const message,
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+            )
+        };
+        outcome(n)?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! TLS towards providers: rustls behind buffers of the caller's, without sockets and futures.
+//! TLS towards providers and towards clients: rustls behind buffers of the caller's, without sockets and futures.
 //!
 //! ```text
 //!  socket ──ciphertext──▶ ingest ──▶ read_plain ──▶ answer
@@ -20,7 +20,12 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig,
+    ServerConnection,
+};
+
+pub(crate) mod server;
 
 /// Plaintext kept for reading; more ciphertext is not taken until it is read, in bytes.
 pub const PLAINTEXT_BYTES_MAX: usize = 16 << 10;
@@ -38,13 +43,13 @@ pub enum TlsError {
     /// The host is neither a DNS name nor an address.
     #[error("not a valid TLS server name")]
     ServerName,
-    /// The provider's certificate is not to be trusted, or is for another name. No retry without TLS, ever.
-    #[error("provider certificate refused: {0}")]
+    /// The peer's certificate is not to be trusted, or is for another name. No retry without TLS, ever.
+    #[error("certificate of the peer refused: {0}")]
     Certificate(rustls::Error),
     /// The connection ended without `close_notify`: what was read may be cut.
     #[error("TLS connection ended without close_notify")]
     Truncated,
-    /// Anything else the protocol forbids, alerts of the provider included.
+    /// Anything else the protocol forbids, alerts of the peer included.
     #[error("TLS: {0}")]
     Protocol(rustls::Error),
 }
@@ -153,13 +158,13 @@ pub enum PlainRead {
     Bytes(usize),
     /// Nothing now; more ciphertext is needed.
     Blocked,
-    /// The provider closed properly; nothing will follow.
+    /// The peer closed properly; nothing will follow.
     End,
 }
 
-/// One connection to a provider.
+/// One connection, to a provider or from a client.
 pub struct TlsStream {
-    connection: ClientConnection,
+    connection: Connection,
     /// Plaintext that waits to be read.
     readable_bytes: usize,
     /// The socket has ended.
@@ -182,13 +187,23 @@ impl TlsStream {
     /// [`TlsError::ServerName`], or a fault of the configuration.
     pub fn new(config: &TlsConfig, host: &str) -> Result<Self, TlsError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::ServerName)?;
-        let mut connection = ClientConnection::new(Arc::clone(&config.client), name)?;
+        let connection = ClientConnection::new(Arc::clone(&config.client), name)?;
+        Ok(Self::over(connection.into()))
+    }
+
+    /// Begins a connection that a client has made. The hello is awaited then.
+    pub(crate) fn accept(config: &Arc<ServerConfig>) -> Result<Self, TlsError> {
+        let connection = ServerConnection::new(Arc::clone(config))?;
+        Ok(Self::over(connection.into()))
+    }
+
+    fn over(mut connection: Connection) -> Self {
         connection.set_buffer_limit(Some(OUTGOING_BYTES_MAX));
-        Ok(Self {
+        Self {
             connection,
             readable_bytes: 0,
             ended: false,
-        })
+        }
     }
 
     /// Takes ciphertext from the socket; returns how many bytes were taken. Fewer than given: read the plaintext,
@@ -266,6 +281,25 @@ impl TlsStream {
             }
         }
         out.len() - before
+    }
+
+    /// Writes what is to be sent now straight into `socket`, which answers [`ErrorKind::WouldBlock`] when it is full;
+    /// whether everything has gone out.
+    pub(crate) fn send_pending(&mut self, socket: &mut dyn Write) -> io::Result<bool> {
+        while self.connection.wants_write() {
+            match self.connection.write_tls(socket) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The certificates that the peer has shown, its own first.
+    pub(crate) fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        self.connection.peer_certificates().unwrap_or_default()
     }
 
     /// Queues `close_notify`; send what is pending, then close the socket.

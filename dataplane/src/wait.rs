@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::shard::Shard;
-use crate::sock::{Peek, Sock};
+use crate::sock::Peek;
+use crate::transport::Transport;
 use crate::watch::Watch;
 
 /// A place for one value that another task of the same shard will put there.
@@ -84,7 +85,7 @@ pub(crate) async fn race<A: Future, B: Future>(
 /// It begins after one sweep of the shard's list, so an exchange that is over sooner costs no submission and no
 /// cancellation, and an exchange that lasts costs one, however many events it has.
 pub(crate) struct GoneWatch<'a> {
-    sock: &'a Sock,
+    sock: &'a Transport,
     watch: &'a Watch,
     stage: Stage<'a>,
 }
@@ -101,7 +102,7 @@ enum Stage<'a> {
 }
 
 /// Prepares to watch `sock`.
-pub(crate) fn watch_gone<'a>(sock: &'a Sock, watch: &'a Watch) -> GoneWatch<'a> {
+pub(crate) fn watch_gone<'a>(sock: &'a Transport, watch: &'a Watch) -> GoneWatch<'a> {
     GoneWatch {
         sock,
         watch,

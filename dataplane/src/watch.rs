@@ -38,6 +38,8 @@ pub(crate) struct Watch {
     waits_on: Cell<RawFd>,
     whole: Cell<bool>,
     total_ms: Cell<u64>,
+    /// When the proof of who calls runs out.
+    life_ms: Cell<u64>,
     other: Cell<RawFd>,
     fired: Cell<Fired>,
     /// A task that wants to be wakened once if it still waits at the next sweep but one.
@@ -46,7 +48,7 @@ pub(crate) struct Watch {
     /// Between requests: nothing is lost if it is closed.
     idle: Cell<bool>,
     /// Address of the peer, for revocation.
-    pub(crate) address: [u8; 16],
+    address: Cell<[u8; 16]>,
 }
 
 impl Watch {
@@ -74,6 +76,16 @@ impl Watch {
     /// Limits the whole exchange, whatever is awaited in it.
     pub(crate) fn limit_total(&self, deadline_ms: u64) {
         self.total_ms.set(deadline_ms);
+    }
+
+    /// Limits the connection's life: at `deadline_ms` it is cut, whatever runs on it.
+    pub(crate) fn limit_life(&self, deadline_ms: u64) {
+        self.life_ms.set(deadline_ms);
+    }
+
+    /// The peer turns out to be somewhere else than its socket says.
+    pub(crate) fn set_address(&self, address: [u8; 16]) {
+        self.address.set(address);
     }
 
     /// Names a socket that a cut must end, too.
@@ -165,12 +177,13 @@ impl Watches {
             waits_on: Cell::new(NO_FD),
             whole: Cell::new(false),
             total_ms: Cell::new(NEVER),
+            life_ms: Cell::new(NEVER),
             other: Cell::new(NO_FD),
             fired: Cell::new(Fired::No),
             sleeper: RefCell::new(None),
             sleeper_since_ms: Cell::new(0),
             idle: Cell::new(true),
-            address,
+            address: Cell::new(address),
         });
         let index = match self.free.borrow_mut().pop() {
             Some(index) => index,
@@ -200,6 +213,10 @@ impl Watches {
             if watch.deadline_ms.get() <= now_ms || watch.total_ms.get() <= now_ms {
                 watch.fire(Fired::Deadline);
             }
+            if watch.life_ms.get() <= now_ms {
+                watch.life_ms.set(NEVER);
+                watch.fire(Fired::Cut);
+            }
             if watch.sleeper_since_ms.get().saturating_add(SWEEP_MS) <= now_ms
                 && let Some(waker) = watch.sleeper.borrow_mut().take()
             {
@@ -211,7 +228,7 @@ impl Watches {
     /// Cuts the connections of an address, or of every one.
     pub(crate) fn cut(&self, address: Option<[u8; 16]>) {
         self.each(|watch| {
-            if address.is_none_or(|a| a == watch.address) {
+            if address.is_none_or(|a| a == watch.address.get()) {
                 watch.fire(Fired::Cut);
             }
         });

@@ -11,6 +11,7 @@ pub mod json;
 pub mod meter;
 pub mod multipart;
 pub mod ndjson;
+pub mod proxy_v2;
 pub mod route;
 pub mod splice;
 pub mod sse;

@@ -205,7 +205,7 @@ fn note(live: &mut Live, now: MonoMicros) {
 
 enum Sent {
     All,
-    /// The socket took a part only; this is the rest.
+    /// The socket took a part only; this is the rest, which with TLS may be empty and still on its way.
     Rest(Vec<u8>),
     Broken,
 }
@@ -215,7 +215,7 @@ fn send_now(conn: &Downstream, out: &[u8]) -> Sent {
         return Sent::All;
     }
     match conn.sock.send(out) {
-        Ok(Some(n)) if n == out.len() => Sent::All,
+        Ok(Some(n)) if n == out.len() && conn.sock.is_flushed() => Sent::All,
         Ok(taken) => {
             let rest = out.get(taken.unwrap_or(0)..).unwrap_or_default();
             Sent::Rest(rest.to_vec())

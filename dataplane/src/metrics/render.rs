@@ -6,7 +6,7 @@ use std::fmt::Write;
 use sluice_shared::api::ApiKind;
 use sluice_shared::usage::Ended;
 
-use super::{Counts, Gauges, Histogram, LabelSlot, ProcessGauges, ShardMetrics};
+use super::{Counts, EntranceCounts, Gauges, Histogram, LabelSlot, ProcessGauges, ShardMetrics};
 
 /// Writes one family after the other.
 struct Text {
@@ -82,6 +82,7 @@ pub(super) fn render(sum: Option<&ShardMetrics>, process: &ProcessGauges, missin
         times(&mut text, sum);
         spending(&mut text, sum);
         counts(&mut text, &sum.counts);
+        entrance(&mut text, &sum.entrance);
         gauges(&mut text, &sum.gauges);
     }
     text.out
@@ -312,6 +313,46 @@ fn counts(text: &mut Text, counts: &Counts) {
     ] {
         let labels = [("peer", peer), ("direction", direction)];
         text.sample(name, &labels, format_args!("{value}"));
+    }
+}
+
+fn entrance(text: &mut Text, counts: &EntranceCounts) {
+    for (name, help, value) in [
+        (
+            "sluice_tls_handshakes_total",
+            "TLS handshakes of clients that were finished.",
+            counts.handshakes,
+        ),
+        (
+            "sluice_client_certificates_total",
+            "Client certificates that were accepted.",
+            counts.certificates,
+        ),
+        (
+            "sluice_proxy_headers_total",
+            "PROXY protocol headers that were accepted.",
+            counts.proxied,
+        ),
+    ] {
+        text.single(name, "counter", help, value);
+    }
+    let name = "sluice_tls_failures_total";
+    text.family(
+        name,
+        "counter",
+        "TLS handshakes of clients that were not finished, by reason.",
+    );
+    for (reason, count) in counts.failures() {
+        text.sample(name, &[("reason", reason)], format_args!("{count}"));
+    }
+    let name = "sluice_proxy_refusals_total";
+    text.family(
+        name,
+        "counter",
+        "Connections of PROXY senders that were closed, by reason.",
+    );
+    for (reason, count) in counts.refusals() {
+        text.sample(name, &[("reason", reason)], format_args!("{count}"));
     }
 }
 

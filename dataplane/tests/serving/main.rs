@@ -12,6 +12,7 @@
 mod support;
 
 mod basics;
+mod client_certificates;
 mod control_plane;
 mod endings;
 mod flow;
@@ -19,7 +20,9 @@ mod forwarding;
 mod hostile;
 mod limits;
 mod own_pages;
+mod proxy;
 mod refusals;
+mod tls_listener;
 mod vectors;
 
 /// Not a test of its own: the process that every other test starts.

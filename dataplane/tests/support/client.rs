@@ -1,17 +1,25 @@
 //! A client made of a socket: sends what it is told, reads answers with a reader of its own.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection};
 
 use super::{PATIENCE, kernel};
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With FIN.
+    /// With FIN; over TLS only behind `close_notify`.
     Fin,
     /// With RST.
     Reset,
+    /// Over TLS, with FIN and no `close_notify`.
+    Truncated,
+    /// Over TLS, with an alert.
+    Alert,
 }
 
 /// How the end of an answer's body was shown.
@@ -72,6 +80,7 @@ pub struct Cut {
 /// A client's connection.
 pub struct Client {
     pub stream: TcpStream,
+    tls: Option<Box<ClientConnection>>,
     buf: Vec<u8>,
 }
 
@@ -83,17 +92,64 @@ impl Client {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self {
             stream,
+            tls: None,
             buf: Vec::new(),
         }
     }
 
+    /// Begins TLS; the handshake is done by the first send or read.
+    pub fn secure(mut self, config: &Arc<ClientConfig>) -> Self {
+        let name = ServerName::try_from("gateway.test").unwrap();
+        self.tls = Some(Box::new(ClientConnection::new(Arc::clone(config), name).unwrap()));
+        self
+    }
+
+    /// Finishes the handshake as far as the client can see it, and returns the certificates that the gateway showed.
+    pub fn shake(&mut self) -> Vec<CertificateDer<'static>> {
+        let tls = self.tls.as_mut().unwrap();
+        while tls.is_handshaking() {
+            tls.complete_io(&mut self.stream).unwrap();
+        }
+        tls.peer_certificates().unwrap().to_vec()
+    }
+
+    /// The TLS side.
+    pub fn tls(&mut self) -> &mut ClientConnection {
+        self.tls.as_mut().unwrap()
+    }
+
+    /// Sends what TLS has ready, `close_notify` or a key update for instance.
+    pub fn flush_tls(&mut self) {
+        let tls = self.tls.as_mut().unwrap();
+        while tls.wants_write() {
+            tls.write_tls(&mut self.stream).unwrap();
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.stream.write_all(bytes),
+            Some(tls) => {
+                let mut stream = rustls::Stream::new(&mut **tls, &mut self.stream);
+                stream.write_all(bytes).and_then(|()| stream.flush())
+            }
+        }
+    }
+
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.stream.read(piece),
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).read(piece),
+        }
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        self.write(bytes.as_ref()).unwrap();
     }
 
     /// Sends; a connection that the gateway has ended meanwhile is no fault of the test.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.stream.write_all(bytes.as_ref()).is_ok()
+        self.write(bytes.as_ref()).is_ok()
     }
 
     /// Sends in two pieces, the second only when the gateway has read the first.
@@ -127,7 +183,7 @@ impl Client {
     fn fill(&mut self) -> Result<(), End> {
         let mut piece = [0; 64 << 10];
         loop {
-            match self.stream.read(&mut piece) {
+            match self.read(&mut piece) {
                 Ok(0) => return Err(End::Fin),
                 Ok(n) => {
                     self.buf.extend_from_slice(&piece[..n]);
@@ -135,6 +191,8 @@ impl Client {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(End::Reset),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(End::Truncated),
+                Err(error) if error.kind() == ErrorKind::InvalidData => return Err(End::Alert),
                 Err(error) => panic!("nothing came: {error}; so far: {:?}", show(&self.buf)),
             }
         }

@@ -73,6 +73,8 @@ struct State {
     applied: Vec<Epoch>,
     refused: Vec<(Epoch, String)>,
     questions: u64,
+    /// Addresses and ports that were asked about.
+    asked: Vec<([u8; 16], u16)>,
     api: Vec<UnixStream>,
     ended: bool,
 }
@@ -97,6 +99,7 @@ impl Control {
             applied: Vec::new(),
             refused: Vec::new(),
             questions: 0,
+            asked: Vec::new(),
             api: Vec::new(),
             ended: false,
         }));
@@ -168,6 +171,11 @@ impl Control {
     /// Questions about peers so far.
     pub fn questions(&self) -> u64 {
         lock(&self.state).questions
+    }
+
+    /// Addresses and ports that were asked about so far.
+    pub fn asked(&self) -> Vec<([u8; 16], u16)> {
+        lock(&self.state).asked.clone()
     }
 
     /// Waits until the data plane is connected.
@@ -252,6 +260,9 @@ fn serve_link(stream: UnixStream, state: &Mutex<State>) {
             ToControl::Hello { .. } => send_snapshot(&stream, &state.snapshot),
             ToControl::WhoIs { ticket, .. } | ToControl::Prove { ticket, .. } => {
                 state.questions += 1;
+                if let ToControl::WhoIs { address, port, .. } = &frame {
+                    state.asked.push((*address, *port));
+                }
                 match state.who.answer() {
                     Some(answer) => {
                         let frame = ToData::Identity { ticket, answer };

@@ -11,6 +11,7 @@ pub mod client;
 pub mod control;
 pub mod journal;
 pub mod kernel;
+pub mod pki;
 pub mod setup;
 pub mod upstream;
 
@@ -19,10 +20,12 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use sluice_dataplane::DataplaneOptions;
 use sluice_shared::snapshot::Snapshot;
 use sluice_shared::usage::UsageRecord;
@@ -104,14 +107,20 @@ impl Gateway {
         Self::start_with(setup, false)
     }
 
-    fn start_with(setup: Setup, control_plane: bool) -> Self {
+    fn start_with(mut setup: Setup, control_plane: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // Settings without an address are meant for the one listener there is.
+        for settings in &mut setup.snapshot.listeners {
+            if settings.address.is_empty() {
+                settings.address = address.to_string();
+            }
+        }
         let control = Control::new(dir.path(), setup.snapshot, setup.who);
         if control_plane {
             control.up();
         }
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let listeners: Vec<TcpListener> = (0..setup.shards).map(|_| listener.try_clone().unwrap()).collect();
         let child = spawn(dir.path(), &listeners, setup.driver);
         Self {
@@ -124,6 +133,11 @@ impl Gateway {
 
     pub fn client(&self) -> Client {
         Client::connect(self.address)
+    }
+
+    /// A client that speaks TLS.
+    pub fn secure_client(&self, config: &Arc<ClientConfig>) -> Client {
+        self.client().secure(config)
     }
 
     /// Sends one request on a connection of its own and reads the answer.

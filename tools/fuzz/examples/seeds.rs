@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use sluice_proto::proxy_v2::SIGNATURE;
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{self, Alias, BaseUrl, Capability, Grant, Provider, Secret, Snapshot, Source};
@@ -61,6 +62,7 @@ fn main() -> std::io::Result<()> {
             ],
         ),
         ("frames", frames()),
+        ("proxy_v2", proxy_headers()),
     ] {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
@@ -88,6 +90,21 @@ fn heads() -> Vec<Vec<u8>> {
         "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
         "HTTP/1.0 429 \r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n",
     ])
+}
+
+/// Headers of a health check, of IPv4 and IPv6 clients, of one with a TLV behind it.
+fn proxy_headers() -> Vec<Vec<u8>> {
+    let header = |command: u8, family: u8, block: &[u8]| {
+        let length = u16::try_from(block.len()).unwrap_or(u16::MAX).to_be_bytes();
+        [&SIGNATURE[..], &[0x20 | command, family], &length, block].concat()
+    };
+    vec![
+        header(0, 0, &[]),
+        header(1, 0x11, &[192, 0, 2, 7, 10, 0, 0, 1, 0x1f, 0x90, 0, 80]),
+        header(1, 0x21, &[7; 36]),
+        header(1, 0x11, &[&[7; 12][..], &[4, 0, 2, 1, 2]].concat()),
+        header(1, 0, &[1, 2, 3]),
+    ]
 }
 
 fn documents() -> Vec<Vec<u8>> {
