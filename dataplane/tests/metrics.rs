@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 
 use sluice_dataplane::mailbox::{ShardMessage, mailbox};
+use sluice_dataplane::metrics::entrance::{ProxyRefusal, TlsFailure};
 use sluice_dataplane::metrics::{Labels, MetricsCollector, ProcessGauges, ShardMetrics};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
@@ -85,6 +86,11 @@ fn the_text_is_as_it_was() {
     first.counts.pool_hits = 3;
     second.counts.pool_hits = 4;
     first.counts.client_bytes_out = 1 << 40;
+    first.entrance.handshakes = 5;
+    second.entrance.handshakes = 6;
+    second.entrance.fail(TlsFailure::Expired);
+    first.entrance.fail(TlsFailure::Expired);
+    first.entrance.refuse(ProxyRefusal::Missing);
     first.gauges.connections_open = 2;
     second.gauges.connections_open = 5;
     first.gauges.epoch = 3;
