@@ -102,6 +102,10 @@ pub(crate) struct UpOptions {
     /// Use the built-in mock provider even if there are keys; not together with a configuration
     #[arg(long, env = "SLUICE_MOCK", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) mock: bool,
+    /// User to run as after a start as root: NAME, UID or UID:GID [default: `sluice` if there is one, else nobody (65534),
+    /// if that can use data directory and configuration]
+    #[arg(long, env = "SLUICE_USER", value_name = "USER")]
+    pub(crate) user: Option<String>,
     /// Seconds that requests in flight get when draining
     #[arg(long, env = "SLUICE_DRAIN", value_name = "SECONDS", default_value_t = 30)]
     pub(crate) drain: u64,

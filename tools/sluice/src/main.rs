@@ -10,6 +10,7 @@
     reason = "a program whose output is its purpose"
 )]
 
+mod allocator;
 mod check;
 mod cli;
 mod environment;
@@ -17,6 +18,7 @@ mod logging;
 mod meter;
 mod mock;
 mod planes;
+mod process;
 mod up;
 mod usage;
 
@@ -26,16 +28,36 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
-/// Small blocks of a known thread dominate the data plane's use; this allocator hands them out without a lock.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
+    environment::take();
     let cli = Cli::parse();
-    if matches!(cli.command, Command::Dataplane(_)) {
-        planes::hold_signals();
+    // All this before the first thread, which is the one that writes the log.
+    match cli.command {
+        Command::Up(_) => {
+            process::harden("sluice-up");
+            allocator::wipe_freed();
+        }
+        Command::Controlplane(_) => {
+            process::harden("sluice-control");
+            allocator::wipe_freed();
+            planes::drop_privileges();
+        }
+        Command::Dataplane(_) => {
+            planes::hold_signals();
+            process::harden("sluice-data");
+            planes::drop_privileges();
+        }
+        Command::Mock(_) => {
+            process::harden("sluice-mock");
+            planes::drop_privileges();
+        }
+        _ => {}
     }
-    let logs = logging::start(cli.log_format);
+    // The supervisor starts its log when it has become who it stays.
+    let logs = (!matches!(cli.command, Command::Up(_))).then(|| logging::start(cli.log_format));
     let done = match cli.command {
         Command::Up(options) => up::run(options, cli.log_format),
         Command::Controlplane(options) => planes::controlplane(options),

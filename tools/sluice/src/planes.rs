@@ -11,7 +11,7 @@ use sluice_controlplane::config;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{ControlplaneOptions, DataplaneOptions};
-use crate::environment;
+use crate::{environment, process};
 
 /// What a configuration, or the environment where there is none, offers.
 #[derive(Debug, Default)]
@@ -80,12 +80,22 @@ pub(crate) fn look(file: Option<&Path>, mock: bool) -> Result<Found> {
     })
 }
 
+/// Gives up all capabilities, as a plane does that has its sockets from a supervisor or needs none. One that a person
+/// starts may still have to bind a port below 1024.
+pub(crate) fn drop_privileges() {
+    let supervised = [environment::LISTEN_FDS, environment::HANDED_OVER]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
+    if supervised && let Err(error) = process::drop_capabilities() {
+        eprintln!("sluice: cannot give up capabilities: {error}");
+    }
+}
+
 /// Runs the control plane until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// If it cannot start or one of its parts fails.
 pub(crate) fn controlplane(options: ControlplaneOptions) -> Result<ExitCode> {
-    harden("sluice-control");
     let options = sluice_controlplane::Options {
         config_file: options.config,
         data_dir: options.data,
@@ -132,7 +142,6 @@ pub(crate) fn hold_signals() {
 /// # Errors
 /// If it cannot start.
 pub(crate) fn dataplane(options: DataplaneOptions) -> Result<ExitCode> {
-    harden("sluice-data");
     let listen_fds = inherited_sockets()?
         .into_iter()
         .map(IntoRawFd::into_raw_fd)
@@ -153,7 +162,7 @@ pub(crate) fn dataplane(options: DataplaneOptions) -> Result<ExitCode> {
 /// If one of them is no open descriptor.
 #[allow(unsafe_code, reason = "owning an inherited descriptor has no safe form")]
 pub(crate) fn inherited_sockets() -> Result<Vec<TcpListener>> {
-    let Some(list) = std::env::var_os("SLUICE_LISTEN_FDS") else {
+    let Some(list) = std::env::var_os(environment::LISTEN_FDS) else {
         return Ok(Vec::new());
     };
     let list = list.to_string_lossy();
@@ -170,20 +179,4 @@ pub(crate) fn inherited_sockets() -> Result<Vec<TcpListener>> {
         sockets.push(unsafe { TcpListener::from_raw_fd(fd) });
     }
     Ok(sockets)
-}
-
-/// Names the process for `ps` and closes its memory to other processes of the same user: no core dump, no ptrace,
-/// no reading of `/proc/PID/environ`, since provider keys are in there. Files that it makes are its owner's only.
-#[allow(unsafe_code, reason = "prctl has no safe form")]
-pub(crate) fn harden(name: &'static str) {
-    let mut bytes = [0_u8; 16];
-    for (to, from) in bytes.iter_mut().zip(name.bytes().take(15)) {
-        *to = from;
-    }
-    // SAFETY: PR_SET_NAME reads up to 16 bytes, of which the last is 0; the others take integers.
-    unsafe {
-        libc::prctl(libc::PR_SET_NAME, bytes.as_ptr());
-        libc::prctl(libc::PR_SET_DUMPABLE, 0);
-        libc::umask(0o077);
-    }
 }

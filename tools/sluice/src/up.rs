@@ -1,7 +1,7 @@
 //! `sluice up`: the supervisor.
 //!
 //! The order of a start: read the configuration, claim the data directory, bind the sockets (each of these can
-//! refuse, before anything runs), start the children, say what there is, say `ready` when the gateway itself says so.
+//! refuse, before anything runs), become a user without privileges, start the children, say what there is, say `ready` when the gateway itself says so.
 //! The order of an end: the data plane drains while the control plane still answers and stores; then the control
 //! plane takes in the rest of the journal; then the mock provider goes.
 
@@ -11,6 +11,7 @@ mod child;
 mod instance;
 mod ready;
 mod sockets;
+mod user;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -23,14 +24,14 @@ use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, LocalSet};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::banner::Banner;
 use self::child::{Role, Wish};
 use self::instance::Instance;
 use self::sockets::Sockets;
 use crate::cli::UpOptions;
-use crate::logging::LogFormat;
+use crate::logging::{self, LogFormat};
 use crate::planes::{self, Found};
 
 /// Read if it is there and no other configuration is named.
@@ -50,15 +51,39 @@ const MOCK_LIMIT: Duration = Duration::from_secs(1);
 /// Refuses to start, with the reason, if the configuration is invalid, the data directory unusable, or an address
 /// taken.
 pub(crate) fn run(options: UpOptions, log_format: LogFormat) -> Result<ExitCode> {
-    planes::harden("sluice-up");
     // One thread: the kernel ties a child's life to the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    LocalSet::new().block_on(&runtime, supervise(options, log_format))
+    let prepared = {
+        let _context = runtime.enter();
+        prepare(options)?
+    };
+    let logs = logging::start(log_format);
+    if let Some(warning) = &prepared.warning {
+        warn!("{warning}");
+    }
+    let code = LocalSet::new().block_on(&runtime, supervise(prepared, log_format));
+    drop(logs);
+    code
 }
 
-async fn supervise(options: UpOptions, log_format: LogFormat) -> Result<ExitCode> {
+/// Everything that can refuse to start, and what is done with the privileges of whoever started this.
+struct Prepared {
+    config: Option<PathBuf>,
+    found: Found,
+    instance: Rc<Instance>,
+    shards: u16,
+    sockets: Sockets,
+    mock: Option<Sockets>,
+    /// Addresses were given on the command line.
+    overruled: bool,
+    drain_s: u64,
+    /// That root has to stay root.
+    warning: Option<String>,
+}
+
+fn prepare(options: UpOptions) -> Result<Prepared> {
     let config = config_path(options.config)?;
     if options.mock
         && let Some(path) = &config
@@ -69,7 +94,7 @@ async fn supervise(options: UpOptions, log_format: LogFormat) -> Result<ExitCode
         );
     }
     let found = planes::look(config.as_deref(), options.mock)?;
-    let instance = Rc::new(Instance::claim(&options.data)?);
+    let instance = Instance::claim(&options.data)?;
     let shards = options.shards.unwrap_or_else(cores);
     let wanted = if options.listen.is_empty() {
         &found.listeners
@@ -82,10 +107,38 @@ async fn supervise(options: UpOptions, log_format: LogFormat) -> Result<ExitCode
     } else {
         None
     };
+    let warning = user::settle(options.user.as_deref(), &instance, || {
+        planes::look(config.as_deref(), options.mock).map(drop)
+    })?;
+    Ok(Prepared {
+        config,
+        found,
+        instance: Rc::new(instance),
+        shards,
+        sockets,
+        mock,
+        overruled: !options.listen.is_empty(),
+        drain_s: options.drain,
+        warning,
+    })
+}
+
+async fn supervise(prepared: Prepared, log_format: LogFormat) -> Result<ExitCode> {
+    let Prepared {
+        config,
+        found,
+        instance,
+        shards,
+        sockets,
+        mock,
+        overruled,
+        drain_s,
+        warning: _,
+    } = prepared;
     let mock_address = mock.as_ref().and_then(|mock| mock.addresses.first().copied());
     let addresses = sockets.addresses.clone();
     // The control plane keeps the document's listeners unless they were overruled here.
-    let listen = addresses.first().copied().filter(|_| !options.listen.is_empty());
+    let listen = addresses.first().copied().filter(|_| overruled);
     let lines: Vec<String> = addresses.iter().map(|address| format!("{address}\n")).collect();
     instance.write("listen", &lines.concat())?;
 
@@ -122,8 +175,8 @@ async fn supervise(options: UpOptions, log_format: LogFormat) -> Result<ExitCode
     }
 
     interrupts.next().await;
-    let drain = Duration::from_secs(options.drain);
-    info!(seconds = options.drain, "draining; a second signal stops at once");
+    let drain = Duration::from_secs(drain_s);
+    info!(seconds = drain_s, "draining; a second signal stops at once");
     let stages = [
         (Some(data), drain.saturating_add(DRAIN_MARGIN)),
         (Some(control), STORE_LIMIT),

@@ -22,7 +22,7 @@ pub(super) struct Role {
     pub(super) name: &'static str,
     /// Arguments behind the subcommand. Never a secret: everyone can read `/proc/PID/cmdline`.
     pub(super) args: Vec<OsString>,
-    /// Whether it sees the whole environment; otherwise only what [`environment`] lists.
+    /// Whether it is handed the whole environment, in a memory file; in its own it has only what [`environment`] lists.
     pub(super) sees_environment: bool,
     /// Listening sockets it inherits, named in `SLUICE_LISTEN_FDS`.
     pub(super) sockets: Vec<std::net::TcpListener>,
@@ -116,7 +116,7 @@ fn terminate(child: &Child) {
 }
 
 /// Starts the child: same executable, own process group (a Ctrl-C in the terminal is ours to translate), killed by
-/// the kernel if this process dies, no core dumps.
+/// the kernel if this process dies. What this process has given up, it has not either.
 #[allow(unsafe_code, reason = "the calls between fork and exec have no safe form")]
 fn spawn(role: &Role) -> std::io::Result<Child> {
     let mut command = Command::new(executable());
@@ -127,17 +127,21 @@ fn spawn(role: &Role) -> std::io::Result<Child> {
         .stdin(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);
-    if !role.sees_environment {
-        command.env_clear().envs(environment::harmless());
-    }
-    let inherited: Vec<RawFd> = role.sockets.iter().map(AsRawFd::as_raw_fd).collect();
+    command.env_clear().envs(environment::harmless());
+    let mut inherited: Vec<RawFd> = role.sockets.iter().map(AsRawFd::as_raw_fd).collect();
     if !inherited.is_empty() {
         let list: Vec<String> = inherited.iter().map(ToString::to_string).collect();
-        command.env("SLUICE_LISTEN_FDS", list.join(","));
+        command.env(environment::LISTEN_FDS, list.join(","));
+    }
+    if role.sees_environment
+        && let Some(file) = environment::memory_file()
+    {
+        command.env(environment::HANDED_OVER, file.as_raw_fd().to_string());
+        inherited.push(file.as_raw_fd());
     }
     let parent = std::process::id();
-    // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, fcntl, setrlimit. The
-    // descriptors belong to `role`, which outlives this call.
+    // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, fcntl. The descriptors belong
+    // to `role` and to the environment, which outlive this call.
     unsafe {
         command.pre_exec(move || {
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
@@ -149,11 +153,7 @@ fn spawn(role: &Role) -> std::io::Result<Child> {
             for &fd in &inherited {
                 check(libc::fcntl(fd, libc::F_SETFD, 0))?;
             }
-            let no_core = libc::rlimit {
-                rlim_cur: 0,
-                rlim_max: 0,
-            };
-            check(libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core))
+            Ok(())
         });
     }
     command.spawn()

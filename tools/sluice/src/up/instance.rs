@@ -1,8 +1,8 @@
 //! The data directory of one running instance: made for its owner only, locked by the supervisor.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +14,7 @@ const PATH_BYTES_MAX: usize = 107 - "/control.sock".len();
 #[derive(Debug)]
 pub(super) struct Instance {
     dir: PathBuf,
+    own: bool,
     _lock: File,
 }
 
@@ -37,6 +38,7 @@ impl Instance {
                 dir.display()
             );
         }
+        let own = is_own(&dir).with_context(unwritable)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -65,7 +67,11 @@ impl Instance {
         lock.set_len(0).with_context(unwritable)?;
         lock.rewind().with_context(unwritable)?;
         writeln!(lock, "{pid}").with_context(unwritable)?;
-        let instance = Self { dir, _lock: lock };
+        let instance = Self {
+            dir,
+            own,
+            _lock: lock,
+        };
         instance.write("supervisor.pid", &format!("{pid}\n"))?;
         Ok(instance)
     }
@@ -73,6 +79,21 @@ impl Instance {
     /// The directory, absolute.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether everything in the directory is ours: it was empty, or an instance has run in it before.
+    pub(super) const fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// Gives the directory and all in it to the user that everything runs as from now on, and to nobody else.
+    ///
+    /// # Errors
+    /// If that cannot be done.
+    pub(super) fn give_to(&self, uid: u32, gid: u32) -> Result<()> {
+        std::fs::set_permissions(&self.dir, Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot close {} to others", self.dir.display()))?;
+        super::user::give(&self.dir, uid, gid)
     }
 
     /// Writes a small file into the directory, whole or not at all.
@@ -101,11 +122,28 @@ impl Drop for Instance {
     }
 }
 
+/// Empty, or with the lock of an instance in it.
+fn is_own(dir: &Path) -> std::io::Result<bool> {
+    Ok(dir.join("lock").exists() || dir.read_dir()?.next().is_none())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+
+    #[test]
+    fn a_directory_with_other_files_is_not_our_own() {
+        let place = tempfile::tempdir().unwrap();
+        let check = |name: &str, expected: bool| {
+            let instance = Instance::claim(&place.path().join(name)).unwrap();
+            assert_eq!(instance.is_own(), expected, "{name}");
+        };
+        check("new", true);
+        check("new", true);
+        std::fs::create_dir(place.path().join("other")).unwrap();
+        std::fs::write(place.path().join("other/letter"), "").unwrap();
+        check("other", false);
+    }
 
     #[test]
     fn one_instance_a_directory() {

@@ -76,6 +76,15 @@ fn program(folder: &TempDir) -> Command {
     command
 }
 
+/// A folder that other users can reach, or cannot.
+pub(crate) fn folder(reachable: bool) -> TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().expect("a folder");
+    let mode = if reachable { 0o755 } else { 0o700 };
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).expect("a mode");
+    folder
+}
+
 /// A gateway. It is stopped, and has to end well, by [`Gateway::stop`]; a test that fails kills it.
 pub(crate) struct Gateway {
     folder: TempDir,
@@ -92,7 +101,16 @@ impl Gateway {
 
     /// The same with variables.
     pub(crate) fn start_with(options: &[&str], variables: &[(&str, &str)]) -> Self {
-        let folder = TempDir::new().expect("a folder");
+        Self::start_in(TempDir::new().expect("a folder"), options, variables)
+    }
+
+    /// The same in a folder that other users can reach, or cannot.
+    pub(crate) fn start_reachable(reachable: bool, options: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_in(folder(reachable), options, variables)
+    }
+
+    /// The same in this folder.
+    pub(crate) fn start_in(folder: TempDir, options: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = fs::File::create(folder.path().join("log")).expect("a log");
         let mut child = program(&folder)
             .args(["up", "--listen", "127.0.0.1:0", "--data", "data", "--shards", "1"])
