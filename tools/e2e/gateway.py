@@ -1,13 +1,30 @@
-"""`sluice up` with its mock provider, for as long as a `with` block runs, and what a test asks it."""
+"""`sluice up` with its mock provider, for as long as a `with` block runs, and what a test asks it.
+
+Canaries are planted in its environment; tests use CLIENT as their credential and put PROMPT into what they ask. When the
+block ends well, everything the gateway shows and keeps is swept for them (sweep.py).
+"""
 
 import json
+import os
+import pathlib
 import subprocess
 import tempfile
 import threading
 import time
 import urllib.request
 
+import sweep
+
 PATIENCE_S = 60
+
+# What the clients show, and what they ask.
+CLIENT = sweep.Canary("credential of a client", hashed=True)
+PROMPT = sweep.Canary("prompt")
+# Keys that lie around where the gateway starts.
+VARIABLES = {
+    name: sweep.Canary(f"{name} in the environment", hashed=True)
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "SOME_VENDOR_KEY")
+}
 
 
 class Gateway:
@@ -19,23 +36,38 @@ class Gateway:
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="sluice-e2e-")
+        self.log = pathlib.Path(self.folder.name) / "log"
         self.process = subprocess.Popen(
             [self.sluice, "up", "--mock", "--listen", "127.0.0.1:0", "--data", self.folder.name + "/data"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=open(self.log, "wb"),
             text=True,
             cwd=self.folder.name,
+            env={
+                **os.environ,
+                "SLUICE_LOG": "debug",
+                **{name: canary.value for name, canary in VARIABLES.items()},
+            },
         )
         ready = threading.Event()
         threading.Thread(target=self._read, args=(ready,), daemon=True).start()
         if not ready.wait(PATIENCE_S):
             self.process.kill()
-            raise SystemExit("sluice up did not become ready:\n" + "\n".join(self.lines))
+            raise SystemExit("sluice up did not become ready:\n" + "\n".join(self.lines) + self.log.read_text())
         self.url = self._after("listening")
         self.mock = self._after("mock")
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        hits = []
+        if kind is None:
+            sweep.self_test()
+            canaries = [*VARIABLES.values(), CLIENT, PROMPT]
+            data = self.folder.name + "/data"
+            hits = sweep.with_teeth(canaries, self.url, data, self.process.pid, [self.log])
+        else:
+            print(self.log.read_text()[-4000:])
         self.process.terminate()
         try:
             status = self.process.wait(PATIENCE_S)
@@ -43,6 +75,8 @@ class Gateway:
             self.process.kill()
             raise SystemExit("sluice up did not end after SIGTERM") from None
         self.folder.cleanup()
+        if hits:
+            raise SystemExit(f"the canary sweep had {len(hits)} hits")
         if status != 0:
             raise SystemExit(f"sluice up ended with {status}")
 

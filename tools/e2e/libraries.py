@@ -16,11 +16,12 @@ import openai
 from google import genai
 from google.genai import types
 
-from gateway import Gateway
+from gateway import CLIENT, PROMPT, Gateway
 
 TEXT = "Seven words pass through the little gate."
 HEADERS = {"x-mock-text": TEXT}
-KEY = "invented"
+KEY = CLIENT.value
+ASKED = f"hi {PROMPT.value}"
 
 # Ids of the requests that a case made, as the gateway stated them in its answers.
 seen = []
@@ -90,13 +91,13 @@ def openai_tool(gw):
 
 
 def openai_responses(gw):
-    answer = openai_client(gw).responses.create(model="gpt-5.5", input="hi", extra_headers=HEADERS)
+    answer = openai_client(gw).responses.create(model="gpt-5.5", input=ASKED, extra_headers=HEADERS)
     same(answer.output_text, TEXT)
     return [dict(api="openai_responses", input=answer.usage.input_tokens, output=answer.usage.output_tokens)]
 
 
 def openai_responses_stream(gw):
-    stream = openai_client(gw).responses.create(model="gpt-5.5", input="hi", stream=True, extra_headers=HEADERS)
+    stream = openai_client(gw).responses.create(model="gpt-5.5", input=ASKED, stream=True, extra_headers=HEADERS)
     events = list(stream)
     same("".join(event.delta for event in events if event.type == "response.output_text.delta"), TEXT)
     same(events[-1].type, "response.completed", "last event")
@@ -105,7 +106,7 @@ def openai_responses_stream(gw):
 
 
 def openai_embeddings(gw):
-    answer = openai_client(gw).embeddings.create(model="text-embedding-3-small", input=["one", "two"])
+    answer = openai_client(gw).embeddings.create(model="text-embedding-3-small", input=["one", ASKED])
     same(len(answer.data), 2, "vectors")
     return [dict(api="openai_embeddings", input=answer.usage.prompt_tokens)]
 
@@ -151,28 +152,28 @@ def anthropic_models(gw):
 
 
 def google_generate(gw):
-    answer = google_client(gw).models.generate_content(model="gemini-3.8-flash", contents="hi")
+    answer = google_client(gw).models.generate_content(model="gemini-3.8-flash", contents=ASKED)
     same(answer.text, TEXT)
     usage = answer.usage_metadata
     return [dict(api="gemini_generate_content", input=usage.prompt_token_count, output=usage.candidates_token_count)]
 
 
 def google_stream(gw):
-    chunks = list(google_client(gw).models.generate_content_stream(model="gemini-3.8-flash", contents="hi"))
+    chunks = list(google_client(gw).models.generate_content_stream(model="gemini-3.8-flash", contents=ASKED))
     same("".join(chunk.text or "" for chunk in chunks), TEXT)
     usage = chunks[-1].usage_metadata
     return [dict(api="gemini_generate_content", input=usage.prompt_token_count, output=usage.candidates_token_count)]
 
 
 def google_count(gw):
-    answer = google_client(gw).models.count_tokens(model="gemini-3.8-flash", contents="hi")
+    answer = google_client(gw).models.count_tokens(model="gemini-3.8-flash", contents=ASKED)
     if answer.total_tokens < 1:
         raise AssertionError("counted nothing")
     return [dict(api="gemini_count_tokens")]
 
 
 def google_embed(gw):
-    answer = google_client(gw).models.embed_content(model="gemini-embedding-001", contents="hi")
+    answer = google_client(gw).models.embed_content(model="gemini-embedding-001", contents=ASKED)
     same(len(answer.embeddings), 1, "vectors")
     return [dict(api="gemini_embed_content")]
 
@@ -182,7 +183,7 @@ def google_models(gw):
     return None
 
 
-MESSAGES = [{"role": "user", "content": "hi"}]
+MESSAGES = [{"role": "user", "content": ASKED}]
 CASES = [
     openai_chat,
     openai_chat_stream,

@@ -1,6 +1,6 @@
 """Claude Code, Codex and Gemini CLI finish a scripted tool call through `sluice up` against the mock provider.
 
-Each gets an empty home, an invented key and no telemetry. The mock provider answers the marker in the prompt with
+Each gets an empty home, a canary for a key and no telemetry. The mock provider answers the marker in the prompt with
 a shell call; the program runs it and sends the result; the mock provider quotes it; the program prints that.
 
 Usage: programs.py [--node FOLDER] PATH_OF_SLUICE
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from gateway import Gateway
+from gateway import CLIENT, PROMPT, Gateway
 
 PACKAGES = ["@anthropic-ai/claude-code@2.1.197", "@openai/codex@0.169.0", "@google/gemini-cli@0.61.0"]
 PATIENCE_S = 120
@@ -29,7 +29,7 @@ def claude(programs, url, home):
         [programs / "claude", "-p", prompt, "--allowedTools", "Bash"],
         {
             "ANTHROPIC_BASE_URL": url,
-            "ANTHROPIC_AUTH_TOKEN": "invented",
+            "ANTHROPIC_AUTH_TOKEN": CLIENT.value,
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_TELEMETRY": "1",
             "IS_SANDBOX": "1",
@@ -46,7 +46,7 @@ def codex(programs, url, home):
         [programs / "codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
         + settings
         + [prompt],
-        {"SLUICE_KEY": "invented"},
+        {"SLUICE_KEY": CLIENT.value},
         ["openai_responses"] * 2,
     )
 
@@ -55,7 +55,7 @@ def codex_built_in(programs, url, home):
     """The built-in provider tries a WebSocket first; 426 makes it fall back to POST at once."""
     command, _, kinds = codex(programs, url, home)
     settings = ["-c", f'openai_base_url="{url}/v1"', "-c", "analytics.enabled=false", "-m", "gpt-5.5"]
-    return command[:4] + settings + command[-1:], {"OPENAI_API_KEY": "invented", "CODEX_API_KEY": "invented"}, kinds
+    return command[:4] + settings + command[-1:], {"OPENAI_API_KEY": CLIENT.value, "CODEX_API_KEY": CLIENT.value}, kinds
 
 
 def gemini(programs, url, home):
@@ -69,13 +69,13 @@ def gemini(programs, url, home):
     (home / ".gemini/settings.json").write_text(json.dumps(settings))
     return (
         [programs / "gemini", "--skip-trust", "--yolo", "-p", prompt],
-        {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": "invented"},
+        {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": CLIENT.value},
         ["gemini_generate_content"] * 3,
     )
 
 
 def marker(tool, arguments):
-    return "MOCK_TOOL" + json.dumps({"name": tool, "input": arguments}, separators=(",", ":"))
+    return f"{PROMPT.value} MOCK_TOOL" + json.dumps({"name": tool, "input": arguments}, separators=(",", ":"))
 
 
 def install(folder):

@@ -76,6 +76,8 @@ struct Prepared {
     shards: u16,
     sockets: Sockets,
     mock: Option<Sockets>,
+    /// The mock provider was asked for: keys in the environment are none of the gateway's business.
+    mock_only: bool,
     /// Addresses were given on the command line.
     overruled: bool,
     drain_s: u64,
@@ -117,6 +119,7 @@ fn prepare(options: UpOptions) -> Result<Prepared> {
         shards,
         sockets,
         mock,
+        mock_only: options.mock,
         overruled: !options.listen.is_empty(),
         drain_s: options.drain,
         warning,
@@ -131,6 +134,7 @@ async fn supervise(prepared: Prepared, log_format: LogFormat) -> Result<ExitCode
         shards,
         sockets,
         mock,
+        mock_only,
         overruled,
         drain_s,
         warning: _,
@@ -150,6 +154,7 @@ async fn supervise(prepared: Prepared, log_format: LogFormat) -> Result<ExitCode
         config.as_deref(),
         mock_address,
         listen,
+        !mock_only,
         log_format,
     ));
     let data = start(data_role(&instance, sockets, shards, log_format));
@@ -296,6 +301,7 @@ fn control_role(
     config: Option<&Path>,
     mock: Option<SocketAddr>,
     listen: Option<SocketAddr>,
+    sees_environment: bool,
     log_format: LogFormat,
 ) -> Role {
     let mut args = common(Some(instance), log_format);
@@ -312,7 +318,7 @@ fn control_role(
     Role {
         name: "controlplane",
         args,
-        sees_environment: true,
+        sees_environment,
         sockets: Vec::new(),
     }
 }

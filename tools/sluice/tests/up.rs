@@ -90,6 +90,16 @@ fn no_process_shows_a_key() {
 }
 
 #[test]
+fn the_mock_alone_means_no_other_provider() {
+    let gateway = Gateway::start_with(&["--mock"], &[("OPENAI_API_KEY", "sk-canary-0123456789")]);
+    assert_eq!(gateway.post("/v1/chat/completions", &chat("gpt-5.5")).status, 200);
+    assert_eq!(gateway.records(1)[0]["provider"], "mock");
+    let snapshot = fs::read(format!("{}/snapshot.bin", gateway.data())).expect("a snapshot");
+    assert!(!String::from_utf8_lossy(&snapshot).contains("canary"));
+    gateway.stop();
+}
+
+#[test]
 fn a_killed_plane_is_started_again_and_nobody_is_refused() {
     let gateway = Gateway::start(&[]);
     assert_eq!(gateway.post("/v1/chat/completions", &chat("a")).status, 200);

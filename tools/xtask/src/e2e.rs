@@ -28,9 +28,13 @@ pub(crate) fn libraries(root: &Path) -> Result<()> {
             .arg(&wanted))?;
         std::fs::copy(&wanted, &installed)?;
     }
+    let sluice = build(root)?;
     run(Command::new(&python)
         .arg(root.join("tools/e2e/libraries.py"))
-        .arg(build(root)?))
+        .arg(&sluice))?;
+    run(Command::new(&python)
+        .arg(root.join("tools/e2e/sweep.py"))
+        .arg(&sluice))
 }
 
 /// Claude Code, Codex and Gemini CLI from npm, below `target/` unless they are elsewhere.
