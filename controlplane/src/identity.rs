@@ -5,7 +5,10 @@
 //! book ever had to forget an address, everything is revoked instead.
 
 mod loopback;
+mod oidc;
+pub(crate) mod proof;
 mod static_table;
+pub(crate) mod token;
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -31,6 +31,8 @@ use tokio::sync::watch;
 
 use api::Shown;
 use identity::Identities;
+use identity::proof::Proofs;
+use identity::token::Tokens;
 use ingest::Ingest;
 use link::Link;
 use publish::Publisher;
@@ -143,6 +145,10 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     }
     tracing::info!(epoch = epoch.0, "configuration in use: {}", loaded.report.summary);
     let identities = Arc::new(Identities::new(&loaded.document.identity));
+    // Credentials cannot be judged without the tokens in the store.
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&data).await?);
+    let tokens = Tokens::open(store.clone()).await?;
+    let proofs = Proofs::new(&loaded.document.identity, &data, tokens.clone());
     let state = Arc::new(ConfigState::new(source.name(), loaded.report.clone(), rejected));
     let control_path = data.join("control.sock");
     let control = OwnListener::bind(&control_path).map_err(in_data(&control_path))?;
@@ -157,7 +163,8 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let configuration = Configuration::new(source, loaded, seen, epoch, parts);
     let mut watching = tokio::spawn(configuration.clone().watch());
 
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&data).await?);
+    let mut minding_tokens = tokio::spawn(tokens.clone().run());
+    let mut minding_keys = tokio::spawn(proofs.run());
     let status = Arc::new(ingest::Status::new(Instant::now()));
     let ingest = Ingest::new(
         &data,
@@ -194,16 +201,21 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         _ = &mut watching => Err(Error::Ended("the watch on the document")),
         _ = &mut ingesting => Err(Error::Ended("ingest")),
         _ = &mut answering => Err(Error::Ended("the admin API")),
+        _ = &mut minding_tokens => Err(Error::Ended("the care of tokens")),
+        _ = &mut minding_keys => Err(Error::Ended("the care of keys")),
     };
     drop(stop_ingest);
     stop_api.send_replace(true);
     serving.abort();
     watching.abort();
+    minding_tokens.abort();
+    minding_keys.abort();
     if end.is_ok() {
         // Both have been told to stop and hold nothing that could wait for ever but one query or one transaction.
         let patience = std::time::Duration::from_secs(5);
         let _ = tokio::time::timeout(patience, ingesting).await;
         let _ = tokio::time::timeout(patience, answering).await;
+        let _ = tokio::time::timeout(patience, tokens.write_uses()).await;
     }
     end
 }

@@ -11,6 +11,7 @@ mod rollup;
 mod seen;
 mod sqlite;
 mod texts;
+mod tokens;
 mod writer;
 
 use std::future::Future;
@@ -23,6 +24,7 @@ use sluice_shared::usage::{Ended, UsageRecord};
 
 pub(crate) use detail::side_json;
 pub(crate) use sqlite::Sqlite;
+pub(crate) use tokens::StoredToken;
 
 /// File of the SQLite store in the data directory.
 pub const FILE: &str = "store.sqlite";
@@ -220,6 +222,16 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn requests<'a>(&'a self, query: &'a RequestQuery) -> Pending<'a, Vec<UsageRecord>>;
     /// Sums.
     fn usage<'a>(&'a self, query: &'a UsageQuery) -> Pending<'a, Vec<UsageGroup>>;
+    /// Every token that was issued, oldest first.
+    fn tokens(&self) -> Pending<'_, Vec<StoredToken>>;
+    /// Stores a new token, durably.
+    fn add_token<'a>(&'a self, token: &'a StoredToken) -> Pending<'a, ()>;
+    /// Marks a token as revoked, durably; an earlier mark stays.
+    fn revoke_token<'a>(&'a self, id: &'a str, at: UnixMicros) -> Pending<'a, ()>;
+    /// Notes when tokens, by id, were last used.
+    fn tokens_used<'a>(&'a self, uses: &'a [(String, UnixMicros)]) -> Pending<'a, ()>;
+    /// Forgets tokens that ended before a moment.
+    fn prune_tokens(&self, before: UnixMicros) -> Pending<'_, ()>;
     /// Bytes on disk.
     fn bytes(&self) -> u64;
 }

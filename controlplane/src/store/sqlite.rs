@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sluice_shared::ids::RequestId;
+use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::{Ended, UsageRecord};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
@@ -22,8 +23,8 @@ use super::range::{Level, Part, cover};
 use super::texts::NO_TEXT;
 use super::writer::{Writer, amend, check_version, finish, set_cursor};
 use super::{
-    Batch, Cursor, FILE, GROUPS_MAX, GroupBy, Ingested, Pending, RequestQuery, Store, StoreError, Totals,
-    UsageGroup, UsageQuery, rollup, seen,
+    Batch, Cursor, FILE, GROUPS_MAX, GroupBy, Ingested, Pending, RequestQuery, Store, StoreError,
+    StoredToken, Totals, UsageGroup, UsageQuery, rollup, seen, tokens,
 };
 
 /// Records that are summed one by one are read in pieces of this many.
@@ -127,6 +128,26 @@ impl Store for Sqlite {
 
     fn usage<'a>(&'a self, query: &'a UsageQuery) -> Pending<'a, Vec<UsageGroup>> {
         Box::pin(self.read.usage(query))
+    }
+
+    fn tokens(&self) -> Pending<'_, Vec<StoredToken>> {
+        Box::pin(async move { tokens::all(&self.writer().connection) })
+    }
+
+    fn add_token<'a>(&'a self, token: &'a StoredToken) -> Pending<'a, ()> {
+        Box::pin(async move { tokens::add(&self.writer().connection, token) })
+    }
+
+    fn revoke_token<'a>(&'a self, id: &'a str, at: UnixMicros) -> Pending<'a, ()> {
+        Box::pin(async move { tokens::revoke(&self.writer().connection, id, at) })
+    }
+
+    fn tokens_used<'a>(&'a self, uses: &'a [(String, UnixMicros)]) -> Pending<'a, ()> {
+        Box::pin(async move { tokens::used(&mut self.writer().connection, uses) })
+    }
+
+    fn prune_tokens(&self, before: UnixMicros) -> Pending<'_, ()> {
+        Box::pin(async move { tokens::prune(&self.writer().connection, before) })
     }
 
     fn bytes(&self) -> u64 {

@@ -16,7 +16,7 @@ use super::texts::Numbers;
 use super::{Amend, Cursor, Ingested, StoreError, Totals, rollup, seen};
 
 /// Schema changes, oldest first; the file's `user_version` says how many it has.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/0001.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
 /// Bytes of a page: about forty records.
 const PAGE_BYTES: u32 = 8 << 10;
 /// Pages in the write-ahead log after which they go into the file: 16 MiB.
