@@ -1,37 +1,139 @@
-//! The snapshot as a shard uses it: the checked archive and the lookup tables compiled from it, once per epoch.
+//! The snapshot in use, in two halves.
+//!
+//! [`Published`] is what all shards share of an epoch. The thread of the control link makes it (reading the archive,
+//! compiling 1,000 grants, parsing certificates takes milliseconds) and frees it, when the last shard has let go.
+//! [`Config`] is what a shard makes of it: providers with their connection pools and TLS sessions. A provider that has
+//! not changed is handed on from epoch to epoch as it is, with its sessions.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use sluice_proto::http1::HeadLimits;
-use sluice_shared::glob::Glob;
 use sluice_shared::ids::Epoch;
-use sluice_shared::snapshot::{self, AuthMode, Authorization, Grant, Limits, Sealed};
+use sluice_shared::policy::{self, Rules};
+use sluice_shared::snapshot::{self, Alias, Authorization, Limits, Sealed, Snapshot};
+use zeroize::Zeroizing;
 
+use crate::policy::Rights;
 use crate::tls::{TlsConfig, TlsError};
 
-/// One epoch's configuration.
+/// A configuration that holds, ready for every shard.
+pub struct Published {
+    sealed: Sealed,
+    /// Who may do what.
+    pub(crate) rules: Rules,
+    providers: Vec<Part>,
+    /// Everything else; its providers have moved.
+    rest: Snapshot,
+}
+
+/// What shards share of a provider.
+struct Part {
+    spec: Arc<snapshot::Provider>,
+    /// Trust in `ca_pem`.
+    ca: Option<TlsConfig>,
+}
+
+/// Why a snapshot cannot be used although it is intact.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The archive cannot be taken apart.
+    #[error("snapshot cannot be read: {0}")]
+    Archive(String),
+    /// A pattern that does not parse.
+    #[error(transparent)]
+    Rules(#[from] policy::CompileError),
+    /// A provider's certificates, or the system's.
+    #[error("provider {provider}: {what}")]
+    Provider {
+        /// Its id.
+        provider: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl Published {
+    /// Compiles a snapshot. Takes milliseconds: not for a shard.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn new(sealed: Sealed) -> Result<Self, CompileError> {
+        let mut rest = sealed
+            .to_owned()
+            .map_err(|error| CompileError::Archive(error.to_string()))?;
+        let rules = Rules::compile(&rest)?;
+        let providers = std::mem::take(&mut rest.providers);
+        Ok(Self {
+            sealed,
+            rules,
+            providers: providers.into_iter().map(Part::new).collect::<Result<_, _>>()?,
+            rest,
+        })
+    }
+}
+
+impl Deref for Published {
+    type Target = Sealed;
+
+    fn deref(&self) -> &Sealed {
+        &self.sealed
+    }
+}
+
+impl fmt::Debug for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Published")
+            .field("epoch", &self.rest.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Part {
+    fn new(spec: snapshot::Provider) -> Result<Self, CompileError> {
+        let ca = match (spec.base.tls, &spec.ca_pem) {
+            (true, Some(pem)) => {
+                let ca = TlsConfig::from_ca_pem(pem);
+                Some(ca.map_err(|error| failed(&spec, &format!("tls.ca_file: {error}")))?)
+            }
+            _ => None,
+        };
+        let spec = Arc::new(spec);
+        Ok(Self { spec, ca })
+    }
+}
+
+fn failed(spec: &snapshot::Provider, what: &str) -> CompileError {
+    CompileError::Provider {
+        provider: spec.id.clone(),
+        what: what.to_owned(),
+    }
+}
+
+/// One epoch's configuration in a shard.
 pub(crate) struct Config {
     pub(crate) epoch: Epoch,
+    pub(crate) published: Arc<Published>,
     /// In order of preference.
     pub(crate) providers: Vec<Arc<Provider>>,
-    pub(crate) aliases: HashMap<String, String>,
-    pub(crate) grants: Vec<Grant>,
     pub(crate) limits: Limits,
     pub(crate) head_limits: HeadLimits,
     /// What each listening address serves; one that is not named serves everything.
     pub(crate) listeners: Vec<snapshot::Listener>,
     /// Where principals come from.
     pub(crate) identity: snapshot::Identity,
+    /// What principals of the shard are granted: one for all who are granted the same.
+    pub(crate) rights: Rights,
     pools: HashMap<String, usize>,
 }
 
 /// A provider, ready to be used.
 pub(crate) struct Provider {
-    pub(crate) spec: snapshot::Provider,
-    pub(crate) globs: Vec<Glob>,
+    pub(crate) spec: Arc<snapshot::Provider>,
     /// `name: value\r\n` lines that replace the client's: credentials and configured headers.
-    pub(crate) added_lines: Vec<u8>,
+    pub(crate) added_lines: Zeroizing<Vec<u8>>,
     /// Lower-case names of those lines.
     pub(crate) added_names: Vec<String>,
     pub(crate) tls: Option<TlsConfig>,
@@ -40,47 +142,46 @@ pub(crate) struct Provider {
     pub(crate) pool: usize,
 }
 
-/// Why a snapshot cannot be used although it is intact.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CompileError {
-    #[error("snapshot cannot be read: {0}")]
-    Archive(String),
-    #[error("provider {provider}: {what}")]
-    Provider { provider: String, what: String },
-}
-
 impl Config {
-    /// Compiles a snapshot; `previous` hands on the pool numbers.
+    /// A shard's half; `previous` hands on pools and the providers that have not changed.
     pub(crate) fn compile(
-        sealed: &Sealed,
+        published: &Arc<Published>,
         previous: Option<&Self>,
         system_tls: &dyn Fn() -> Result<TlsConfig, TlsError>,
     ) -> Result<Self, CompileError> {
-        let snapshot = sealed
-            .to_owned()
-            .map_err(|error| CompileError::Archive(error.to_string()))?;
+        let before = previous.map(|p| p.providers.as_slice()).unwrap_or_default();
+        let before: HashMap<&str, &Arc<Provider>> = before.iter().map(|p| (p.spec.id.as_str(), p)).collect();
         let mut pools = previous.map(|p| p.pools.clone()).unwrap_or_default();
-        let mut providers = Vec::with_capacity(snapshot.providers.len());
-        for spec in snapshot.providers {
-            providers.push(Arc::new(Provider::compile(spec, &mut pools, system_tls)?));
+        let mut providers = Vec::with_capacity(published.providers.len());
+        for part in &published.providers {
+            providers.push(match before.get(part.spec.id.as_str()) {
+                Some(same) if same.spec == part.spec => Arc::clone(same),
+                _ => Arc::new(Provider::compile(part, &mut pools, system_tls)?),
+            });
         }
-        let limits = snapshot.limits;
+        let rest = &published.rest;
+        let limits = rest.limits.clone();
         let width = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Ok(Self {
-            epoch: snapshot.epoch,
+            epoch: rest.epoch,
+            published: Arc::clone(published),
             providers,
-            aliases: snapshot.aliases.into_iter().map(|a| (a.from, a.to)).collect(),
-            grants: snapshot.grants,
             head_limits: HeadLimits {
                 head_bytes_max: width(limits.head_bytes),
                 header_count_max: width(limits.header_count),
                 target_bytes_max: width(limits.target_bytes),
             },
             limits,
-            listeners: snapshot.listeners,
-            identity: snapshot.identity,
+            identity: rest.identity.clone(),
+            listeners: rest.listeners.clone(),
+            rights: Rights::default(),
             pools,
         })
+    }
+
+    /// Names that stand for others, sorted.
+    pub(crate) fn aliases(&self) -> &[Alias] {
+        &self.published.rest.aliases
     }
 }
 
@@ -112,44 +213,27 @@ impl Config {
 
 impl Provider {
     fn compile(
-        spec: snapshot::Provider,
+        part: &Part,
         pools: &mut HashMap<String, usize>,
         system_tls: &dyn Fn() -> Result<TlsConfig, TlsError>,
     ) -> Result<Self, CompileError> {
-        let fail = |what: String| CompileError::Provider {
-            provider: spec.id.clone(),
-            what,
-        };
-        let mut globs = Vec::with_capacity(spec.models.len());
-        for pattern in &spec.models {
-            globs.push(Glob::parse(pattern).map_err(|error| fail(format!("models: {error}")))?);
-        }
-        let tls = match (&spec.base.tls, &spec.ca_pem) {
+        let spec = &part.spec;
+        let tls = match (spec.base.tls, &part.ca) {
             (false, _) => None,
-            (true, None) => Some(system_tls().map_err(|error| fail(error.to_string()))?.for_shard()),
-            (true, Some(pem)) => {
-                Some(TlsConfig::from_ca_pem(pem).map_err(|error| fail(format!("tls.ca_file: {error}")))?)
+            (true, Some(ca)) => Some(ca.for_shard()),
+            (true, None) => {
+                let system = system_tls().map_err(|error| failed(spec, &error.to_string()))?;
+                Some(system.for_shard())
             }
         };
-        let mut added_lines = Vec::new();
-        let mut added_names = Vec::new();
-        let mut add = |name: &str, value: &str| {
-            added_lines.extend_from_slice(name.as_bytes());
-            added_lines.extend_from_slice(b": ");
-            added_lines.extend_from_slice(value.as_bytes());
-            added_lines.extend_from_slice(b"\r\n");
-            added_names.push(name.to_ascii_lowercase());
+        let scheme = match spec.authorization {
+            Authorization::Bearer => "Bearer ",
+            Authorization::XApiKey | Authorization::XGoogApiKey => "",
         };
-        if spec.auth_mode == AuthMode::Override && !spec.key.0.is_empty() {
-            match spec.authorization {
-                Authorization::Bearer => add("authorization", &format!("Bearer {}", spec.key.0)),
-                Authorization::XApiKey => add("x-api-key", &spec.key.0),
-                Authorization::XGoogApiKey => add("x-goog-api-key", &spec.key.0),
-            }
-        }
-        for header in &spec.add_headers {
-            add(&header.name, &header.value.0);
-        }
+        let credential = policy::credential_header(spec).map(|name| (name, scheme, spec.key.0.as_str()));
+        let configured = spec.add_headers.iter();
+        let configured = configured.map(|header| (header.name.as_str(), "", header.value.0.as_str()));
+        let (added_lines, added_names) = header_lines(credential.into_iter().chain(configured));
         let place = format!(
             "{}|{}|{}|{}|{}",
             spec.id,
@@ -161,12 +245,31 @@ impl Provider {
         let next = pools.len();
         let pool = *pools.entry(place).or_insert(next);
         Ok(Self {
-            globs,
             added_lines,
             added_names,
             tls,
             pool,
-            spec,
+            spec: Arc::clone(spec),
         })
     }
+}
+
+/// `name: value\r\n` lines of headers given as name and two parts of the value, and the names in lower case. The lines may
+/// hold credentials: they are written into memory that is taken once, and overwritten when they are dropped.
+pub(crate) fn header_lines<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a str, &'a str)> + Clone,
+) -> (Zeroizing<Vec<u8>>, Vec<String>) {
+    let bytes = headers
+        .clone()
+        .map(|(name, first, second)| name.len() + first.len() + second.len() + 4)
+        .sum();
+    let mut lines = Zeroizing::new(Vec::with_capacity(bytes));
+    let mut names = Vec::new();
+    for (name, first, second) in headers {
+        for part in [name, ": ", first, second, "\r\n"] {
+            lines.extend_from_slice(part.as_bytes());
+        }
+        names.push(name.to_ascii_lowercase());
+    }
+    (lines, names)
 }

@@ -28,6 +28,7 @@ use sluice_shared::units::MonoMicros;
 use sluice_shared::wire::control::{ToControl, ToData, Whom};
 
 use crate::clock::mono_now;
+pub use crate::config::{CompileError, Published};
 use crate::identity::cache::{Actions, IdentityCache};
 use crate::identity::{IdentityClient, Questions};
 use crate::mailbox::{Mailbox, Outbox, ShardMessage};
@@ -57,7 +58,7 @@ const OUTGOING_BYTES_MAX: usize = 8 << 20;
 const DESCRIPTORS_MAX: usize = 4;
 
 /// Where the current configuration stands; a shard reads it through an `arc_swap::Cache`. Empty before the first.
-pub type SnapshotCell = Arc<ArcSwapOption<Sealed>>;
+pub type SnapshotCell = Arc<ArcSwapOption<Published>>;
 
 /// What the link needs to know.
 #[derive(Clone)]
@@ -132,6 +133,7 @@ impl ControlLink {
             copy_at: later(now, options.cold_start_ms.saturating_mul(1_000)),
             told_away: false,
             told_copy: false,
+            retired: Vec::new(),
         };
         let thread = service_thread::spawn("sluice-control", move || worker.run())?;
         Ok(Self {
@@ -150,7 +152,7 @@ impl ControlLink {
 
     /// Waits for the first configuration; `None` if there is still none when the patience ends. Blocks: not for a shard.
     #[must_use]
-    pub fn first_snapshot(&self, patience: Duration) -> Option<Arc<Sealed>> {
+    pub fn first_snapshot(&self, patience: Duration) -> Option<Arc<Published>> {
         let (arrived, condition) = &self.shared.first;
         let guard = arrived.lock().unwrap_or_else(PoisonError::into_inner);
         let (guard, _) = condition
@@ -213,6 +215,8 @@ struct Worker {
     told_away: bool,
     /// It was logged that the copy cannot be used.
     told_copy: bool,
+    /// Configurations that are no longer in use, until no shard holds them.
+    retired: Vec<Arc<Published>>,
 }
 
 struct Connection {
@@ -245,6 +249,8 @@ impl Worker {
         loop {
             self.wait();
             self.ear.clear();
+            // Whatever shards still use stays; the last to let go would otherwise free it all, on a shard.
+            self.retired.retain(|old| Arc::strong_count(old) > 1);
             if self.shared.ending.load(Ordering::Acquire) {
                 return;
             }
@@ -431,16 +437,18 @@ impl Worker {
                 current: current.0,
             });
         }
-        let snapshot = sealed.snapshot();
+        let published = Published::new(sealed)?;
+        let snapshot = published.snapshot();
         self.identities.configure(
             snapshot.limits.identity_ms.to_native(),
             snapshot.identity.age_ms_max.to_native(),
         );
-        let sealed = Arc::new(sealed);
-        self.shared.snapshot.store(Some(Arc::clone(&sealed)));
+        let published = Arc::new(published);
+        let old = self.shared.snapshot.swap(Some(Arc::clone(&published)));
+        self.retired.extend(old);
         self.shared.epoch.store(offered.0, Ordering::Relaxed);
         self.outbox
-            .post_all(|| ShardMessage::Snapshot(Arc::clone(&sealed)));
+            .post_all(|| ShardMessage::Snapshot(Arc::clone(&published)));
         let (arrived, condition) = &self.shared.first;
         *arrived.lock().unwrap_or_else(PoisonError::into_inner) = true;
         condition.notify_all();

@@ -16,7 +16,8 @@ mod limits;
 mod listener;
 pub mod mailbox;
 pub mod metrics;
-mod policy;
+#[doc(hidden)]
+pub mod policy;
 mod service_thread;
 mod shard;
 mod sock;

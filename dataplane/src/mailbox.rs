@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
-use sluice_shared::snapshot::Sealed;
 use sluice_shared::units::MonoMicros;
 
+use crate::config::Published;
 use crate::dns::ResolveError;
 use crate::identity::IdentityAnswer;
 use crate::metrics::MetricsCollector;
@@ -29,7 +29,7 @@ pub const MAILBOX_MESSAGES_MAX: usize = 4_096;
 #[derive(Debug)]
 pub enum ShardMessage {
     /// A newer configuration; it also stands in the shared cell.
-    Snapshot(Arc<Sealed>),
+    Snapshot(Arc<Published>),
     /// Answer to [`crate::identity::IdentityClient::ask`].
     Identity {
         /// Ticket of the question.

@@ -1,24 +1,40 @@
-//! What a principal may do under one epoch: compiled once from the grants, then a hash lookup per request.
+//! What a principal may do under one epoch, remembered: the grants are evaluated by `sluice_shared::policy`, here is
+//! what makes that a hash lookup per request.
 //!
-//! Deny by default, additive, allow only. The verdict on a model depends on the principal, the API family and the
-//! name alone, so it is computed at the first request and kept; a new epoch begins with an empty table.
+//! ```text
+//! Policy (one a principal) ──▶ Right (one for all who are granted the same) ──▶ verdicts by model name and API
+//! ```
+//!
+//! The verdict on a model depends on what is granted, the API family and the name alone, so it is computed at the
+//! first request and kept. A new epoch begins with nothing: a principal's policy is compiled at its next request, and
+//! what it replaces is freed then, one at a time. Neither points at the rules of its epoch, so a policy that nobody
+//! asks for keeps no old configuration alive.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use sluice_shared::api::Flag;
-use sluice_shared::glob::Glob;
 use sluice_shared::ids::Epoch;
-use sluice_shared::snapshot::{self, Role, Source, in_network};
+use sluice_shared::policy::{Decision, Granted};
+use sluice_shared::snapshot::Role;
 use sluice_shared::wire::control::Principal;
 use smallvec::SmallVec;
+use zeroize::Zeroizing;
 
-use crate::config::Config;
+use crate::config::{Config, Provider, header_lines};
 
-/// Verdicts kept per principal and epoch; when full, the table starts over.
-const VERDICTS_MAX: usize = 4_096;
+pub mod probe;
+
+/// Verdicts kept for a right; when full, its table starts over.
+const VERDICTS_MAX: usize = 1_024;
+/// Verdicts kept for all rights of a shard and epoch, some hundred bytes each; beyond, they are computed anew each time.
+const VERDICTS_TOTAL_MAX: usize = 65_536;
+/// Rights that are looked up to be shared; beyond, each principal has its own. Also what letting go of an epoch
+/// costs at most at once.
+const RIGHTS_MAX: usize = 1_024;
 
 /// The compiled policy of one principal.
 pub(crate) struct Policy {
@@ -26,16 +42,7 @@ pub(crate) struct Policy {
     pub(crate) epoch: Epoch,
     pub(crate) role: Option<Role>,
     pub(crate) read_metrics: bool,
-    capabilities: Vec<Compiled>,
-    /// One table per API family, so that looking up costs no allocation.
-    verdicts: RefCell<[HashMap<Box<str>, Rc<Verdict>>; Flag::ALL.len()]>,
-}
-
-struct Compiled {
-    /// `None`: every model.
-    models: Option<Vec<Glob>>,
-    grants_models: bool,
-    headers: Vec<snapshot::Header>,
+    right: Rc<Right>,
 }
 
 /// What may be done with a model name.
@@ -45,191 +52,178 @@ pub(crate) enum Verdict {
     /// Served, but not granted to this principal.
     NotGranted,
     /// Providers to try, best first; never empty.
-    Allowed(SmallVec<[Candidate; 2]>),
+    Allowed(SmallVec<[Candidate; 1]>),
 }
 
 /// A provider and the model name that it is to be sent.
 pub(crate) struct Candidate {
-    pub(crate) provider: Arc<crate::config::Provider>,
+    pub(crate) provider: Arc<Provider>,
     /// Name for the provider; the bytes are only touched if it differs from what was asked.
     pub(crate) model: String,
     /// Header lines that grants add for this model, and their lower-case names.
-    pub(crate) added_lines: Vec<u8>,
+    pub(crate) added_lines: Zeroizing<Vec<u8>>,
     pub(crate) added_names: Vec<String>,
 }
 
 impl Policy {
     pub(crate) fn compile(config: &Config, principal: Arc<Principal>, address: [u8; 16]) -> Self {
-        let mut role = None;
-        let mut read_metrics = false;
-        let mut capabilities = Vec::new();
-        for grant in &config.grants {
-            if !grant
-                .sources
-                .iter()
-                .any(|source| matches(source, &principal, address))
-            {
-                continue;
-            }
-            for capability in &grant.capabilities {
-                role = role.max(capability.role);
-                read_metrics |= capability.read_metrics;
-                // An unreadable pattern grants nothing; the control plane refuses such documents anyway.
-                let models = capability
-                    .models
-                    .as_ref()
-                    .map(|patterns| patterns.iter().filter_map(|p| Glob::parse(p).ok()).collect());
-                capabilities.push(Compiled {
-                    models,
-                    grants_models: capability.grants_models,
-                    headers: capability.add_headers.clone(),
-                });
-            }
-        }
+        let granted = config.published.rules.granted(&principal, address);
         Self {
             principal,
             epoch: config.epoch,
-            role,
-            read_metrics,
-            capabilities,
-            verdicts: RefCell::default(),
+            role: granted.role,
+            read_metrics: granted.read_metrics,
+            right: config.rights.of(granted),
         }
     }
 
-    /// The verdict on a model name as the client wrote it.
+    /// The verdict on a model name as the client wrote it. `config` must be of the policy's epoch.
     pub(crate) fn verdict(&self, config: &Config, flag: Flag, asked: &str) -> Rc<Verdict> {
-        let index = flag as usize;
-        if let Some(verdict) = self
-            .verdicts
-            .borrow()
-            .get(index)
-            .and_then(|table| table.get(asked))
-        {
-            return verdict.clone();
+        debug_assert_eq!(
+            self.epoch, config.epoch,
+            "indices of one epoch mean nothing in another"
+        );
+        if let Some(verdict) = self.right.known(flag, asked) {
+            return verdict;
         }
-        let verdict = Rc::new(self.decide(config, flag, asked));
-        if let Some(table) = self.verdicts.borrow_mut().get_mut(index) {
-            if table.len() >= VERDICTS_MAX {
-                table.clear();
-            }
-            table.insert(asked.into(), verdict.clone());
+        let decision = config.published.rules.decide(&self.right.granted, flag, asked);
+        let verdict = Rc::new(Verdict::new(config, decision));
+        // Names that nobody serves are endless, and found out without trying grants.
+        if !matches!(*verdict, Verdict::NotServed) {
+            self.right.remember(flag, asked, &verdict);
         }
         verdict
     }
 
     /// Providers for a call that names no model: those that serve the API and of which any model is granted.
     pub(crate) fn any(&self, config: &Config, flag: Flag) -> Rc<Verdict> {
-        let mut served = false;
-        let mut candidates = SmallVec::new();
-        for provider in &config.providers {
-            if provider.spec.serves(flag) {
-                served = true;
-                if provider
-                    .spec
-                    .models
-                    .iter()
-                    .any(|model| self.grants(&provider.spec.id, model))
-                {
-                    candidates.push(self.candidate(provider, ""));
-                }
-            }
+        let mut known = self.right.any.borrow_mut();
+        if let Some((_, verdict)) = known.iter().find(|(of, _)| *of == flag) {
+            return verdict.clone();
         }
-        Rc::new(match (served, candidates.is_empty()) {
-            (false, _) => Verdict::NotServed,
-            (true, true) => Verdict::NotGranted,
-            (true, false) => Verdict::Allowed(candidates),
-        })
-    }
-
-    fn decide(&self, config: &Config, flag: Flag, asked: &str) -> Verdict {
-        let name = config.aliases.get(asked).map_or(asked, String::as_str);
-        let addressed = name.split_once('/').and_then(|(id, rest)| {
-            let provider = config
-                .providers
-                .iter()
-                .find(|p| p.spec.id == id && p.spec.serves(flag))?;
-            provider
-                .globs
-                .iter()
-                .any(|g| g.matches(rest))
-                .then_some((provider, rest))
-        });
-        let mut served = false;
-        let mut candidates = SmallVec::new();
-        let mut offer = |provider: &Arc<crate::config::Provider>, model: &str| {
-            served = true;
-            if self.grants(&provider.spec.id, model) {
-                candidates.push(self.candidate(provider, model));
-            }
-        };
-        match addressed {
-            Some((provider, model)) => offer(provider, model),
-            None => {
-                for provider in &config.providers {
-                    if provider.spec.serves(flag) && provider.globs.iter().any(|g| g.matches(name)) {
-                        offer(provider, name);
-                    }
-                }
-            }
-        }
-        match (served, candidates.is_empty()) {
-            (false, _) => Verdict::NotServed,
-            (true, true) => Verdict::NotGranted,
-            (true, false) => Verdict::Allowed(candidates),
-        }
+        let decision = config.published.rules.decide_any(&self.right.granted, flag);
+        let verdict = Rc::new(Verdict::new(config, decision));
+        known.push((flag, verdict.clone()));
+        verdict
     }
 
     /// Whether any grant covers `provider/model`.
-    pub(crate) fn grants(&self, provider: &str, model: &str) -> bool {
-        self.role.is_some()
-            && self
-                .capabilities
-                .iter()
-                .any(|c| c.grants_models && covers(c.models.as_deref(), provider, model))
+    pub(crate) fn grants(&self, config: &Config, provider: &str, model: &str) -> bool {
+        config
+            .published
+            .rules
+            .grants(&self.right.granted, provider, model)
     }
+}
 
-    fn candidate(&self, provider: &Arc<crate::config::Provider>, model: &str) -> Candidate {
-        let mut added_lines = Vec::new();
-        let mut added_names: Vec<String> = Vec::new();
-        for capability in &self.capabilities {
-            if capability.headers.is_empty()
-                || !covers(capability.models.as_deref(), &provider.spec.id, model)
-            {
-                continue;
-            }
-            for header in &capability.headers {
-                let name = header.name.to_ascii_lowercase();
-                if added_names.contains(&name) || provider.added_names.contains(&name) {
-                    continue;
-                }
-                added_lines.extend_from_slice(header.name.as_bytes());
-                added_lines.extend_from_slice(b": ");
-                added_lines.extend_from_slice(header.value.0.as_bytes());
-                added_lines.extend_from_slice(b"\r\n");
-                added_names.push(name);
-            }
-        }
-        Candidate {
-            provider: provider.clone(),
-            model: model.to_owned(),
-            added_lines,
-            added_names,
+impl Verdict {
+    fn new(config: &Config, decision: Decision<'_>) -> Self {
+        match decision {
+            Decision::NotServed => Self::NotServed,
+            Decision::NotGranted => Self::NotGranted,
+            Decision::Allowed(candidates) => Self::Allowed(
+                candidates
+                    .into_iter()
+                    .filter_map(|candidate| {
+                        let headers = candidate.headers.iter();
+                        let headers = headers.map(|h| (h.name.as_str(), "", h.value.0.as_str()));
+                        let (added_lines, added_names) = header_lines(headers);
+                        Some(Candidate {
+                            provider: Arc::clone(config.providers.get(candidate.provider)?),
+                            model: candidate.model.to_owned(),
+                            added_lines,
+                            added_names,
+                        })
+                    })
+                    .collect(),
+            ),
         }
     }
 }
 
-fn covers(models: Option<&[Glob]>, provider: &str, model: &str) -> bool {
-    models.is_none_or(|globs| globs.iter().any(|g| g.matches_pair(provider, model)))
+/// All rights of a shard and epoch.
+#[derive(Default)]
+pub(crate) struct Rights {
+    known: RefCell<HashSet<Rc<Right>>>,
+    verdicts: Rc<Cell<usize>>,
 }
 
-fn matches(source: &Source, principal: &Principal, address: [u8; 16]) -> bool {
-    match source {
-        Source::Any => true,
-        Source::Login(name) => *name == principal.login || principal.tags.contains(name),
-        Source::Group(name) => principal.groups.contains(name),
-        Source::Network { address: net, prefix } => in_network(address, *net, *prefix),
-        Source::Loopback => principal.source == "loopback",
-        Source::Member => principal.tags.is_empty(),
-        Source::Tagged => !principal.tags.is_empty(),
+impl Rights {
+    /// The right of everybody who is granted this.
+    fn of(&self, granted: Granted) -> Rc<Right> {
+        let right = Right {
+            granted,
+            verdicts: RefCell::default(),
+            any: RefCell::default(),
+            total: Rc::clone(&self.verdicts),
+        };
+        let mut known = self.known.borrow_mut();
+        if let Some(same) = known.get(&right) {
+            return Rc::clone(same);
+        }
+        let right = Rc::new(right);
+        if known.len() < RIGHTS_MAX {
+            known.insert(Rc::clone(&right));
+        }
+        right
+    }
+}
+
+/// What is granted, and the verdicts that follow from it. Two are equal if the same is granted.
+struct Right {
+    granted: Granted,
+    /// By the name asked for; most names are asked for on one API only.
+    verdicts: RefCell<HashMap<Box<str>, PerFlag>>,
+    /// For calls that name no model.
+    any: RefCell<PerFlag>,
+    /// Entries of the `verdicts` of all rights.
+    total: Rc<Cell<usize>>,
+}
+
+type PerFlag = SmallVec<[(Flag, Rc<Verdict>); 1]>;
+
+impl Right {
+    fn known(&self, flag: Flag, asked: &str) -> Option<Rc<Verdict>> {
+        let verdicts = self.verdicts.borrow();
+        let of_name = verdicts.get(asked)?;
+        let (_, verdict) = of_name.iter().find(|(of, _)| *of == flag)?;
+        Some(Rc::clone(verdict))
+    }
+
+    fn remember(&self, flag: Flag, asked: &str, verdict: &Rc<Verdict>) {
+        let mut verdicts = self.verdicts.borrow_mut();
+        if let Some(of_name) = verdicts.get_mut(asked) {
+            of_name.push((flag, Rc::clone(verdict)));
+            return;
+        }
+        if verdicts.len() >= VERDICTS_MAX {
+            self.total.set(self.total.get().saturating_sub(verdicts.len()));
+            verdicts.clear();
+        }
+        if self.total.get() < VERDICTS_TOTAL_MAX {
+            self.total.set(self.total.get() + 1);
+            verdicts.insert(asked.into(), smallvec::smallvec![(flag, Rc::clone(verdict))]);
+        }
+    }
+}
+
+impl Drop for Right {
+    fn drop(&mut self) {
+        let entries = self.verdicts.get_mut().len();
+        self.total.set(self.total.get().saturating_sub(entries));
+    }
+}
+
+impl PartialEq for Right {
+    fn eq(&self, other: &Self) -> bool {
+        self.granted == other.granted
+    }
+}
+
+impl Eq for Right {}
+
+impl Hash for Right {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.granted.hash(state);
     }
 }

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use sluice_shared::cost::{self, Price};
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
-use sluice_shared::snapshot::Sealed;
 use sluice_shared::units::{MonoMicros, UnixMicros};
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Published};
 use crate::control_link::SnapshotCell;
 use crate::dns::{ResolveError, ResolverClient};
 use crate::identity::{IdentityAnswer, IdentityClient};
@@ -128,7 +127,7 @@ type ResolveReply = Result<Arc<[IpAddr]>, ResolveError>;
 pub(crate) struct Shard {
     pub(crate) id: ShardId,
     pub(crate) process: Arc<Process>,
-    snapshot: RefCell<arc_swap::Cache<SnapshotCell, Option<Arc<Sealed>>>>,
+    snapshot: RefCell<arc_swap::Cache<SnapshotCell, Option<Arc<Published>>>>,
     config: RefCell<Option<Rc<Config>>>,
     /// Epoch of a snapshot that could not be compiled, so that it is tried only once.
     refused: Cell<Epoch>,

@@ -10,6 +10,7 @@ use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{OpenError, SNAPSHOT_BYTES_MAX, Sealed};
 
 use super::socket;
+use crate::config::CompileError;
 
 /// Seals without which a memory file could change while it is read, or shorten under a mapping.
 const SEALS: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
@@ -31,6 +32,8 @@ pub(super) enum RefuseError {
     Owner(u32),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -140,13 +140,13 @@ fn granted<'a>(config: &'a Config, policy: &Policy, format: Format) -> Vec<Entry
             continue;
         }
         for model in provider.spec.models.iter().filter(|model| !model.contains('*')) {
-            if policy.grants(&provider.spec.id, model) && seen.insert(model.as_str()) {
+            if policy.grants(config, &provider.spec.id, model) && seen.insert(model.as_str()) {
                 out.push(Entry { model, provider });
             }
         }
     }
-    for (alias, target) in &config.aliases {
-        let target = target.as_str();
+    for alias in config.aliases() {
+        let target = alias.to.as_str();
         let bare = target
             .split_once('/')
             .filter(|(id, _)| config.providers.iter().any(|p| p.spec.id == *id));
@@ -156,10 +156,10 @@ fn granted<'a>(config: &'a Config, policy: &Policy, format: Format) -> Vec<Entry
             .find(|entry| entry.model == name)
             .map(|entry| entry.provider);
         if let Some(provider) = entry
-            && seen.insert(alias.as_str())
+            && seen.insert(alias.from.as_str())
         {
             out.push(Entry {
-                model: alias,
+                model: &alias.from,
                 provider,
             });
         }

@@ -17,6 +17,7 @@ mod control_plane;
 mod endings;
 mod flow;
 mod forwarding;
+mod grants;
 mod hostile;
 mod limits;
 mod own_pages;

@@ -207,6 +207,32 @@ impl Control {
         epoch
     }
 
+    /// Hands out a snapshot that is not to be taken, and waits for the reason. It is not handed out again.
+    pub fn publish_refused(&self, change: impl FnOnce(&mut Snapshot)) -> String {
+        self.wait_connected();
+        let mut state = lock(&self.state);
+        let mut snapshot = state.snapshot.clone();
+        change(&mut snapshot);
+        snapshot.epoch = Epoch(snapshot.epoch.0 + 1);
+        let epoch = snapshot.epoch;
+        state.snapshot.epoch = epoch;
+        let link = state.link.as_ref().expect("the data plane is connected");
+        send_snapshot(link, &snapshot).unwrap();
+        drop(state);
+        let mut reason = None;
+        wait_until("the snapshot is refused", || {
+            let state = lock(&self.state);
+            assert!(!state.applied.contains(&epoch));
+            reason = state
+                .refused
+                .iter()
+                .find(|(refused, _)| *refused == epoch)
+                .cloned();
+            reason.is_some()
+        });
+        reason.unwrap().1
+    }
+
     /// Takes back what was said about an address, or about all.
     pub fn revoke(&self, address: Option<[u8; 16]>) {
         self.wait_connected();

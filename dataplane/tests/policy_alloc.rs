@@ -1,0 +1,171 @@
+//! What a known principal costs: no allocation per request, little memory per principal, nothing at a swap.
+#![allow(unsafe_code, reason = "counting allocations takes an allocator")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of a test fail by panic, as the test does; figures are printed"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+
+use sluice_dataplane::control_link::Published;
+use sluice_dataplane::policy::probe::Peers;
+use sluice_shared::api::Flag;
+use sluice_shared::ids::Epoch;
+use sluice_shared::snapshot::{
+    Capability, Grant, Header, Provider, Role, Sealed, Secret, Snapshot, Source, seal,
+};
+use sluice_shared::wire::control::Principal;
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<i64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count(bytes: i64) {
+    CALLS.with(|n| n.set(n.get() + 1));
+    BYTES.with(|n| n.set(n.get() + bytes));
+}
+
+fn size(layout: Layout) -> i64 {
+    i64::try_from(layout.size()).unwrap_or(i64::MAX)
+}
+
+// SAFETY: hands everything to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(size(layout));
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-size(layout));
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Allocator calls, frees included, and bytes more than before.
+fn spent<T>(run: impl FnOnce() -> T) -> (u64, i64, T) {
+    let (calls, bytes) = (CALLS.with(Cell::get), BYTES.with(Cell::get));
+    let out = run();
+    (CALLS.with(Cell::get) - calls, BYTES.with(Cell::get) - bytes, out)
+}
+
+/// A grant for everybody, one that adds a header to some models, and one for each of a thousand logins.
+fn published(epoch: u64) -> Arc<Published> {
+    let provider = |id: &str| Provider {
+        id: id.into(),
+        models: vec!["m-*".into()],
+        flags: u16::MAX,
+        ..Provider::default()
+    };
+    let everybody = Grant {
+        sources: vec![Source::Any],
+        capabilities: vec![
+            Capability {
+                role: Some(Role::User),
+                ..Capability::default()
+            },
+            Capability {
+                models: Some(vec!["**".into()]),
+                grants_models: true,
+                add_headers: vec![Header {
+                    name: "x-team".into(),
+                    value: Secret("blue".into()),
+                }],
+                ..Capability::default()
+            },
+        ],
+        ..Grant::default()
+    };
+    let personal = (0..1_000).map(|n| Grant {
+        sources: vec![Source::Login(format!("user-{n}@example.com"))],
+        capabilities: vec![Capability {
+            models: Some(vec![format!("a/m-{n}")]),
+            grants_models: true,
+            ..Capability::default()
+        }],
+        ..Grant::default()
+    });
+    let snapshot = Snapshot {
+        epoch: Epoch(epoch),
+        providers: vec![provider("a"), provider("b")],
+        grants: std::iter::once(everybody).chain(personal).collect(),
+        ..Snapshot::default()
+    };
+    let sealed = Sealed::open(&seal(&snapshot).unwrap()).unwrap();
+    Arc::new(Published::new(sealed).unwrap())
+}
+
+fn address(n: u32) -> [u8; 16] {
+    u128::from(n).to_be_bytes()
+}
+
+fn principal(n: u32) -> Arc<Principal> {
+    Arc::new(Principal {
+        source: "static".into(),
+        login: format!("user-{n}@example.com"),
+        ..Principal::default()
+    })
+}
+
+#[test]
+fn a_known_principal_and_model_allocate_nothing() {
+    let mut peers = Peers::default();
+    peers.adopt(&published(1)).unwrap();
+    assert!(peers.remember(address(1), principal(1)));
+    assert!(peers.remember(address(2_000), principal(2_000)));
+    let (first, _, candidates) = spent(|| peers.check(address(1), Flag::OpenAiChat, "m-5"));
+    assert_eq!(candidates, Some(2));
+    assert!(
+        first > 0,
+        "the verdict comes to be with the first request, which shows that counting works"
+    );
+    peers.check(address(2_000), Flag::AnthropicMessages, "m-5");
+    for _ in 0..100 {
+        for (of, flag) in [(1, Flag::OpenAiChat), (2_000, Flag::AnthropicMessages)] {
+            let (calls, _, candidates) = spent(|| peers.check(address(of), flag, "m-5"));
+            assert_eq!((calls, candidates), (0, Some(2)));
+        }
+    }
+}
+
+#[test]
+fn many_principals_are_small_and_a_swap_touches_none() {
+    const PRINCIPALS: u32 = 100_000;
+    let mut peers = Peers::default();
+    peers.adopt(&published(1)).unwrap();
+    let everybody: Vec<Arc<Principal>> = (0..PRINCIPALS).map(principal).collect();
+    let (_, bytes, ()) = spent(|| {
+        for (n, principal) in (0..).zip(&everybody) {
+            assert!(peers.remember(address(n), Arc::clone(principal)));
+            assert_eq!(peers.check(address(n), Flag::OpenAiChat, "m-7"), Some(2));
+        }
+    });
+    let each = bytes / i64::from(PRINCIPALS);
+    println!(
+        "{each} bytes for each of {PRINCIPALS} principals of a shard (map, policy, verdicts; 1,000 of them with a grant of their own)"
+    );
+    assert!(each < 256, "{each}");
+
+    // The new epoch is prepared elsewhere; what the shard does then does not grow with the principals.
+    let next = published(2);
+    let (calls, _, adopted) = spent(|| peers.adopt(&next));
+    adopted.unwrap();
+    println!("{calls} allocator calls to adopt an epoch with 1,000 grants, {PRINCIPALS} principals known");
+    assert!(calls < 5_000, "{calls}");
+    // The first request afterwards compiles one policy, and frees one.
+    let (calls, _, candidates) = spent(|| peers.check(address(99_999), Flag::OpenAiChat, "m-7"));
+    assert_eq!(candidates, Some(2));
+    println!("{calls} allocator calls for the first request of a principal after that");
+    assert!(calls < 100, "{calls}");
+}
