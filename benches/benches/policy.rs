@@ -43,7 +43,7 @@ fn document(epoch: u64) -> Snapshot {
             5..=7 => Source::Group(format!("group:team-{n}")),
             8 => Source::Login(format!("tag:service-{n}")),
             _ => Source::Network {
-                address: (n.wrapping_mul(0x0101_0101) as u128 | 0xffff_0000_0000).to_be_bytes(),
+                address: (u128::from(n.wrapping_mul(0x0101_0101)) | 0xffff_0000_0000).to_be_bytes(),
                 prefix: 96 + 24,
             },
         }],

@@ -143,7 +143,9 @@ fn a_known_principal_and_model_allocate_nothing() {
 fn many_principals_are_small_and_a_swap_touches_none() {
     const PRINCIPALS: u32 = 100_000;
     let mut peers = Peers::default();
-    peers.adopt(&published(1)).unwrap();
+    // Held on to, as the control link does: it frees what no shard uses any more.
+    let first = published(1);
+    peers.adopt(&first).unwrap();
     let everybody: Vec<Arc<Principal>> = (0..PRINCIPALS).map(principal).collect();
     let (_, bytes, ()) = spent(|| {
         for (n, principal) in (0..).zip(&everybody) {
@@ -162,7 +164,7 @@ fn many_principals_are_small_and_a_swap_touches_none() {
     let (calls, _, adopted) = spent(|| peers.adopt(&next));
     adopted.unwrap();
     println!("{calls} allocator calls to adopt an epoch with 1,000 grants, {PRINCIPALS} principals known");
-    assert!(calls < 5_000, "{calls}");
+    assert!(calls < 200, "{calls}");
     // The first request afterwards compiles one policy, and frees one.
     let (calls, _, candidates) = spent(|| peers.check(address(99_999), Flag::OpenAiChat, "m-7"));
     assert_eq!(candidates, Some(2));

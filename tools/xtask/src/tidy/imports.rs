@@ -28,7 +28,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sluice-dataplane", &["sluice-proto", "sluice-shared"]),
     ("sluice-controlplane", &["sluice-shared"]),
     ("sluice-loadtest", &["sluice-shared", "sluice-proto"]),
-    ("sluice-benches", &["sluice-shared", "sluice-proto", "sluice-dataplane"]),
+    (
+        "sluice-benches",
+        &["sluice-shared", "sluice-proto", "sluice-dataplane"],
+    ),
     (
         "sluice",
         &[
