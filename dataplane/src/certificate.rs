@@ -32,6 +32,7 @@ use crate::metrics::entrance::TlsFailure;
 use crate::tls::server;
 
 mod names;
+pub(crate) mod recheck;
 
 use names::Leaf;
 
@@ -122,6 +123,22 @@ impl Trust {
             provider: Arc::clone(provider),
             mandatory,
         }))
+    }
+
+    /// Whether compiling these bundles would give the same.
+    pub(crate) fn is_of(&self, bundles: &[TrustBundle]) -> bool {
+        self.bundles.iter().map(|bundle| &bundle.spec).eq(bundles)
+    }
+
+    /// Who is proven by a chain that nobody has looked at yet, the leaf first.
+    ///
+    /// # Errors
+    /// Why nobody is.
+    pub(crate) fn admit(&self, chain: &[CertificateDer<'_>]) -> Result<Certified, TlsFailure> {
+        let (leaf, intermediates) = chain.split_first().ok_or(TlsFailure::NoCertificate)?;
+        self.verify_client_cert(leaf, intermediates, UnixTime::now())
+            .map_err(|error| server::failure(&error))?;
+        self.certify(chain)
     }
 
     /// Who is proven by a chain that [`ClientCertVerifier::verify_client_cert`] has accepted, the leaf first.
@@ -303,3 +320,6 @@ impl ClientCertVerifier for Trust {
             .supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use sluice_shared::cost::{self, Price};
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
 use sluice_shared::units::{MonoMicros, UnixMicros};
 
+use crate::certificate;
 use crate::clock;
 use crate::config::{Config, Published};
 use crate::control_link::SnapshotCell;
@@ -465,6 +466,7 @@ impl Shard {
             monoio::time::sleep(Duration::from_millis(interval)).await;
             let now_ms = Self::now_ms();
             self.watches.sweep(now_ms);
+            certificate::recheck::recheck(&self);
             self.pools.borrow_mut().expire(now_ms);
             if self.process.draining.load(Ordering::Relaxed) {
                 // The message may have found the mailbox full; the flag is seen in any case.

@@ -34,7 +34,7 @@ struct Tls {
     shard: Rc<Shard>,
     side: RefCell<Side>,
     /// No goodbye: the client must not take what it has for the whole.
-    aborted: Cell<bool>,
+    is_cut: Cell<bool>,
 }
 
 struct Side {
@@ -95,7 +95,7 @@ impl Transport {
         self.tls = Some(Box::new(Tls {
             shard: shard.clone(),
             side: RefCell::new(side),
-            aborted: Cell::new(false),
+            is_cut: Cell::new(false),
         }));
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Transport {
     /// Says that what the client has is whole: at every end but an abort. Does nothing without TLS.
     pub(crate) fn say_goodbye(&self) {
         let Some(tls) = &self.tls else { return };
-        if tls.aborted.get() {
+        if tls.is_cut.get() {
             return;
         }
         let mut side = tls.side.borrow_mut();
@@ -207,11 +207,16 @@ impl Transport {
         let _ = side.stream.send_pending(&mut &self.sock);
     }
 
+    /// The answer is cut: with TLS the end must not say that it is whole.
+    pub(crate) fn withhold_goodbye(&self) {
+        if let Some(tls) = &self.tls {
+            tls.is_cut.set(true);
+        }
+    }
+
     /// Makes the close an abort: the client sees a reset, never a clean end.
     pub(crate) fn reset_on_close(&self) {
-        if let Some(tls) = &self.tls {
-            tls.aborted.set(true);
-        }
+        self.withhold_goodbye();
         self.sock.reset_on_close();
     }
 }

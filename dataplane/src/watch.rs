@@ -9,6 +9,9 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::Waker;
 
+use sluice_shared::ids::Epoch;
+
+use crate::certificate::recheck::Shown;
 use crate::sock;
 
 /// Milliseconds between two sweeps.
@@ -49,6 +52,8 @@ pub(crate) struct Watch {
     idle: Cell<bool>,
     /// Address of the peer, for revocation.
     address: Cell<[u8; 16]>,
+    /// What proves who calls, if that is a certificate; looked at again when the bundles change.
+    shown: RefCell<Option<Rc<Shown>>>,
 }
 
 impl Watch {
@@ -86,6 +91,16 @@ impl Watch {
     /// The peer turns out to be somewhere else than its socket says.
     pub(crate) fn set_address(&self, address: [u8; 16]) {
         self.address.set(address);
+    }
+
+    /// Keeps what proves who calls.
+    pub(crate) fn set_shown(&self, shown: Rc<Shown>) {
+        *self.shown.borrow_mut() = Some(shown);
+    }
+
+    /// Cuts this connection.
+    pub(crate) fn cut(&self) {
+        self.fire(Fired::Cut);
     }
 
     /// Names a socket that a cut must end, too.
@@ -144,6 +159,8 @@ impl Watch {
 pub(crate) struct Watches {
     entries: RefCell<Vec<Option<Rc<Watch>>>>,
     free: RefCell<Vec<usize>>,
+    /// Configuration that the certificates on the list were compared with; `None` if that must be done again.
+    pub(crate) compared: Cell<Option<Epoch>>,
 }
 
 /// Ownership of an entry; dropping it takes it off the list.
@@ -155,6 +172,9 @@ pub(crate) struct WatchGuard {
 
 impl Drop for WatchGuard {
     fn drop(&mut self) {
+        // Whoever still holds the entry must not end a socket that has taken over a number.
+        self.watch.disarm();
+        self.watch.cut_also(None);
         if let Some(entry) = self.list.entries.borrow_mut().get_mut(self.index) {
             *entry = None;
             self.list.free.borrow_mut().push(self.index);
@@ -184,6 +204,7 @@ impl Watches {
             sleeper_since_ms: Cell::new(0),
             idle: Cell::new(true),
             address: Cell::new(address),
+            shown: RefCell::new(None),
         });
         let index = match self.free.borrow_mut().pop() {
             Some(index) => index,
@@ -232,6 +253,17 @@ impl Watches {
                 watch.fire(Fired::Cut);
             }
         });
+    }
+
+    /// The connections that are proven by a certificate.
+    pub(crate) fn shown(&self) -> Vec<(Rc<Watch>, Rc<Shown>)> {
+        let with_proof = |watch: &Rc<Watch>| Some((watch.clone(), watch.shown.borrow().clone()?));
+        self.entries
+            .borrow()
+            .iter()
+            .flatten()
+            .filter_map(with_proof)
+            .collect()
     }
 
     /// Cuts the connections that are between two requests.

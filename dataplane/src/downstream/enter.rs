@@ -8,6 +8,7 @@ use sluice_proto::proxy_v2::{self, Origin, Progress, ProxyError};
 use sluice_shared::snapshot::address_bits;
 
 use super::Downstream;
+use crate::certificate::recheck::Shown;
 use crate::clock;
 use crate::limits;
 use crate::listener::entrance::{Entrance, Security};
@@ -95,7 +96,7 @@ async fn encrypted(conn: &mut Downstream, entrance: &Entrance) -> bool {
     };
     let shaken = conn.sock.handshake(&conn.shard, &tls.config).await;
     match (shaken, conn.watch.fired()) {
-        (Ok(()), Fired::No) => match certified(conn, tls) {
+        (Ok(()), Fired::No) => match certified(conn, entrance, tls) {
             Ok(()) => true,
             Err(reason) => fail(conn, reason),
         },
@@ -110,14 +111,19 @@ async fn encrypted(conn: &mut Downstream, entrance: &Entrance) -> bool {
     }
 }
 
-fn certified(conn: &mut Downstream, tls: &ServerTls) -> Result<(), TlsFailure> {
+fn certified(conn: &mut Downstream, entrance: &Entrance, tls: &ServerTls) -> Result<(), TlsFailure> {
     if let Some(trust) = &tls.trust {
         let chain = conn.sock.peer_certificates();
         if !chain.is_empty() {
             let certified = trust.certify(&chain)?;
             let left_ms = certified.until.since(clock::mono_now()) / 1_000;
             conn.watch.limit_life(Shard::now_ms().saturating_add(left_ms));
+            conn.watch.set_shown(Shown::new(chain, &certified, trust));
             conn.certificate = Some(certified);
+            if conn.shard.config().is_some_and(|newest| !entrance.is_of(&newest)) {
+                // The bundles have changed during the handshake.
+                conn.shard.watches.compared.set(None);
+            }
             conn.shard.metrics.borrow_mut().entrance.certificates += 1;
         }
     }

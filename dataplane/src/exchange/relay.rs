@@ -317,6 +317,7 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
                 tally.settle(Ended::UpstreamFailed, status, outcome, bytes);
             }
             if begun {
+                conn.sock.withhold_goodbye();
                 // No last chunk, fewer bytes than announced: an HTTP client sees the break. Only a body that ends
                 // with its connection needs a reset to show it.
                 return Finished::Next(if answer.close_delimited {

@@ -73,6 +73,11 @@ impl Entrance {
         })
     }
 
+    /// Whether it was compiled from this configuration.
+    pub(crate) fn is_of(&self, config: &Config) -> bool {
+        self.epoch == Some(config.epoch)
+    }
+
     /// Whether a connection begins with requests at once.
     pub(crate) fn is_open_to(&self, address: [u8; 16]) -> bool {
         matches!(self.security, Security::Plain) && !self.expects_proxy(address)

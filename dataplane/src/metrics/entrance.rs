@@ -90,6 +90,8 @@ pub struct EntranceCounts {
     pub handshakes: u64,
     /// Client certificates that were accepted.
     pub certificates: u64,
+    /// Connections that were cut because their certificate is not believed any more.
+    pub withdrawn: u64,
     /// PROXY headers that were accepted.
     pub proxied: u64,
     failures: [u64; TlsFailure::ALL.len()],
@@ -127,12 +129,14 @@ impl EntranceCounts {
         let Self {
             handshakes,
             certificates,
+            withdrawn,
             proxied,
             failures,
             refusals,
         } = other;
         self.handshakes += handshakes;
         self.certificates += certificates;
+        self.withdrawn += withdrawn;
         self.proxied += proxied;
         let pairs = self.failures.iter_mut().zip(failures);
         for (sum, more) in pairs.chain(self.refusals.iter_mut().zip(refusals)) {

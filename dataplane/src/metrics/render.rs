@@ -329,6 +329,11 @@ fn entrance(text: &mut Text, counts: &EntranceCounts) {
             counts.certificates,
         ),
         (
+            "sluice_client_certificates_withdrawn_total",
+            "Connections cut because their certificate is not believed any more.",
+            counts.withdrawn,
+        ),
+        (
             "sluice_proxy_headers_total",
             "PROXY protocol headers that were accepted.",
             counts.proxied,

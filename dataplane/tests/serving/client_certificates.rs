@@ -349,26 +349,72 @@ fn the_end_of_a_certificate_cuts_its_streams() {
     wait_until("it is counted", || asking.failures("expired") == 1);
 }
 
-/// Red if other authorities count only after a restart, or a change of them touches who is connected.
+/// Red if other authorities count only after a restart, or a change of them touches whom they still vouch for.
 #[test]
 fn bundles_change_without_a_restart() {
-    let upstream = Upstream::plain();
+    let upstream = Upstream::scripted(|exchange| {
+        exchange.body();
+        exchange.begin_events();
+        exchange.chunk("data: {\"choices\":[]}\n\n");
+        exchange.until_closed();
+    });
     let asking = Asking::start(&upstream, ClientAuth::Required);
     let next = Authority::new();
     let new = next.client(&[uri("spiffe://prod.example/a")]);
     let old = asking.prod.client(&[uri("spiffe://prod.example/a")]);
+    let bob = asking.people.sign(|params| {
+        params.subject_alt_names = vec![email("bob@example.com")];
+        params.serial_number = Some(SerialNumber::from(REVOKED + 1));
+    });
     assert!(!asking.is_let_in(&new) && asking.is_let_in(&old));
-    let mut kept = asking.gateway.secure_client(&asking.server.config(Some(&old)));
-    kept.send(get("/healthz"));
-    kept.answer();
+    let stream = |identity: &Identity| {
+        let mut client = asking
+            .gateway
+            .secure_client(&asking.server.config(Some(identity)));
+        client.send(chat_stream("m"));
+        client.wait_for(b"choices");
+        client
+    };
+    let mut of_old = stream(&old);
+    let mut of_bob = stream(&bob);
+    let mut idle = asking.gateway.secure_client(&asking.server.config(Some(&old)));
+    idle.send(get("/healthz"));
+    idle.answer();
+    let withdrawn = || asking.metric("sluice_client_certificates_withdrawn_total");
+    // One authority more.
     asking.gateway.control.publish(|snapshot| {
         snapshot.identity.certificates[1].ca_pem.push_str(&next.pem);
     });
     assert!(asking.is_let_in(&new) && asking.is_let_in(&old));
-    kept.send(get("/healthz"));
-    assert_eq!(kept.answer().status, 200);
+    idle.send(get("/healthz"));
+    assert_eq!(idle.answer().status, 200);
+    let mut of_new = stream(&new);
+    // One less: who hangs on it is cut.
     asking.gateway.control.publish(|snapshot| {
         snapshot.identity.certificates[1].ca_pem.clone_from(&next.pem);
     });
     assert!(asking.is_let_in(&new) && !asking.is_let_in(&old));
+    for client in [&mut of_old, &mut idle] {
+        let (_, end) = client.rest();
+        assert!(matches!(end, End::Reset | End::Truncated), "{end:?}");
+    }
+    wait_until("two are cut", || withdrawn() == 2);
+    assert!(
+        !upstream.is_closed(1) && !upstream.is_closed(2),
+        "others were cut"
+    );
+    // Revoked in mid-stream.
+    asking.gateway.control.publish(|snapshot| {
+        snapshot.identity.certificates[0].crl_pem = asking.people.revocation_list(REVOKED + 1);
+    });
+    let (_, end) = of_bob.rest();
+    assert!(matches!(end, End::Reset | End::Truncated), "{end:?}");
+    wait_until("one more is cut", || withdrawn() == 3);
+    // The same proof is worth something else: other groups.
+    asking.gateway.control.publish(|snapshot| {
+        snapshot.identity.certificates[1].groups = vec!["group:b".into()];
+    });
+    of_new.rest();
+    wait_until("the last is cut", || withdrawn() == 4);
+    asking.gateway.wait_records(3);
 }
