@@ -93,9 +93,14 @@ impl Watch {
         self.address.set(address);
     }
 
-    /// Keeps what proves who calls.
-    pub(crate) fn set_shown(&self, shown: Rc<Shown>) {
+    /// Puts another in the place of what proves who calls.
+    pub(crate) fn renew_shown(&self, shown: Rc<Shown>) {
         *self.shown.borrow_mut() = Some(shown);
+    }
+
+    /// Whether a certificate proves who calls; not any more when the connection has ended.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown.borrow().is_some()
     }
 
     /// Cuts this connection.
@@ -161,6 +166,8 @@ pub(crate) struct Watches {
     free: RefCell<Vec<usize>>,
     /// Configuration that the certificates on the list were compared with; `None` if that must be done again.
     pub(crate) compared: Cell<Option<Epoch>>,
+    /// Connections that are proven by a certificate.
+    certified: Cell<usize>,
 }
 
 /// Ownership of an entry; dropping it takes it off the list.
@@ -175,9 +182,23 @@ impl Drop for WatchGuard {
         // Whoever still holds the entry must not end a socket that has taken over a number.
         self.watch.disarm();
         self.watch.cut_also(None);
+        if self.watch.shown.take().is_some() {
+            self.list
+                .certified
+                .set(self.list.certified.get().saturating_sub(1));
+        }
         if let Some(entry) = self.list.entries.borrow_mut().get_mut(self.index) {
             *entry = None;
             self.list.free.borrow_mut().push(self.index);
+        }
+    }
+}
+
+impl WatchGuard {
+    /// Keeps what proves who calls, once in the life of a connection.
+    pub(crate) fn set_shown(&self, shown: Rc<Shown>) {
+        if self.watch.shown.replace(Some(shown)).is_none() {
+            self.list.certified.set(self.list.certified.get() + 1);
         }
     }
 }
@@ -253,6 +274,11 @@ impl Watches {
                 watch.fire(Fired::Cut);
             }
         });
+    }
+
+    /// Whether any connection is proven by a certificate.
+    pub(crate) fn has_shown(&self) -> bool {
+        self.certified.get() > 0
     }
 
     /// The connections that are proven by a certificate.

@@ -42,8 +42,11 @@ impl Shown {
 }
 
 /// Compares the certificates of open connections with the newest bundles, if that has not been done. To be called by
-/// the sweep; costs a comparison unless there is a new configuration.
+/// the sweep; costs a comparison unless there are certificates and a new configuration.
 pub(crate) fn recheck(shard: &Rc<Shard>) {
+    if !shard.watches.has_shown() {
+        return;
+    }
     let Some(config) = shard.config() else { return };
     if shard.watches.compared.replace(Some(config.epoch)) == Some(config.epoch) {
         return;
@@ -72,9 +75,13 @@ pub(crate) fn recheck(shard: &Rc<Shard>) {
     monoio::spawn(async move {
         for some in stale.chunks(AT_ONCE) {
             for (watch, shown) in some {
+                if !watch.is_shown() {
+                    // It has ended meanwhile.
+                    continue;
+                }
                 match trust.admit(&shown.chain) {
                     Ok(certified) if certified.principal == shown.principal => {
-                        watch.set_shown(Shown::new(shown.chain.clone(), &certified, &trust));
+                        watch.renew_shown(Shown::new(shown.chain.clone(), &certified, &trust));
                     }
                     Ok(_) | Err(_) => {
                         shard.metrics.borrow_mut().entrance.withdrawn += 1;

@@ -1,5 +1,6 @@
 //! Who is proven by which certificate under which bundles. What is refused is told over sockets, in `tests/serving`.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use rcgen::{
@@ -105,7 +106,7 @@ fn the_name_that_counts_is_the_login() {
                  login: Result<&str, TlsFailure>,
                  rest: (&[&str], &[&str])| {
         let leaf = authority.sign(names, 60);
-        let found = trust.admit(std::slice::from_ref(&leaf));
+        let found = trust.admit(from_ref(&leaf));
         let Ok(login) = login else {
             assert_eq!(found.map(|c| c.principal.login.clone()), Err(login.unwrap_err()));
             return;
@@ -127,11 +128,11 @@ fn the_name_that_counts_is_the_login() {
     let no_login = Err(TlsFailure::NoLogin);
     check(
         &people,
-        &[alice.clone()],
+        from_ref(&alice),
         Ok("alice@example.com"),
         (&[], &["group:a", "group:b"]),
     );
-    check(&people, &[agent.clone()], no_login, none);
+    check(&people, from_ref(&agent), no_login, none);
     check(
         &people,
         &[alice.clone(), agent.clone()],
@@ -145,8 +146,8 @@ fn the_name_that_counts_is_the_login() {
         none,
     );
     check(&people, &[email("tag:x,tag:y@example.com")], no_login, none);
-    check(&hosts, &[agent.clone()], Ok("agent.example"), none);
-    check(&hosts, &[alice.clone()], no_login, none);
+    check(&hosts, from_ref(&agent), Ok("agent.example"), none);
+    check(&hosts, from_ref(&alice), no_login, none);
     check(&hosts, &[agent.clone(), dns("b.example")], no_login, none);
     check(&hosts, &[dns("*.example")], no_login, none);
     check(
@@ -155,7 +156,7 @@ fn the_name_that_counts_is_the_login() {
         Ok("alice@example.com"),
         none,
     );
-    check(&both, &[agent.clone()], Ok("agent.example"), none);
+    check(&both, from_ref(&agent), Ok("agent.example"), none);
     // A bad e-mail name is not made good by a host name.
     check(&both, &[agent.clone(), email("a b@example.com")], no_login, none);
     check(&both, &[], no_login, none);
@@ -167,7 +168,7 @@ fn the_name_that_counts_is_the_login() {
         Ok(id),
         (&[], &["group:prod"]),
     );
-    check(&prod, &[alice.clone()], Err(TlsFailure::UnknownCa), none);
+    check(&prod, from_ref(&alice), Err(TlsFailure::UnknownCa), none);
     check(&people, &[uri(id)], Err(TlsFailure::UnknownCa), none);
     check(
         &prod,
@@ -201,7 +202,7 @@ fn the_earliest_end_of_the_chain_is_the_end() {
     let leaf = authority.sign(&names, 3_600);
     let other = authority.sign(&names, 600);
     let after = clock::mono_now().0;
-    let alone = trust.admit(std::slice::from_ref(&leaf)).unwrap().until.0;
+    let alone = trust.admit(from_ref(&leaf)).unwrap().until.0;
     let both = trust.admit(&[leaf, other]).unwrap().until.0;
     // A certificate counts whole seconds, and its last one is its own.
     let second = 1_000_000;
