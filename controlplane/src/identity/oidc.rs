@@ -13,7 +13,7 @@ mod jwt;
 mod key_set;
 mod keys;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

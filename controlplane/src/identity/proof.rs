@@ -10,7 +10,7 @@
 
 pub(crate) mod name;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -303,7 +303,7 @@ impl Proofs {
     /// Keeps the keys of issuers fresh, and revokes what was signed with keys that are gone, for ever.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
-            self.setting().oidc.keep_fresh().await;
+            self.keep_fresh().await;
             self.drop_gone_keys();
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
@@ -311,6 +311,11 @@ impl Proofs {
                 () = self.replaced.notified() => {}
             }
         }
+    }
+
+    /// Fetches the keys that have come of age.
+    pub(super) async fn keep_fresh(&self) {
+        self.setting().oidc.keep_fresh().await;
     }
 
     fn drop_gone_keys(&self) {

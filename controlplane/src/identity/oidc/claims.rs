@@ -162,3 +162,114 @@ fn texts(value: &Value) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn issuer() -> domain::Issuer {
+        domain::Issuer {
+            issuer: "i".into(),
+            audiences: vec!["a".into()],
+            ..domain::Issuer::default()
+        }
+    }
+
+    fn ask(
+        changes: &Value,
+        issuer: &domain::Issuer,
+        now: f64,
+    ) -> Result<(Principal, Duration), &'static str> {
+        let mut claims = json!({"iss": "i", "aud": "a", "sub": "alice", "exp": 1_000});
+        for (name, value) in changes.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        check(claims.as_object().unwrap(), issuer, now)
+    }
+
+    #[test]
+    fn times_have_a_minute_of_leeway() {
+        let check = |changes: Value, now: f64, expected: Result<u64, &str>| {
+            let found = ask(&changes, &issuer(), now).map(|(_, remaining)| remaining.as_secs());
+            assert_eq!(found, expected, "{changes} at {now}");
+        };
+        check(json!({}), 900.0, Ok(100));
+        check(json!({}), 1_000.0, Ok(1));
+        check(json!({}), 1_059.9, Ok(1));
+        check(json!({}), 1_060.0, Err("token has expired"));
+        check(json!({"nbf": 960}), 900.0, Ok(100));
+        check(json!({"nbf": 960.1}), 900.0, Err("token is not valid yet"));
+        check(json!({"iat": 960}), 900.0, Ok(100));
+        check(json!({"iat": 961}), 900.0, Err("token was issued in the future"));
+        check(json!({"exp": 1e12}), 900.0, Err("malformed time in the token"));
+        check(json!({"exp": 253_402_300_799_u64}), 900.0, Ok(86_400));
+    }
+
+    #[test]
+    fn logins_come_from_the_claim_that_the_document_names() {
+        let check = |claim: &str, prefix: &str, changes: Value, expected: Result<&str, &str>| {
+            let issuer = domain::Issuer {
+                login_claim: claim.into(),
+                login_prefix: prefix.into(),
+                ..issuer()
+            };
+            let found = ask(&changes, &issuer, 900.0).map(|(principal, _)| principal);
+            let login = found.as_ref().map(|principal| principal.login.as_str());
+            assert_eq!(login.map_err(|error| *error), expected, "{claim} {changes}");
+            if let Ok(principal) = found {
+                assert_eq!(principal.node, "i#alice");
+                assert_eq!(principal.source, "oidc");
+                assert_eq!(principal.scope, None);
+            }
+        };
+        let mail = |verified: Value| json!({"email": "a@x.example", "email_verified": verified});
+        check("", "", json!({}), Ok("alice"));
+        check("sub", "corp:", json!({}), Ok("corp:alice"));
+        check("email", "", json!({"email": "a@x.example"}), Ok("a@x.example"));
+        check("email", "", mail(json!(true)), Ok("a@x.example"));
+        check("email", "", mail(json!("true")), Ok("a@x.example"));
+        let unverified = Err("e-mail address is not verified");
+        for verified in [json!(false), json!("false"), json!(null), json!(1), json!("yes")] {
+            check("email", "", mail(verified), unverified);
+        }
+        check("email", "", json!({}), Err("token names nobody"));
+        check("upn", "", json!({"upn": "u", "email_verified": false}), Ok("u"));
+        // A prefix makes no tag of a name.
+        check(
+            "sub",
+            "tag:",
+            json!({}),
+            Err("token names nobody that could be a login"),
+        );
+        check("sub", "x:", json!({"sub": ""}), Err("token names nobody"));
+    }
+
+    #[test]
+    fn groups_and_tags() {
+        let issuer = domain::Issuer {
+            groups_claim: "groups".into(),
+            tags_claim: "tags".into(),
+            login_prefix: "p:".into(),
+            ..issuer()
+        };
+        let principal = |changes: Value| ask(&changes, &issuer, 900.0).unwrap().0;
+        let groups = |value: Value| principal(json!({"groups": value})).groups;
+        assert_eq!(groups(json!(["b", "a", "b"])), ["group:a", "group:b"]);
+        assert_eq!(groups(json!("one")), ["group:one"]);
+        assert_eq!(groups(json!(["a,b", "", 7, "ok", "x\n"])), ["group:ok"]);
+        assert_eq!(groups(json!({"a": 1})), Vec::<String>::new());
+        let tagged = principal(json!({"tags": ["ci", "tag:build"], "groups": ["g"]}));
+        assert_eq!(tagged.login, "tag:build,tag:ci");
+        assert_eq!(tagged.tags, ["tag:build", "tag:ci"]);
+        assert_eq!(tagged.groups, ["group:g"]);
+        // Claims that the document does not name are nothing.
+        let (plain, _) = ask(
+            &json!({"groups": ["g"], "tags": ["t"], "": ["x"]}),
+            &super::tests::issuer(),
+            900.0,
+        )
+        .unwrap();
+        assert_eq!((plain.groups.len(), plain.tags.len()), (0, 0));
+    }
+}
