@@ -249,7 +249,7 @@ async fn answers_run_out_with_what_they_rest_on() {
     let token = key.token(&json!({"alg": "EdDSA", "kid": "a"}), &with(json!({"jti": "new"})));
     assert!(known(bench.prove(&token).await).1 <= 7_000);
     // A token that ends soon counts no longer than that.
-    let soon = crate::identity::token::NewToken {
+    let soon = token::NewToken {
         expires_at: Some(sluice_shared::units::UnixMicros((now() + 5) * 1_000_000)),
         ..wish("alice")
     };

@@ -164,7 +164,7 @@ pub(super) fn check(new: NewToken, author: &Author, now: UnixMicros) -> Result<C
     }
     let expires_at = new
         .expires_at
-        .unwrap_or(UnixMicros(now.0.saturating_add(LIFETIME_DEFAULT)));
+        .unwrap_or_else(|| UnixMicros(now.0.saturating_add(LIFETIME_DEFAULT)));
     if expires_at <= now {
         return Err(TokenError::Past);
     }

@@ -119,7 +119,9 @@ async fn keys_survive_a_restart_while_the_issuer_is_down() {
         0o700
     );
 
-    let again = bench.restarted(&[issuer.clone()], Settings::default()).await;
+    let again = bench
+        .restarted(std::slice::from_ref(&issuer), Settings::default())
+        .await;
     assert!(is_known(&again.prove(&token(&key, "a", 1)).await));
     // Whether this key is a new one, nobody can say now; that is not the caller's fault.
     assert!(is_unavailable(&again.prove(&token(&key, "b", 1)).await));
@@ -130,12 +132,12 @@ async fn keys_survive_a_restart_while_the_issuer_is_down() {
         kept: Duration::ZERO,
         ..Settings::default()
     };
-    let old = again.restarted(&[issuer.clone()], too_old).await;
+    let old = again.restarted(std::slice::from_ref(&issuer), too_old).await;
     assert!(is_unavailable(&old.prove(&token(&key, "a", 2)).await));
 
     // Another address of the keys is another matter, and so is what is not ours.
     let mut moved = issuer.clone();
-    moved.jwks_url.push_str("2");
+    moved.jwks_url.push('2');
     let moved = old.restarted(&[moved], Settings::default()).await;
     assert!(is_unavailable(&moved.prove(&token(&key, "a", 3)).await));
     std::fs::write(file.path(), "{").unwrap();
