@@ -22,6 +22,7 @@ mod policy;
 mod providers;
 mod reader;
 mod redact;
+mod schema;
 mod secret;
 mod units;
 mod validate;
@@ -35,6 +36,7 @@ pub(crate) use hujson::DOCUMENT_BYTES_MAX;
 pub use message::Message;
 pub use policy::{PolicyCapabilities, capabilities_of_cap_map, capabilities_of_policy};
 pub use redact::{SecretSpan, secrets_in};
+pub use schema::schema;
 
 use domain::Document;
 use message::Messages;
@@ -56,6 +58,39 @@ pub struct Report {
 }
 
 impl Report {
+    /// One line a message, errors first, in the form that compilers use, and a line that sums up. `name` is what the
+    /// document is called.
+    #[must_use]
+    pub fn lines(&self, name: &str) -> Vec<String> {
+        let kinds = [
+            ("error", &self.errors),
+            ("warning", &self.warnings),
+            ("note", &self.notices),
+        ];
+        let mut out: Vec<String> = kinds
+            .iter()
+            .flat_map(|(kind, list)| {
+                list.iter()
+                    .map(move |message| format!("{kind}: {name}:{message}"))
+            })
+            .collect();
+        let count =
+            |number: usize, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+        out.push(format!(
+            "{name}: {} ({}, {})",
+            self.summary,
+            count(self.errors.len(), "error"),
+            count(self.warnings.len(), "warning")
+        ));
+        out
+    }
+
+    /// Whether there is nothing to mend: no error and no warning.
+    #[must_use]
+    pub const fn clean(&self) -> bool {
+        self.errors.is_empty() && self.warnings.is_empty()
+    }
+
     /// Whether the document can be used.
     #[must_use]
     pub const fn usable(&self) -> bool {

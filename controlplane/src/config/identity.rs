@@ -160,7 +160,8 @@ fn source(text: &str) -> Result<SourceKind, String> {
     }
     let known = SourceKind::ALL.map(SourceKind::name);
     Err(match nearest(text, &known) {
-        Some(near) => format!("unknown identity source {}; did you mean {near:?}?", shown(text)),
+        // What is that near to a known word is no secret.
+        Some(near) => format!("unknown identity source {text:?}; did you mean {near:?}?"),
         None => format!(
             "unknown identity source {}; known are {}",
             shown(text),

@@ -37,6 +37,8 @@ pub(crate) struct Key {
     pub(crate) default: &'static str,
     /// What it means.
     pub(crate) about: &'static str,
+    /// The object is of no use without it.
+    pub(crate) needed: bool,
 }
 
 /// What a value looks like.
@@ -91,6 +93,18 @@ const fn key(name: &'static str, shape: Shape, default: &'static str, about: &'s
         shape,
         default,
         about,
+        needed: false,
+    }
+}
+
+/// A key whose object is of no use without it.
+const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key {
+        name,
+        shape,
+        default: "",
+        about,
+        needed: true,
     }
 }
 
@@ -114,10 +128,9 @@ pub(crate) static DOCUMENT: Object = object(
             "",
             "Address of this schema, for editors; ignored.",
         ),
-        key(
+        required(
             "providers",
             Shape::Map(&Shape::Object(&PROVIDER)),
-            "",
             "Upstreams that serve models, by id (1 to 64 of A-Z a-z 0-9 . _ -). Clients may address one by id/model.",
         ),
         key(

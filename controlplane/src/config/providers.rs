@@ -11,7 +11,7 @@ use super::keys::{self, MODEL_BYTES_MAX};
 use super::message::Messages;
 use super::reader::{Field, Fields};
 use super::secret::{CA_BYTES_MAX, Sources};
-use super::{base_url, header, limits, units};
+use super::{base_url, header, limits, pem, units};
 
 /// Reads `providers`. Those that cannot be used are reported and left out.
 pub(crate) fn read(
@@ -264,20 +264,17 @@ fn ca_pem(field: &Field<'_>, secrets: Sources<'_>, messages: &mut Messages<'_>) 
         return Some(None);
     };
     let path = file.text(messages)?;
-    match secrets.file(path, CA_BYTES_MAX) {
-        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Some(Some(pem)),
-        Ok(_) => {
-            file.warn(
-                messages,
-                format!("{path} holds no PEM certificate; the provider is left out"),
-            );
-            None
-        }
+    let read = secrets
+        .file(path, CA_BYTES_MAX)
+        .map_err(|error| format!("cannot read {path}: {error}"))
+        .and_then(|text| match pem::check_authorities(&text) {
+            Ok(()) => Ok(text),
+            Err(error) => Err(format!("{path} {error}")),
+        });
+    match read {
+        Ok(text) => Some(Some(text)),
         Err(error) => {
-            file.warn(
-                messages,
-                format!("cannot read {path}: {error}; the provider is left out"),
-            );
+            file.warn(messages, format!("{error}; the provider is left out"));
             None
         }
     }

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
-use std::io::Read;
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Largest file that a secret is read from, in bytes.
@@ -83,7 +84,12 @@ impl Sources<'_> {
 
 /// Reads a small regular file as text.
 fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    // Without waiting: a pipe that nobody writes to would hold the control plane for ever.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| error.to_string())?;
     let metadata = file.metadata().map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("not a regular file".into());
@@ -136,6 +142,12 @@ mod tests {
         bad("${file:long}", "longer");
         bad("${file:.}", "regular file");
         bad("${vault:x}", "${vault:x}");
+        // A pipe without a writer is no file, and not waited for.
+        let made = std::process::Command::new("mkfifo")
+            .arg(folder.path().join("pipe"))
+            .status();
+        assert!(made.unwrap().success());
+        bad("${file:pipe}", "regular file");
         bad("${env:KEY", "not closed");
     }
 }

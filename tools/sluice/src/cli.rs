@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Dataplane(DataplaneOptions),
     /// Check a configuration and print every problem with its line and column
     Check(CheckOptions),
+    /// Print the JSON Schema of the configuration document, for editors
+    Schema,
     /// Print what was used: requests, model tokens, cost
     Usage(UsageOptions),
     /// Run the mock provider: every API kind, JSON and streams, settable sizes, gaps and faults
@@ -154,11 +156,20 @@ pub(crate) struct DataplaneOptions {
 
 /// Options of `sluice check`.
 #[derive(Args, Debug)]
-#[command(after_help = "Ends with 0 if there is nothing to say, with 1 if there are warnings or errors.")]
+#[command(after_help = "\
+Ends with 0 if no document has a warning or an error, else with 1. Notes do not count.
+
+Examples:
+  sluice check
+  sluice check team-a.hujson team-b.hujson
+  sluice check --json - < sluice.hujson")]
 pub(crate) struct CheckOptions {
-    /// Configuration document, HuJSON; `-` reads standard input
+    /// Configuration documents, HuJSON; `-` reads standard input
     #[arg(value_name = "FILE", default_value = "sluice.hujson")]
-    pub(crate) file: PathBuf,
+    pub(crate) files: Vec<PathBuf>,
+    /// Print an array with an object for each document: file, usable, summary, errors, warnings, notices
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `sluice usage` groups by.

@@ -201,7 +201,7 @@ fn algorithms(fields: &Fields<'_>, messages: &mut Messages<'_>) -> Option<Vec<St
             "none" => "algorithm none signs nothing; it is left out".to_owned(),
             "ES256K" | "ES512" => format!("algorithm {text} is not supported; it is left out"),
             _ => match nearest(text, &keys::ALGORITHMS) {
-                Some(near) => format!("unknown algorithm {}; did you mean {near:?}?", shown(text)),
+                Some(near) => format!("unknown algorithm {text:?}; did you mean {near:?}?"),
                 None => format!(
                     "unknown algorithm {}; known are {}",
                     shown(text),

@@ -1,6 +1,6 @@
 //! Keys of `grants`.
 
-use super::{Key, Object, Shape, key};
+use super::{Key, Object, Shape, key, required};
 
 /// Key under which the capabilities of a grant stand in an Aperture document and in a tailnet's policy.
 pub(crate) const CAPABILITY_KEY: &str = "tailscale.com/cap/aperture";
@@ -31,11 +31,10 @@ pub(crate) static GRANT: Object = grant_object(
     "grant",
     "Capabilities for everybody who matches one of the sources.",
     &[
-        key(
+        required(
             "src",
             Shape::List(&Shape::Text),
-            "",
-            "*, a login, group:x, tag:x, an address or network, (loopback), autogroup:member, autogroup:tagged. Required.",
+            "*, a login, group:x, tag:x, an address or network, (loopback), autogroup:member, autogroup:tagged.",
         ),
         key(
             "capabilities",
@@ -129,14 +128,14 @@ pub(crate) static CAPABILITY: Object = grant_object(
 pub(crate) static QUOTA_REFERENCE: Object = grant_object(
     "quota_reference",
     "Names a bucket.",
-    &[key("bucket", Shape::Text, "", "Name of a quota. Required.")],
+    &[required("bucket", Shape::Text, "Name of a quota.")],
 );
 
 pub(crate) static SEND_HOOK: Object = grant_object(
     "send_hook",
     "Wires a hook.",
     &[
-        key("name", Shape::Text, "", "Name of a hook. Required."),
+        required("name", Shape::Text, "Name of a hook."),
         key(
             "events",
             Shape::List(&Shape::Word(&EVENTS)),

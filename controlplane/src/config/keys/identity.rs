@@ -1,6 +1,6 @@
 //! Keys of `identity` and `listeners`.
 
-use super::{Object, Shape, key, object};
+use super::{Object, Shape, key, object, required};
 
 static SOURCES: [&str; 7] = [
     "tailscale",
@@ -71,12 +71,7 @@ pub(crate) static NETWORK: Object = object(
     "network",
     "Whose a network is.",
     &[
-        key(
-            "cidr",
-            Shape::Text,
-            "",
-            "Network or address, e.g. 10.0.0.0/8. Required.",
-        ),
+        required("cidr", Shape::Text, "Network or address, e.g. 10.0.0.0/8."),
         key("login", Shape::Text, "", "Whose; either this or tags."),
         key(
             "tags",
@@ -123,17 +118,15 @@ pub(crate) static ISSUER: Object = object(
     "issuer",
     "An issuer of JSON web tokens.",
     &[
-        key(
+        required(
             "issuer",
             Shape::Text,
-            "",
-            "The iss claim, byte for byte; https, or http on loopback. Required.",
+            "The iss claim, byte for byte; https, or http on loopback.",
         ),
-        key(
+        required(
             "audience",
             Shape::OneOrMany(&Shape::Text),
-            "",
-            "One of these must be in the aud claim. Required.",
+            "One of these must be in the aud claim.",
         ),
         key(
             "algorithms",
@@ -185,11 +178,10 @@ pub(crate) static BUNDLE: Object = object(
             "",
             "SPIFFE trust domain: certificates with a URI name in it are checked against this bundle and no other. Without it the bundle is for certificates without a URI name.",
         ),
-        key(
+        required(
             "ca_file",
             Shape::Text,
-            "",
-            "PEM certificates of the authorities, at most 1 MiB. Required.",
+            "PEM certificates of the authorities, at most 1 MiB.",
         ),
         key(
             "crl_file",
@@ -222,11 +214,10 @@ pub(crate) static LISTENER: Object = object(
     "listener",
     "An address to listen on.",
     &[
-        key(
+        required(
             "address",
             Shape::Pattern("^.+:[0-9]{1,5}$", "127.0.0.1:8080"),
-            "",
-            "IP:port; [::]:port for IPv6. Required.",
+            "IP:port; [::]:port for IPv6.",
         ),
         key(
             "serves",
@@ -260,17 +251,15 @@ pub(crate) static LISTENER_TLS: Object = object(
     "listener_tls",
     "How a listener terminates TLS.",
     &[
-        key(
+        required(
             "cert_file",
             Shape::Text,
-            "",
-            "PEM certificate chain, leaf first, at most 1 MiB. Required.",
+            "PEM certificate chain, leaf first, at most 1 MiB.",
         ),
-        key(
+        required(
             "key_file",
             Shape::Text,
-            "",
-            "PEM private key of the leaf, at most 64 KiB. Required.",
+            "PEM private key of the leaf, at most 64 KiB.",
         ),
         key(
             "client",

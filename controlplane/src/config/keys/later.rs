@@ -1,7 +1,7 @@
 //! Keys of the parts that a later version acts on.
 
 use super::providers::AUTHORIZATIONS;
-use super::{Object, Shape, key, object};
+use super::{Object, Shape, key, object, required};
 
 /// What a quota's name may hold.
 pub(crate) static PLACEHOLDERS: [&str; 6] = [
@@ -91,11 +91,10 @@ pub(crate) static HOOK: Object = object(
     "hook",
     "A web service that is asked about calls or told of them.",
     &[
-        key(
+        required(
             "url",
             Shape::Pattern("^[Hh][Tt][Tt][Pp][Ss]?://", "http://guard:8080/scrub"),
-            "",
-            "http:// or https://. Required.",
+            "http:// or https://.",
         ),
         key(
             "apikey",
@@ -147,7 +146,7 @@ pub(crate) static S3: Object = object(
             "",
             "http:// or https://; Amazon's own if it is not given.",
         ),
-        key("bucket_name", Shape::Text, "", "Bucket. Required."),
+        required("bucket_name", Shape::Text, "Bucket."),
         key("region", Shape::Text, "", "Region."),
         key(
             "prefix",

@@ -1,7 +1,7 @@
 //! Keys of `providers`.
 
 use super::limits::TIMEOUTS;
-use super::{Key, Object, Shape, key, object};
+use super::{Key, Object, Shape, key, object, required};
 
 /// Longest model name or glob, in bytes.
 pub(crate) const MODEL_BYTES_MAX: usize = 256;
@@ -12,16 +12,14 @@ pub(crate) static PROVIDER: Object = object(
     "provider",
     "An upstream that serves models.",
     &[
-        key(
+        required(
             "baseurl",
             Shape::Text,
-            "",
-            "http:// or https://, host, optional port and path; no user name, query, fragment or dot segments. Required.",
+            "http:// or https://, host, optional port and path; no user name, query, fragment or dot segments.",
         ),
-        key(
+        required(
             "models",
             Shape::List(&Shape::Text),
-            "",
             "Model names or globs (* within a path segment, ** across). Without it nothing is routed to the provider.",
         ),
         key(
@@ -145,7 +143,7 @@ pub(crate) static COST_RULE: Object = object(
     "cost_rule",
     "A rewrite of a model name for pricing.",
     &[
-        key("match", Shape::Text, "", "Glob over the model name. Required."),
+        required("match", Shape::Text, "Glob over the model name."),
         key("as", Shape::Text, r#""""#, "Model whose price is taken."),
         key("adjustment", Shape::Factor, "1", "Factor on the price."),
     ],
