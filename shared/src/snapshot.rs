@@ -710,6 +710,63 @@ mod tests {
         }
     }
 
+    /// A snapshot as large as a real one: 64 KiB and at most one alignment more.
+    fn large() -> AlignedVec {
+        let mut snapshot = example();
+        let filler = |number: usize| Provider {
+            id: format!("provider-{number}"),
+            models: vec![format!("model-{number}-*"), "**".into()],
+            key: Secret(format!("sk-{number}")),
+            description: "x".repeat(150),
+            ..Provider::default()
+        };
+        while seal(&snapshot).unwrap().len() < (64 << 10) - 1_024 {
+            let number = snapshot.providers.len();
+            snapshot.providers.extend((number..number + 8).map(filler));
+        }
+        loop {
+            let sealed = seal(&snapshot).unwrap();
+            if sealed.len() >= 64 << 10 {
+                return sealed;
+            }
+            snapshot.providers[0].description.push_str("0123456789abcdef");
+        }
+    }
+
+    #[test]
+    fn no_flip_and_no_cut_of_64_kib_is_accepted() {
+        let bytes = large();
+        assert!((64 << 10..80 << 10).contains(&bytes.len()), "{}", bytes.len());
+        assert!(Sealed::open(&bytes).is_ok());
+        for cut in 0..bytes.len() {
+            assert!(Sealed::open(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        let mut flipped = bytes.to_vec();
+        let mut refused = [0u32; 5];
+        for bit in 0..flipped.len() * 8 {
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            match Sealed::open(&flipped) {
+                Ok(_) => panic!("bit {bit} is accepted"),
+                Err(OpenError::Length) => refused[0] += 1,
+                Err(OpenError::Magic) => refused[1] += 1,
+                Err(OpenError::Version(_)) => refused[2] += 1,
+                Err(OpenError::Checksum) => refused[3] += 1,
+                Err(OpenError::Structure) => refused[4] += 1,
+            }
+            flipped[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert_eq!(flipped, *bytes);
+        // The header has 8 bytes of length, 16 that say what it is, 4 of version; all else is the checksum's.
+        let rest = u32::try_from(bytes.len() * 8 - (8 + 16 + 4) * 8).unwrap();
+        assert_eq!(refused, [64, 128, 32, rest, 0]);
+        // A snapshot with something behind it, and one of the next version, are none either.
+        flipped.push(0);
+        assert!(matches!(Sealed::open(&flipped), Err(OpenError::Length)));
+        flipped.pop();
+        flipped[8..12].copy_from_slice(&(VERSION + 1).to_le_bytes());
+        assert!(matches!(Sealed::open(&flipped), Err(OpenError::Version(v)) if v == VERSION + 1));
+    }
+
     #[test]
     fn keys_are_never_shown() {
         let shown = format!(

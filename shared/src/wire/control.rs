@@ -380,6 +380,160 @@ mod tests {
         }
     }
 
+    /// One frame of every kind, both ways.
+    fn frames() -> Vec<(Vec<u8>, bool)> {
+        let principal = Principal {
+            source: "oidc".into(),
+            login: "alice@example.com".into(),
+            node: "n1".into(),
+            groups: vec!["group:eng".into()],
+            capabilities: vec![Capability {
+                role: Some(Role::User),
+                models: Some(vec!["a/**".into()]),
+                grants_models: true,
+                ..Capability::default()
+            }],
+            app: vec![AppValue {
+                key: "x".into(),
+                json: "[1]".into(),
+            }],
+            scope: Some(Scope {
+                models: Some(vec!["a/*".into()]),
+                role: Some(Role::User),
+            }),
+            ..Principal::default()
+        };
+        let answers = [
+            IdentityAnswer::Known {
+                principal,
+                whole_address: true,
+                age_ms_max: 1,
+            },
+            IdentityAnswer::Unknown { age_ms_max: 2 },
+            IdentityAnswer::Refused {
+                reason: "expired".into(),
+                age_ms_max: 3,
+            },
+            IdentityAnswer::Foreign { age_ms_max: 4 },
+            IdentityAnswer::Unavailable { retry_after_s: 5 },
+        ];
+        let to_control = [
+            ToControl::Hello {
+                pid: 1,
+                incarnation: 2,
+                epoch: Epoch(3),
+            },
+            ToControl::WhoIs {
+                ticket: 1,
+                address: [7; 16],
+                port: 8,
+            },
+            ToControl::Prove {
+                ticket: 2,
+                proof: Proof::Bearer {
+                    token: Secret("slt_x".into()),
+                },
+            },
+            ToControl::Prove {
+                ticket: 3,
+                proof: Proof::Served {
+                    login: "a@example.com".into(),
+                    capabilities: "{}".into(),
+                },
+            },
+            ToControl::SnapshotRefused {
+                epoch: Epoch(4),
+                reason: "no".into(),
+            },
+            ToControl::SnapshotApplied { epoch: Epoch(5) },
+        ];
+        let whoms = [Whom::Everyone, Whom::Address([1; 16]), Whom::Proof([2; 32])];
+        let mut to_data = vec![ToData::Snapshot {
+            epoch: Epoch(6),
+            bytes: 7,
+        }];
+        to_data.extend(
+            answers
+                .into_iter()
+                .map(|answer| ToData::Identity { ticket: 1, answer }),
+        );
+        to_data.extend(whoms.into_iter().map(|whom| ToData::Forget { whom, cut: true }));
+        let control = to_control.iter().map(|frame| (frame.encode().unwrap(), true));
+        let data = to_data.iter().map(|frame| (frame.encode().unwrap(), false));
+        control.chain(data).collect()
+    }
+
+    fn accepted(bytes: &[u8], to_control: bool) -> Result<(), FrameError> {
+        let (head, payload) = bytes
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or(FrameError::Magic)?;
+        let header = Header::parse(head)?;
+        if to_control {
+            header.to_control(payload).map(drop)
+        } else {
+            header.to_data(payload).map(drop)
+        }
+    }
+
+    #[test]
+    fn every_frame_is_refused_cut_flipped_longer_or_of_another_version() {
+        let (mut cuts, mut flips) = (0, 0);
+        for (bytes, to_control) in frames() {
+            assert_eq!(accepted(&bytes, to_control), Ok(()));
+            for cut in 0..bytes.len() {
+                assert!(accepted(&bytes[..cut], to_control).is_err(), "cut at {cut}");
+                cuts += 1;
+            }
+            let mut changed = bytes.clone();
+            for bit in 0..changed.len() * 8 {
+                changed[bit / 8] ^= 1 << (bit % 8);
+                assert!(accepted(&changed, to_control).is_err(), "bit {bit}");
+                fuzz_frames(&changed);
+                changed[bit / 8] ^= 1 << (bit % 8);
+                flips += 1;
+            }
+            changed.push(0);
+            assert_eq!(accepted(&changed, to_control), Err(FrameError::Checksum));
+            changed.pop();
+            for version in (0..=u16::MAX).filter(|version| *version != VERSION) {
+                changed[4..6].copy_from_slice(&version.to_le_bytes());
+                assert_eq!(accepted(&changed, to_control), Err(FrameError::Version(version)));
+            }
+            // Taken for a frame of the other direction it may be refused or read, and never more than that.
+            let _ = accepted(&bytes, !to_control);
+        }
+        println!("{cuts} cuts, {flips} flipped bits, none accepted");
+    }
+
+    #[test]
+    fn a_frame_is_as_long_as_it_may_be_and_not_a_byte_longer() {
+        let reason = |bytes: usize| ToControl::SnapshotRefused {
+            epoch: Epoch(1),
+            reason: "x".repeat(bytes),
+        };
+        let around = PAYLOAD_BYTES_MAX - reason(0).encode().unwrap().len() + HEADER_BYTES;
+        let longest = (around - 64..around + 64)
+            .rev()
+            .find_map(|bytes| reason(bytes).encode().ok());
+        let longest = longest.unwrap();
+        assert!(
+            longest.len() > PAYLOAD_BYTES_MAX,
+            "as long as it may be: {}",
+            longest.len()
+        );
+        assert_eq!(accepted(&longest, true), Ok(()));
+        assert!(matches!(
+            reason(PAYLOAD_BYTES_MAX).encode(),
+            Err(FrameError::TooLong(_))
+        ));
+        let mut head = [0; HEADER_BYTES];
+        head.copy_from_slice(&longest[..HEADER_BYTES]);
+        for (length, good) in [(PAYLOAD_BYTES_MAX, true), (PAYLOAD_BYTES_MAX + 1, false)] {
+            head[8..12].copy_from_slice(&u32::try_from(length).unwrap().to_le_bytes());
+            assert_eq!(Header::parse(&head).is_ok(), good, "{length}");
+        }
+    }
+
     #[test]
     fn long_and_foreign_frames_are_refused_by_their_header() {
         let mut head = [0; HEADER_BYTES];
