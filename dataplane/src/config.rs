@@ -25,7 +25,7 @@ pub struct Published {
     /// Who may do what.
     pub(crate) rules: Rules,
     providers: Vec<Part>,
-    /// Everything else; its providers have moved.
+    /// Everything else; providers and grants are gone from it.
     rest: Snapshot,
 }
 
@@ -66,6 +66,7 @@ impl Published {
             .map_err(|error| CompileError::Archive(error.to_string()))?;
         let rules = Rules::compile(&rest)?;
         let providers = std::mem::take(&mut rest.providers);
+        drop(std::mem::take(&mut rest.grants));
         Ok(Self {
             sealed,
             rules,

@@ -227,3 +227,172 @@ impl Hash for Right {
         self.granted.hash(state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sluice_shared::snapshot::{
+        BaseUrl, Capability, Grant, Provider as Spec, Sealed, Secret, Snapshot, Source, seal,
+    };
+
+    use super::*;
+    use crate::config::Published;
+    use crate::tls::TlsError;
+
+    /// Two providers; a role for everybody, a header for `alice`.
+    fn snapshot(epoch: u64) -> Snapshot {
+        let provider = |id: &str| Spec {
+            id: id.into(),
+            models: vec!["**".into()],
+            flags: u16::MAX,
+            base: BaseUrl {
+                host: format!("{id}.example.com"),
+                ..BaseUrl::default()
+            },
+            key: Secret("key".into()),
+            ..Spec::default()
+        };
+        let grant = |source, capability| Grant {
+            sources: vec![source],
+            capabilities: vec![capability],
+            ..Grant::default()
+        };
+        let role = Capability {
+            role: Some(Role::User),
+            grants_models: true,
+            ..Capability::default()
+        };
+        let metrics = Capability {
+            read_metrics: true,
+            ..Capability::default()
+        };
+        Snapshot {
+            epoch: Epoch(epoch),
+            providers: vec![provider("a"), provider("b")],
+            grants: vec![
+                grant(Source::Any, role),
+                grant(Source::Login("alice".into()), metrics),
+            ],
+            ..Snapshot::default()
+        }
+    }
+
+    fn config(snapshot: &Snapshot, previous: Option<&Config>) -> Config {
+        let sealed = Sealed::open(&seal(snapshot).unwrap()).unwrap();
+        let published = Arc::new(Published::new(sealed).unwrap());
+        let no_tls = || Err(TlsError::Roots("none here".into()));
+        Config::compile(&published, previous, &no_tls).unwrap()
+    }
+
+    fn policy(config: &Config, login: &str) -> Policy {
+        let principal = Principal {
+            login: login.into(),
+            ..Principal::default()
+        };
+        Policy::compile(config, Arc::new(principal), [0; 16])
+    }
+
+    #[test]
+    fn whoever_is_granted_the_same_shares_what_was_decided() {
+        let config = config(&snapshot(1), None);
+        let [alice, bob, carol] = ["alice", "bob", "carol"].map(|login| policy(&config, login));
+        assert!(alice.read_metrics && !bob.read_metrics);
+        assert!(Rc::ptr_eq(&bob.right, &carol.right) && !Rc::ptr_eq(&alice.right, &bob.right));
+        let verdict = bob.verdict(&config, Flag::OpenAiChat, "m");
+        assert!(matches!(&*verdict, Verdict::Allowed(candidates) if candidates.len() == 2));
+        assert!(Rc::ptr_eq(
+            &verdict,
+            &carol.verdict(&config, Flag::OpenAiChat, "m")
+        ));
+        assert!(!Rc::ptr_eq(&verdict, &carol.verdict(&config, Flag::Ollama, "m")));
+        let any = bob.any(&config, Flag::OpenAiChat);
+        assert!(Rc::ptr_eq(&any, &carol.any(&config, Flag::OpenAiChat)));
+        assert!(!Rc::ptr_eq(&any, &carol.any(&config, Flag::Ollama)));
+    }
+
+    #[test]
+    fn tables_are_bounded_and_give_back_what_they_took() {
+        let config = config(&snapshot(1), None);
+        let bob = policy(&config, "bob");
+        for n in 0..3 * VERDICTS_MAX {
+            bob.verdict(&config, Flag::OpenAiChat, &format!("m-{n}"));
+            let kept = bob.right.verdicts.borrow().len();
+            assert!(kept <= VERDICTS_MAX);
+            assert_eq!(config.rights.verdicts.get(), kept);
+        }
+        // A name asked for on another API is no further entry.
+        let before = config.rights.verdicts.get();
+        bob.verdict(&config, Flag::Ollama, &format!("m-{}", 3 * VERDICTS_MAX - 1));
+        assert_eq!(config.rights.verdicts.get(), before);
+
+        // More rights than are shared: each has its own table, and gives it back when it goes.
+        let granted = |n: usize| {
+            let principal = Principal {
+                capabilities: vec![Capability {
+                    models: Some(vec![format!("a/m-{n}")]),
+                    grants_models: true,
+                    ..Capability::default()
+                }],
+                ..Principal::default()
+            };
+            Policy::compile(&config, Arc::new(principal), [0; 16])
+        };
+        let first: Vec<Policy> = (0..RIGHTS_MAX + 10).map(granted).collect();
+        assert_eq!(config.rights.known.borrow().len(), RIGHTS_MAX);
+        let last = first.last().unwrap();
+        assert!(!Rc::ptr_eq(&last.right, &granted(RIGHTS_MAX + 9).right));
+        last.verdict(&config, Flag::OpenAiChat, "m");
+        assert_eq!(config.rights.verdicts.get(), before + 1);
+        drop(first);
+        assert_eq!(config.rights.verdicts.get(), before);
+
+        // With the total used up verdicts are still right, only not kept.
+        config.rights.verdicts.set(VERDICTS_TOTAL_MAX);
+        let alice = policy(&config, "alice");
+        let verdict = alice.verdict(&config, Flag::OpenAiChat, "m");
+        assert!(matches!(&*verdict, Verdict::Allowed(candidates) if candidates.len() == 2));
+        assert!(alice.right.verdicts.borrow().is_empty());
+    }
+
+    #[test]
+    fn names_that_nobody_serves_are_not_kept() {
+        let mut snapshot = snapshot(1);
+        for provider in &mut snapshot.providers {
+            provider.models = vec!["m".into()];
+        }
+        let config = config(&snapshot, None);
+        let bob = policy(&config, "bob");
+        for name in ["x", "y", "a/x"] {
+            assert!(matches!(
+                *bob.verdict(&config, Flag::OpenAiChat, name),
+                Verdict::NotServed
+            ));
+        }
+        assert!(bob.right.verdicts.borrow().is_empty());
+    }
+
+    #[test]
+    fn what_did_not_change_is_handed_on() {
+        let first = config(&snapshot(1), None);
+        let mut changed = snapshot(2);
+        changed.providers[1].key = Secret("rotated".into());
+        let second = config(&changed, Some(&first));
+        assert!(Arc::ptr_eq(&first.providers[0], &second.providers[0]));
+        let (old, new) = (&first.providers[1], &second.providers[1]);
+        assert!(!Arc::ptr_eq(old, new));
+        assert_eq!(*new.added_lines, b"authorization: Bearer rotated\r\n");
+        assert_eq!(old.pool, new.pool, "the same place");
+        changed.epoch = Epoch(3);
+        changed.providers[1].base.host = "elsewhere.example.com".into();
+        let third = config(&changed, Some(&second));
+        assert_ne!(
+            third.providers[1].pool, new.pool,
+            "connections to another place are not reused"
+        );
+        // Verdicts of a new epoch name the new provider.
+        let verdict = policy(&third, "bob").verdict(&third, Flag::OpenAiChat, "m");
+        let Verdict::Allowed(candidates) = &*verdict else {
+            panic!("granted")
+        };
+        assert!(Arc::ptr_eq(&candidates[1].provider, &third.providers[1]));
+    }
+}

@@ -8,6 +8,10 @@ const CHARS_MAX: usize = 64;
 pub(super) fn distance(meant: &str, written: &str) -> Option<usize> {
     let meant = lower(meant)?;
     let written = lower(written)?;
+    let limit = (meant.len() / 3).max(1);
+    if meant.len().abs_diff(written.len()) > limit {
+        return None;
+    }
     let mut row: Vec<usize> = (0..=written.len()).collect();
     for (i, a) in meant.iter().enumerate() {
         let mut diagonal = i;
@@ -23,7 +27,7 @@ pub(super) fn distance(meant: &str, written: &str) -> Option<usize> {
         }
     }
     let distance = row.last().copied()?;
-    (distance <= (meant.len() / 3).max(1)).then_some(distance)
+    (distance <= limit).then_some(distance)
 }
 
 fn lower(name: &str) -> Option<Vec<char>> {
