@@ -1,8 +1,9 @@
 //! Who may do what: a request of a known principal, a principal met for the first time, and a change of the
 //! configuration under 100,000 known principals.
 //!
-//! What matters after a swap is the slowest request, so every one is timed on its own, and the distribution of the last
-//! run is printed beside criterion's mean.
+//! What matters after a swap is the slowest request, so every one is timed on its own, and the distribution is
+//! printed beside criterion's mean. Of each request the least of all runs counts there: what other programs take from
+//! the core hits another request in each run, what the swap costs hits the same.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -141,7 +142,8 @@ fn swap(criterion: &mut Criterion) {
     // Kept as the control link keeps them, so that no shard is the last to let go.
     let epochs = [publish(1), publish(2)];
     for (what, swapped) in [("no change", false), ("the first after a swap", true)] {
-        let mut last = None;
+        let mut quietest: Option<(Duration, Vec<Duration>)> = None;
+        let mut runs = 0;
         group.bench_function(what, |bencher| {
             let mut peers = Peers::default();
             peers.adopt(&epochs[0]).expect("no TLS is needed");
@@ -157,13 +159,20 @@ fn swap(criterion: &mut Criterion) {
                     let next = swapped.then(|| &epochs[turn % 2]);
                     let run = requests(&mut peers, next);
                     total += run.0 + run.1.iter().sum::<Duration>();
-                    last = Some(run);
+                    runs += 1;
+                    quietest = Some(match quietest.take() {
+                        None => run,
+                        Some(before) => (
+                            before.0.min(run.0),
+                            before.1.into_iter().zip(run.1).map(|(a, b)| a.min(b)).collect(),
+                        ),
+                    });
                 }
                 total / PRINCIPALS
             });
         });
-        if let Some((adopted, times)) = last {
-            show(what, adopted, times);
+        if let Some((adopted, times)) = quietest {
+            show(what, runs, adopted, times);
         }
     }
     group.finish();
@@ -185,7 +194,7 @@ fn requests(peers: &mut Peers, next: Option<&Arc<Published>>) -> (Duration, Vec<
 }
 
 #[allow(clippy::print_stdout, reason = "the figures are what this is for")]
-fn show(what: &str, adopted: Duration, mut times: Vec<Duration>) {
+fn show(what: &str, runs: u32, adopted: Duration, mut times: Vec<Duration>) {
     times.sort_unstable();
     let mean = times.iter().sum::<Duration>() / PRINCIPALS;
     let [half, most, nearly, worst] = [
@@ -196,7 +205,7 @@ fn show(what: &str, adopted: Duration, mut times: Vec<Duration>) {
     ]
     .map(|at| times[at]);
     println!(
-        "    {what}: adopted in {adopted:?}; each request: mean {mean:?}, p50 {half:?}, p99 {most:?}, p99.9 {nearly:?}, \
+        "    {what}, the least of {runs} runs: adopted in {adopted:?}; each request: mean {mean:?}, p50 {half:?}, p99 {most:?}, p99.9 {nearly:?}, \
          worst {worst:?}"
     );
 }
