@@ -14,6 +14,7 @@ use monoio::{FusionDriver, RuntimeBuilder};
 use sluice_shared::ids::ShardId;
 use sluice_shared::snapshot::Limits;
 use sluice_shared::units::MonoMicros;
+use sluice_shared::wire::control::Whom;
 
 use crate::control_link::{ControlLink, ControlLinkOptions};
 use crate::dns::Resolver;
@@ -213,7 +214,7 @@ async fn drain_when_told(shard: &Rc<Shard>) {
             .drain_deadline()
             .is_some_and(|deadline| clock::mono_now() >= deadline);
         if late {
-            shard.watches.cut(None);
+            shard.watches.cut(Whom::Everyone);
             // One more turn, so that what was cut can write its record.
             monoio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -11,7 +11,7 @@
 //! - A snapshot is taken if it is sealed, whole and newer than what is in use; otherwise the old one stays and the
 //!   control plane is told why. It is stored in the shared cell first, then announced to the shards.
 //! - If no control plane answers at the start, the copy `DATA/snapshot.bin` serves.
-//! - Questions about peers go through the [`IdentityCache`].
+//! - Questions about peers and proofs go through the [`IdentityCache`].
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,7 +25,7 @@ use arc_swap::ArcSwapOption;
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::Sealed;
 use sluice_shared::units::MonoMicros;
-use sluice_shared::wire::control::{ToControl, ToData, Whom};
+use sluice_shared::wire::control::{ToControl, ToData};
 
 use crate::clock::mono_now;
 pub use crate::config::{CompileError, Published};
@@ -39,7 +39,7 @@ mod frames;
 mod receive;
 mod socket;
 
-use frames::FrameReader;
+use frames::{FrameReader, Outgoing};
 use receive::RefuseError;
 
 /// First pause before connecting again, in microseconds; doubled up to the longest.
@@ -223,7 +223,7 @@ struct Connection {
     socket: OwnedFd,
     frames: FrameReader,
     descriptors: Vec<OwnedFd>,
-    outgoing: Vec<u8>,
+    outgoing: Outgoing,
 }
 
 /// Why a connection ended.
@@ -296,7 +296,7 @@ impl Worker {
         let socket = self
             .connection
             .as_ref()
-            .map(|c| (c.socket.as_fd(), !c.outgoing.is_empty()));
+            .map(|c| (c.socket.as_fd(), c.outgoing.bytes() > 0));
         if let Err(error) = socket::wait(self.ear.fd(), socket, timeout_ms) {
             tracing::error!(%error, "control link cannot wait for its socket");
         }
@@ -318,7 +318,9 @@ impl Worker {
                 Ok((socket, hello.encode()?))
             });
         match opened {
-            Ok((socket, outgoing)) => {
+            Ok((socket, hello)) => {
+                let mut outgoing = Outgoing::default();
+                outgoing.push(hello);
                 self.connection = Some(Connection {
                     socket,
                     frames: FrameReader::default(),
@@ -411,15 +413,11 @@ impl Worker {
                 self.identities.answered(ticket, answer, mono_now(), actions);
                 Ok(())
             }
-            ToData::Forget { whom, .. } => {
-                let address = match whom {
-                    Whom::Address(address) => Some(address),
-                    Whom::Everyone | Whom::Proof(_) => None,
-                };
+            ToData::Forget { whom, cut } => {
                 // What was found out before goes to the shards before the order to forget it.
                 self.perform(std::mem::take(actions));
-                self.identities.revoke(address);
-                self.outbox.post_all(|| ShardMessage::Revoke { address });
+                self.identities.revoke(whom, actions);
+                self.outbox.post_all(|| ShardMessage::Forget { whom, cut });
                 Ok(())
             }
         }
@@ -484,12 +482,7 @@ impl Worker {
             self.outbox.post(reply.shard, message);
         }
         for question in actions.questions {
-            let frame = ToControl::WhoIs {
-                ticket: question.ticket,
-                address: question.address,
-                port: question.port,
-            };
-            if let Err(error) = self.say(&frame) {
+            if let Err(error) = self.say(&question) {
                 self.lost(&error);
             }
         }
@@ -501,10 +494,10 @@ impl Worker {
             return Ok(());
         };
         let bytes = frame.encode()?;
-        if connection.outgoing.len() + bytes.len() > OUTGOING_BYTES_MAX {
+        if connection.outgoing.bytes() + bytes.len() > OUTGOING_BYTES_MAX {
             return Err(LinkError::Stuck);
         }
-        connection.outgoing.extend_from_slice(&bytes);
+        connection.outgoing.push(bytes);
         Ok(())
     }
 
@@ -512,10 +505,10 @@ impl Worker {
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };
-        while !connection.outgoing.is_empty() {
+        while let Some(piece) = connection.outgoing.front() {
             let socket: BorrowedFd<'_> = connection.socket.as_fd();
-            match socket::send(socket, &connection.outgoing) {
-                Ok(sent) => drop(connection.outgoing.drain(..sent)),
+            match socket::send(socket, piece) {
+                Ok(sent) => connection.outgoing.sent(sent),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),

@@ -5,15 +5,14 @@ use std::rc::Rc;
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily, error_headers, write_error};
 use sluice_proto::http1::{HeadScanner, Kind, Reject, Version, emit};
 use sluice_shared::ids::RequestId;
-use sluice_shared::units::MonoMicros;
 
 use crate::answer::connection;
 use crate::certificate::Certified;
 use crate::config::{Config, Serves};
 use crate::exchange;
+use crate::exchange::caller::LastCaller;
 use crate::limits;
 use crate::listener::entrance::Entrance;
-use crate::policy::Policy;
 use crate::shard::Shard;
 use crate::sock::Sock;
 use crate::transport::Transport;
@@ -48,8 +47,8 @@ pub(crate) struct Downstream {
     pub(crate) listener: Rc<str>,
     /// Bytes received and not used yet: a head, what came with it, what was pipelined behind it.
     pub(crate) buf: Vec<u8>,
-    /// Who calls, and until when that may be believed without asking again.
-    pub(crate) policy: Option<(Rc<Policy>, MonoMicros)>,
+    /// Who called last, which saves looking.
+    pub(crate) last: Option<LastCaller>,
 }
 
 /// What waiting for a head brought.
@@ -84,7 +83,7 @@ pub(crate) async fn serve(
         certificate: None,
         listener,
         buf,
-        policy: None,
+        last: None,
     };
     conn.watch.cut_also(Some(conn.sock.fd()));
     let mut next = Next::KeepAlive;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily, session_key};
 use sluice_proto::http1::{Framing, RequestHead, Version, parse_request, query};
 use sluice_proto::json::Facts;
-use sluice_proto::route::{Endpoint, Method as RouteMethod, PathError, Route, classify, valid_model};
+use sluice_proto::route::{Access, Endpoint, Method as RouteMethod, PathError, Route, classify, valid_model};
 use sluice_proto::splice::{Edits, include_usage, replace_model};
 use sluice_shared::api::{ApiKind, Flag};
 use sluice_shared::usage::Ended;
@@ -20,11 +20,12 @@ use crate::body::{self, Body, BodyFail, Scan};
 use crate::clock;
 use crate::config::{Config, Provider};
 use crate::downstream::{Downstream, Next, error_bytes, reject_code};
-use crate::policy::{Candidate, Policy, Verdict};
-use crate::shard::Identified;
+use crate::identity::known::Basis;
+use crate::policy::{Candidate, Verdict};
 use crate::tally::Tally;
 use crate::upstream::Upstream;
 
+pub(crate) mod caller;
 mod control;
 mod forward;
 mod head;
@@ -75,10 +76,12 @@ impl Head {
 
 /// Runs one exchange.
 pub(crate) async fn run(conn: &mut Downstream, config: &Rc<Config>, head_bytes: usize) -> Next {
-    match prepared(conn, config, head_bytes).await {
+    let next = match prepared(conn, config, head_bytes).await {
         Prepared::Done(next) => next,
         Prepared::Live(live) => relay::run(conn, live).await,
-    }
+    };
+    conn.watch.rests_on(Basis::address_only());
+    next
 }
 
 /// [`prepare`] in a box. Made outside of any async function, so that no running stream keeps room for it.
@@ -111,6 +114,7 @@ async fn prepare(conn: &mut Downstream, config: &Rc<Config>, head_bytes: usize) 
         }
     };
     let head = Head { bytes, parsed };
+    caller::count_claims(conn, config, &head);
     let prepared = dispatch(conn, config, &head).await;
     conn.shard.give_buffer(head.bytes);
     prepared
@@ -148,16 +152,24 @@ async fn dispatch(conn: &mut Downstream, config: &Rc<Config>, head: &Head) -> Pr
         let family = route.kind().map_or(ErrorFamily::Plain, ApiKind::error_family);
         return Prepared::Done(refuse(conn, head, family, &upgrade_refused()).await);
     }
-    match route.endpoint {
-        Endpoint::Api(kind) => call(conn, config, head, &route, kind).await,
-        Endpoint::ResponsesById => call(conn, config, head, &route, ApiKind::OpenAiResponses).await,
-        Endpoint::ControlPlane => control::relay(conn, config, head).await,
-        Endpoint::ModelsList
-        | Endpoint::ModelsOne
-        | Endpoint::Root
-        | Endpoint::Healthz
-        | Endpoint::Readyz
-        | Endpoint::Metrics => Prepared::Done(local::answer(conn, config, head, &route).await),
+    let access = route.endpoint.access();
+    if matches!(access, Access::RoleAndModel | Access::RoleAndAnyModel) {
+        let kind = route.kind().unwrap_or(ApiKind::OpenAiResponses);
+        return call(conn, config, head, &route, kind).await;
+    }
+    let caller = match caller::admit(conn, config, head, access).await {
+        Ok(caller) => caller.map(|caller| caller.policy),
+        Err(answer) => {
+            conn.shard.metrics.borrow_mut().reject(answer.code.name());
+            let family = local::family(head, &route);
+            return Prepared::Done(refuse(conn, head, family, &answer).await);
+        }
+    };
+    match (route.endpoint, caller) {
+        (Endpoint::ControlPlane, Some(policy)) => control::relay(conn, config, head, &policy).await,
+        (endpoint, caller) => {
+            Prepared::Done(local::answer(conn, config, head, &route, endpoint, caller.as_deref()).await)
+        }
     }
 }
 
@@ -223,6 +235,8 @@ struct Admitted {
     /// The usage chunk must be asked for, and held back from the client.
     withhold_usage: bool,
     is_form: bool,
+    /// The client's credential is ours: no provider may see it.
+    own_credential: bool,
     /// The model as the client named it; empty where a call names none.
     asked: String,
     /// Whether the answer's usage counts. A stored response states its usage at every look at it; counting each would
@@ -243,23 +257,23 @@ async fn admitted(
         answer,
         body_read: unread,
     };
-    let policy = identify(conn, config).await.map_err(early)?;
+    let access = route.endpoint.access();
+    let caller = caller::identify(conn, config, head).await.map_err(early)?;
+    let policy = caller.policy;
     if let Some(record) = tally.record() {
         record.user.clone_from(&policy.principal.login);
         record.node.clone_from(&policy.principal.node);
         record.tags.clone_from(&policy.principal.tags);
     }
-    if policy.role.is_none() {
-        let message = "access denied: no role granted; ask the administrator of this gateway for a grant";
-        return Err(early(ErrorAnswer::new(ErrorCode::NoRole, message)));
-    }
+    // The record says who they were even of those who are let in no further.
+    caller::permit(&policy, access).map_err(early)?;
     if let Err(reject) = head.parsed.refuse_encoded(&head.bytes) {
         return Err(early(ErrorAnswer::new(
             ErrorCode::UnsupportedEncoding,
             reject.reason(),
         )));
     }
-    let by_id = route.endpoint == Endpoint::ResponsesById;
+    let by_id = access == Access::RoleAndAnyModel;
     let content_type = head.find("content-type");
     let mut scan = if by_id || !head.parsed.method.expects_body() {
         Scan::Nobody
@@ -345,6 +359,7 @@ async fn admitted(
         stream,
         withhold_usage,
         is_form,
+        own_credential: caller.own_credential,
         asked,
         counts: !by_id,
     })
@@ -377,31 +392,6 @@ fn model_of(route: &Route, facts: &Facts) -> Result<String, ErrorAnswer> {
         return Err(ErrorAnswer::new(ErrorCode::InvalidModel, message));
     }
     Ok(model.to_owned())
-}
-
-/// The caller of this connection.
-async fn identify(conn: &mut Downstream, config: &Rc<Config>) -> Result<Rc<Policy>, ErrorAnswer> {
-    if let Some((policy, valid_until)) = &conn.policy
-        && policy.epoch == config.epoch
-        && *valid_until > clock::mono_now()
-    {
-        return Ok(policy.clone());
-    }
-    match conn.shard.clone().identify(config, conn.address, conn.port).await {
-        Identified::Known { policy, valid_until } => {
-            conn.policy = Some((policy.clone(), valid_until));
-            Ok(policy)
-        }
-        Identified::Unknown => Err(ErrorAnswer::new(
-            ErrorCode::IdentityUnknown,
-            "access denied: this network address belongs to nobody that the gateway knows",
-        )),
-        Identified::Unavailable { retry_after_s } => Err(ErrorAnswer::new(
-            ErrorCode::IdentityUnavailable,
-            "the gateway cannot find out who is calling at the moment; try again shortly",
-        )
-        .retry_after(retry_after_s)),
-    }
 }
 
 /// Refuses a call: the record first, then the answer in the caller's format.

@@ -22,8 +22,18 @@ pub(crate) const BODY_CHUNK_BYTES: usize = 64 << 10;
 /// A request whose head and body together are smaller goes out in one write.
 pub(crate) const COALESCE_BYTES: usize = 32 << 10;
 
-/// Principals that a shard remembers by address.
-pub(crate) const KNOWN_PEERS_MAX: usize = 65_536;
+/// Principals that a shard remembers by address; 100,000 fit with room for those that come and go.
+pub(crate) const KNOWN_PEERS_MAX: usize = 131_072;
+
+/// Principals that a shard remembers by a proof in the request, and policies made from such proofs.
+pub(crate) const KNOWN_PROOFS_MAX: usize = 131_072;
+
+/// Addresses and proofs of nobody that a shard remembers, each.
+pub(crate) const KNOWN_NOBODIES_MAX: usize = 16_384;
+
+/// Questions about proofs that a shard has open for one address at most, so that one that shows made-up tokens leaves
+/// room for the others.
+pub(crate) const PROOF_QUESTIONS_MAX: u32 = 32;
 
 /// Prices that a shard remembers by provider and model; when full, it starts over.
 pub(crate) const KNOWN_PRICES_MAX: usize = 4_096;

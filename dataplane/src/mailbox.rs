@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use sluice_shared::units::MonoMicros;
+use sluice_shared::wire::control::Whom;
 
 use crate::config::Published;
 use crate::dns::ResolveError;
@@ -39,10 +40,12 @@ pub enum ShardMessage {
         /// Until when the answer may be used without asking again.
         valid_until: MonoMicros,
     },
-    /// Forget what is known about an address, or about all; cut what runs on it.
-    Revoke {
-        /// Address, IPv4 mapped into IPv6; `None` for every address.
-        address: Option<[u8; 16]>,
+    /// Forget what is known about an address, a proof, or everybody.
+    Forget {
+        /// About whom.
+        whom: Whom,
+        /// Also end what runs on it.
+        cut: bool,
     },
     /// Answer to [`crate::dns::ResolverClient::resolve`].
     Resolved {
@@ -169,13 +172,13 @@ impl MailboxReceiver {
 /// Messages of one service to all shards, kept in order for those whose mailbox is full.
 ///
 /// Bounded: what a service may owe is bounded by the questions it accepted; of snapshots only the newest is kept, and
-/// revocations collapse into one for all addresses when too many wait.
+/// revocations collapse into one for everybody when too many wait.
 pub struct Outbox {
     shards: Vec<(Mailbox, VecDeque<ShardMessage>)>,
 }
 
-/// Revocations waiting for one shard, beyond which they become one for every address.
-const REVOCATIONS_MAX: usize = 64;
+/// Revocations waiting for one shard, beyond which they become one for everybody.
+const REVOCATIONS_MAX: usize = 1_024;
 
 impl Outbox {
     /// An outbox for these shards, in order of their index.
@@ -205,11 +208,14 @@ impl Outbox {
         }
         match &message {
             ShardMessage::Snapshot(_) => waiting.retain(|m| !matches!(m, ShardMessage::Snapshot(_))),
-            ShardMessage::Revoke { .. } => {
-                let revocations = |m: &ShardMessage| matches!(m, ShardMessage::Revoke { .. });
-                if waiting.iter().filter(|m| revocations(m)).count() >= REVOCATIONS_MAX {
-                    waiting.retain(|m| !revocations(m));
-                    waiting.push_back(ShardMessage::Revoke { address: None });
+            ShardMessage::Forget { cut, .. } => {
+                let revocation = |m: &ShardMessage| matches!(m, ShardMessage::Forget { .. });
+                if waiting.iter().filter(|m| revocation(m)).count() >= REVOCATIONS_MAX {
+                    let cuts = |m: &ShardMessage| matches!(m, ShardMessage::Forget { cut: true, .. });
+                    let cut = *cut || waiting.iter().any(cuts);
+                    waiting.retain(|m| !revocation(m));
+                    let whom = Whom::Everyone;
+                    waiting.push_back(ShardMessage::Forget { whom, cut });
                     return;
                 }
             }
@@ -248,9 +254,10 @@ mod tests {
 
     use super::*;
 
-    fn revoke(n: u8) -> ShardMessage {
-        ShardMessage::Revoke {
-            address: Some([n; 16]),
+    fn revoke(n: u32) -> ShardMessage {
+        ShardMessage::Forget {
+            whom: Whom::Address(u128::from(n).to_be_bytes()),
+            cut: n.is_multiple_of(2),
         }
     }
 
@@ -355,7 +362,7 @@ mod tests {
             (0..3).map(|n| format!("{:?}", revoke(n))).collect::<Vec<_>>()
         );
 
-        for n in 0..200 {
+        for n in 0..3_000 {
             outbox.post(0, revoke(n));
         }
         let mut last = Vec::new();
@@ -370,6 +377,9 @@ mod tests {
             }
         }
         assert!(count < 2 * REVOCATIONS_MAX + 2, "{count}");
-        assert!(last.iter().any(|m| m.contains("None")), "{last:?}");
+        assert!(
+            last.iter().any(|m| m.contains("Everyone") && m.contains("true")),
+            "{last:?}"
+        );
     }
 }

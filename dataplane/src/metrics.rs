@@ -79,6 +79,10 @@ pub struct Counts {
     pub identity_hits: u64,
     /// Identities that had to be asked for.
     pub identity_misses: u64,
+    /// Requests refused because connection and credential prove different principals.
+    pub identity_conflicts: u64,
+    /// Header fields of clients that claimed an identity and were removed.
+    pub identity_headers_stripped: u64,
     /// Records written to the journal.
     pub journal_appended: u64,
     /// Records that found the journal full.
@@ -260,6 +264,8 @@ impl Counts {
             provider_bytes_out,
             identity_hits,
             identity_misses,
+            identity_conflicts,
+            identity_headers_stripped,
             journal_appended,
             journal_dropped,
             panics,
@@ -279,6 +285,8 @@ impl Counts {
             (&mut self.provider_bytes_out, provider_bytes_out),
             (&mut self.identity_hits, identity_hits),
             (&mut self.identity_misses, identity_misses),
+            (&mut self.identity_conflicts, identity_conflicts),
+            (&mut self.identity_headers_stripped, identity_headers_stripped),
             (&mut self.journal_appended, journal_appended),
             (&mut self.journal_dropped, journal_dropped),
             (&mut self.panics, panics),

@@ -12,18 +12,19 @@ use std::time::Duration;
 use sluice_shared::cost::{self, Price};
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
 use sluice_shared::units::{MonoMicros, UnixMicros};
+use sluice_shared::wire::control::{Proof, Whom};
 
 use crate::certificate;
 use crate::clock;
 use crate::config::{Config, Published};
 use crate::control_link::SnapshotCell;
 use crate::dns::{ResolveError, ResolverClient};
-use crate::identity::{IdentityAnswer, IdentityClient};
+use crate::identity::known::{Dated, Facts, Known, Learnt, Resolved, Step, Token};
+use crate::identity::{IdentityAnswer, IdentityClient, Key};
 use crate::journal::{InFlight, ShardJournal};
 use crate::limits;
 use crate::mailbox::{Mailbox, MailboxReceiver, ShardMessage};
 use crate::metrics::{Labels, MetricsCollector, ProcessGauges, ShardMetrics};
-use crate::policy::Policy;
 use crate::sock::Sock;
 use crate::tls::{TlsConfig, TlsError};
 use crate::upstream::Pools;
@@ -102,26 +103,40 @@ impl Drop for Held {
     }
 }
 
-/// What the shard knows of an address.
-struct KnownPeer {
-    policy: Rc<Policy>,
-    valid_until: MonoMicros,
+/// Times that a caller is looked up anew because something was forgotten meanwhile; then it is 503.
+const IDENTIFY_ROUNDS_MAX: u32 = 16;
+
+/// A place among the questions about proofs that are open for an address, until it is dropped.
+struct ProofQuestion<'a> {
+    open: &'a RefCell<HashMap<[u8; 16], u32>>,
+    address: [u8; 16],
 }
 
-/// How a principal was looked up.
-pub(crate) enum Identified {
-    Known {
-        policy: Rc<Policy>,
-        /// From then on it must be asked for again.
-        valid_until: MonoMicros,
-    },
-    Unknown,
-    Unavailable {
-        retry_after_s: u32,
-    },
+impl<'a> ProofQuestion<'a> {
+    fn open(open: &'a RefCell<HashMap<[u8; 16], u32>>, address: [u8; 16]) -> Option<Self> {
+        let mut places = open.borrow_mut();
+        let place = places.entry(address).or_default();
+        if *place >= limits::PROOF_QUESTIONS_MAX {
+            return None;
+        }
+        *place += 1;
+        Some(Self { open, address })
+    }
 }
 
-type IdentityReply = (IdentityAnswer, MonoMicros);
+impl Drop for ProofQuestion<'_> {
+    fn drop(&mut self) {
+        let mut places = self.open.borrow_mut();
+        if let Some(place) = places.get_mut(&self.address) {
+            *place = place.saturating_sub(1);
+            if *place == 0 {
+                places.remove(&self.address);
+            }
+        }
+    }
+}
+
+type IdentityReply = Dated;
 type ResolveReply = Result<Arc<[IpAddr]>, ResolveError>;
 
 /// The shard.
@@ -144,7 +159,12 @@ pub(crate) struct Shard {
     /// What is to be sent is put together here, in the same way.
     pub(crate) out: RefCell<Vec<u8>>,
     spare: RefCell<Vec<Vec<u8>>>,
-    peers: RefCell<HashMap<[u8; 16], KnownPeer>>,
+    /// What is known of who calls.
+    known: RefCell<Known>,
+    /// Grows whenever something of that is forgotten, so that nothing older is used afterwards.
+    forgotten: Cell<u64>,
+    /// Open questions about proofs, by the address that showed them.
+    proof_questions: RefCell<HashMap<[u8; 16], u32>>,
     /// A buffer for the key, and what was found.
     prices: RefCell<(String, HashMap<String, Option<&'static Price>>)>,
     identities: IdentityClient,
@@ -184,7 +204,9 @@ impl Shard {
             cipher: RefCell::new(vec![0; limits::CIPHER_BYTES].into_boxed_slice()),
             out: RefCell::new(Vec::with_capacity(limits::SCRATCH_BYTES + 4_096)),
             spare: RefCell::new(Vec::new()),
-            peers: RefCell::new(HashMap::new()),
+            known: RefCell::new(Known::new()),
+            forgotten: Cell::new(0),
+            proof_questions: RefCell::new(HashMap::new()),
             prices: RefCell::default(),
             identities,
             resolver,
@@ -288,68 +310,84 @@ impl Shard {
         ticket
     }
 
-    /// Who calls from this address, and what they may do under `config`.
-    pub(crate) async fn identify(&self, config: &Config, address: [u8; 16], port: u16) -> Identified {
-        let now = clock::mono_now();
-        if let Some(peer) = self.peers.borrow_mut().get_mut(&address)
-            && peer.valid_until > now
-        {
-            if peer.policy.epoch != config.epoch {
-                let principal = peer.policy.principal.clone();
-                peer.policy = Rc::new(Policy::compile(config, principal, address));
-            }
-            self.metrics.borrow_mut().counts.identity_hits += 1;
-            return Identified::Known {
-                policy: peer.policy.clone(),
-                valid_until: peer.valid_until,
+    /// Number of times that something was forgotten.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.get()
+    }
+
+    /// Counts a caller who was known to the connection already.
+    pub(crate) fn count_identity_hit(&self) {
+        self.metrics.borrow_mut().counts.identity_hits += 1;
+    }
+
+    /// Who calls, and what they may do under `config`. Also returns the number of [`Self::forgotten`] under which that
+    /// holds.
+    pub(crate) async fn identify(&self, config: &Config, facts: &Facts<'_>) -> (Resolved, u64) {
+        let mut learnt = Learnt::default();
+        let mut forgotten = self.forgotten.get();
+        for round in 0..IDENTIFY_ROUNDS_MAX {
+            let now = clock::mono_now();
+            let step = self.known.borrow_mut().resolve(config, facts, &learnt, now);
+            let (key, about_bearer) = match step {
+                Step::Done(resolved) => {
+                    if round == 0 {
+                        self.count_identity_hit();
+                    }
+                    return (resolved, forgotten);
+                }
+                Step::AskConnection(key) => (key, false),
+                Step::AskBearer(key) => (key, true),
             };
+            if round == 0 {
+                self.metrics.borrow_mut().counts.identity_misses += 1;
+            }
+            let proof = if about_bearer {
+                facts.bearer.as_ref().map(Token::proof)
+            } else {
+                facts.served.proof()
+            };
+            let answer = self.ask(config, key, proof, facts.address).await;
+            if self.forgotten.get() != forgotten {
+                // Something was revoked meanwhile, perhaps what was just learnt: from the beginning.
+                forgotten = self.forgotten.get();
+                learnt = Learnt::default();
+                continue;
+            }
+            self.known.borrow_mut().learn(key, &answer.0, answer.1);
+            if about_bearer {
+                learnt.bearer = Some(answer);
+            } else {
+                learnt.connection = Some(answer);
+            }
         }
-        self.metrics.borrow_mut().counts.identity_misses += 1;
+        (Resolved::Unavailable { retry_after_s: 1 }, forgotten)
+    }
+
+    async fn ask(&self, config: &Config, key: Key, proof: Option<Proof>, address: [u8; 16]) -> Dated {
+        let unavailable = || {
+            let answer = IdentityAnswer::Unavailable { retry_after_s: 1 };
+            (answer, clock::mono_now())
+        };
+        let _place = match key {
+            Key::Peer { .. } => None,
+            Key::Proof(_) => match ProofQuestion::open(&self.proof_questions, address) {
+                None => return unavailable(),
+                place => place,
+            },
+        };
         let slot = Slot::new();
         let ticket = self.ticket();
         self.identity_waits.borrow_mut().insert(ticket, slot.clone());
-        let unavailable = Identified::Unavailable { retry_after_s: 1 };
-        if self.identities.ask(address, port, ticket).is_err() {
+        if self.identities.ask(key, proof, ticket).is_err() {
             self.identity_waits.borrow_mut().remove(&ticket);
-            return unavailable;
+            return unavailable();
         }
         // The service answers within its own limit; this one only covers its death.
         let patience =
             Duration::from_millis(config.limits.identity_ms.saturating_mul(2).saturating_add(1_000));
         let reply = monoio::time::timeout(patience, slot.take()).await;
         self.identity_waits.borrow_mut().remove(&ticket);
-        match reply {
-            Ok((
-                IdentityAnswer::Known {
-                    principal,
-                    whole_address,
-                },
-                valid_until,
-            )) => {
-                let policy = Rc::new(Policy::compile(config, principal, address));
-                if whole_address {
-                    self.remember(address, policy.clone(), valid_until);
-                }
-                Identified::Known { policy, valid_until }
-            }
-            Ok((IdentityAnswer::Unknown, _)) => Identified::Unknown,
-            Ok((IdentityAnswer::Unavailable { retry_after_s }, _)) => {
-                Identified::Unavailable { retry_after_s }
-            }
-            Err(_) => unavailable,
-        }
-    }
-
-    fn remember(&self, address: [u8; 16], policy: Rc<Policy>, valid_until: MonoMicros) {
-        let mut peers = self.peers.borrow_mut();
-        if peers.len() >= limits::KNOWN_PEERS_MAX {
-            let now = clock::mono_now();
-            peers.retain(|_, peer| peer.valid_until > now);
-            if peers.len() >= limits::KNOWN_PEERS_MAX {
-                peers.clear();
-            }
-        }
-        peers.insert(address, KnownPeer { policy, valid_until });
+        reply.unwrap_or_else(|_| unavailable())
     }
 
     /// Addresses of a host name, by the resolver thread.
@@ -426,12 +464,17 @@ impl Shard {
                     slot.put(result);
                 }
             }
-            ShardMessage::Revoke { address } => {
-                match address {
-                    Some(address) => drop(self.peers.borrow_mut().remove(&address)),
-                    None => self.peers.borrow_mut().clear(),
+            ShardMessage::Forget { whom, cut } => {
+                self.forgotten.set(self.forgotten.get().wrapping_add(1));
+                let mut known = self.known.borrow_mut();
+                match whom {
+                    Whom::Address(address) => known.forget_address(&address),
+                    Whom::Proof(hash) => known.forget_proof(&hash),
+                    Whom::Everyone => known.forget_everyone(),
                 }
-                self.watches.cut(address);
+                if cut {
+                    self.watches.cut(whom);
+                }
             }
             ShardMessage::CollectMetrics(collector) => {
                 let mut metrics = self.metrics.borrow_mut();

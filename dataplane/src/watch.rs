@@ -10,8 +10,10 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use sluice_shared::ids::Epoch;
+use sluice_shared::wire::control::Whom;
 
 use crate::certificate::recheck::Shown;
+use crate::identity::known::Basis;
 use crate::sock;
 
 /// Milliseconds between two sweeps.
@@ -50,6 +52,8 @@ pub(crate) struct Watch {
     sleeper_since_ms: Cell<u64>,
     /// Between requests: nothing is lost if it is closed.
     idle: Cell<bool>,
+    /// What proves who calls, for revocation.
+    basis: Cell<Basis>,
     /// Address of the peer, for revocation.
     address: Cell<[u8; 16]>,
     /// What proves who calls, if that is a certificate; looked at again when the bundles change.
@@ -106,6 +110,12 @@ impl Watch {
     /// Cuts this connection.
     pub(crate) fn cut(&self) {
         self.fire(Fired::Cut);
+    }
+
+    /// Says what proves who the running request is from. Before that is known, and between requests, it is the address:
+    /// [`Basis::address_only`].
+    pub(crate) fn rests_on(&self, basis: Basis) {
+        self.basis.set(basis);
     }
 
     /// Names a socket that a cut must end, too.
@@ -224,6 +234,7 @@ impl Watches {
             sleeper: RefCell::new(None),
             sleeper_since_ms: Cell::new(0),
             idle: Cell::new(true),
+            basis: Cell::new(Basis::address_only()),
             address: Cell::new(address),
             shown: RefCell::new(None),
         });
@@ -267,10 +278,10 @@ impl Watches {
         });
     }
 
-    /// Cuts the connections of an address, or of every one.
-    pub(crate) fn cut(&self, address: Option<[u8; 16]>) {
+    /// Cuts the connections whose request, or whose next one, rests on an address or a proof, or every one.
+    pub(crate) fn cut(&self, whom: Whom) {
         self.each(|watch| {
-            if address.is_none_or(|a| a == watch.address.get()) {
+            if watch.basis.get().concerns(whom, watch.address.get()) {
                 watch.fire(Fired::Cut);
             }
         });

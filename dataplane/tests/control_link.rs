@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use sluice_dataplane::clock::mono_now;
 use sluice_dataplane::control_link::{ControlLink, ControlLinkOptions};
-use sluice_dataplane::identity::{IdentityAnswer, IdentityClient};
+use sluice_dataplane::identity::{IdentityAnswer, IdentityClient, Key};
 use sluice_dataplane::mailbox::{MailboxReceiver, ShardMessage, mailbox};
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{Limits, Snapshot, seal};
@@ -223,6 +223,10 @@ fn memory_file(bytes: &[u8], seals: i32) -> File {
     let sealed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) };
     assert_eq!(sealed, 0);
     file
+}
+
+fn peer(address: [u8; 16], port: u16) -> Key {
+    Key::Peer { address, port }
 }
 
 fn snapshot(epoch: u64, identity_ms: u64) -> Vec<u8> {
@@ -454,8 +458,12 @@ fn whatever_a_broken_control_plane_sends_the_link_starts_over() {
     // The frame with stray descriptors was well-formed and may have been acted on before they were noticed.
     loop {
         match fixture.next(0) {
-            ShardMessage::Revoke { address: None } => {}
-            ShardMessage::Revoke { address } => break assert_eq!(address, Some(ALICE)),
+            ShardMessage::Forget {
+                whom: Whom::Everyone, ..
+            } => {}
+            ShardMessage::Forget { whom, cut } => {
+                break assert_eq!((whom, cut), (Whom::Address(ALICE), true));
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -467,8 +475,8 @@ fn one_question_serves_all_shards_and_outlives_the_control_plane() {
     let mut fixture = Fixture::start(tempfile::tempdir().unwrap(), NEVER_COLD);
     let (first, second) = (fixture.client(0), fixture.client(1));
     // Asked before anybody listens: the question waits.
-    first.ask(ALICE, 40_000, 1).unwrap();
-    second.ask(ALICE, 40_001, 2).unwrap();
+    first.ask(peer(ALICE, 40_000), None, 1).unwrap();
+    second.ask(peer(ALICE, 40_001), None, 2).unwrap();
     let listener = fixture.listen();
     let mut plane = Plane::accept(&listener);
     plane.hello();
@@ -490,7 +498,7 @@ fn one_question_serves_all_shards_and_outlives_the_control_plane() {
     let mut principals = Vec::new();
     for (shard, client) in [(0, &first), (1, &second)] {
         for ticket in 10.. {
-            client.ask(ALICE, 50_000, ticket).unwrap();
+            client.ask(peer(ALICE, 50_000), None, ticket).unwrap();
             let answer = loop {
                 match fixture.next(shard) {
                     ShardMessage::Identity {
@@ -518,10 +526,10 @@ fn one_question_serves_all_shards_and_outlives_the_control_plane() {
     drop((plane, listener));
     let status = fixture.link.status_reader();
     wait_until("the loss", || !status().connected);
-    first.ask(ALICE, 50_001, 900).unwrap();
+    first.ask(peer(ALICE, 50_001), None, 900).unwrap();
     assert_eq!(known(fixture.answer(0, 900)).login, "alice@example.com");
     // Patience is 1 ms since the snapshot came.
-    first.ask([9; 16], 1, 901).unwrap();
+    first.ask(peer([9; 16], 1), None, 901).unwrap();
     assert!(matches!(
         fixture.answer(0, 901),
         IdentityAnswer::Unavailable { .. }
@@ -538,7 +546,7 @@ fn a_revoked_address_is_asked_for_again() {
     plane.send_snapshot(1, &snapshot(1, 20_000), SEALED);
     assert_eq!(plane.hear(), applied(1));
     assert!(matches!(fixture.next(0), ShardMessage::Snapshot(_)));
-    client.ask(ALICE, 1, 1).unwrap();
+    client.ask(peer(ALICE, 1), None, 1).unwrap();
     let (ticket, _) = plane.question();
     plane.answer(ticket, "alice", true, 3_600_000);
     assert!(matches!(fixture.answer(0, 1), IdentityAnswer::Known { .. }));
@@ -549,13 +557,15 @@ fn a_revoked_address_is_asked_for_again() {
     for shard in [0, 1] {
         loop {
             match fixture.next(shard) {
-                ShardMessage::Revoke { address } => break assert_eq!(address, Some(ALICE)),
+                ShardMessage::Forget { whom, cut } => {
+                    break assert_eq!((whom, cut), (Whom::Address(ALICE), true));
+                }
                 ShardMessage::Snapshot(_) => {}
                 other => panic!("{other:?}"),
             }
         }
     }
-    client.ask(ALICE, 2, 2).unwrap();
+    client.ask(peer(ALICE, 2), None, 2).unwrap();
     let (ticket, port) = plane.question();
     assert_eq!(port, 2);
     plane.say(&ToData::Identity {

@@ -1,6 +1,9 @@
-//! Frames out of a stream of bytes.
+//! Frames out of a stream of bytes, and frames that wait to be sent.
+
+use std::collections::VecDeque;
 
 use sluice_shared::wire::control::{FrameError, HEADER_BYTES, Header, ToData};
+use zeroize::Zeroizing;
 
 /// Bytes of frames that are not complete yet. Never holds more than one frame and one read.
 #[derive(Debug, Default)]
@@ -30,6 +33,46 @@ impl FrameReader {
         let frame = header.to_data(payload)?;
         self.done += HEADER_BYTES + header.payload_bytes;
         Ok(Some(frame))
+    }
+}
+
+/// Frames that wait to be sent, in order. Some hold credentials, so each has memory of its own that is overwritten as
+/// soon as it has been sent, and never moved by the growth of a common buffer.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    frames: VecDeque<Zeroizing<Vec<u8>>>,
+    /// Bytes of the first that are sent.
+    done: usize,
+    bytes: usize,
+}
+
+impl Outgoing {
+    pub(super) fn push(&mut self, frame: Vec<u8>) {
+        self.bytes += frame.len();
+        self.frames.push_back(Zeroizing::new(frame));
+    }
+
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What to send next; never empty.
+    pub(super) fn front(&self) -> Option<&[u8]> {
+        self.frames
+            .front()?
+            .get(self.done..)
+            .filter(|rest| !rest.is_empty())
+    }
+
+    /// So many bytes of [`Self::front`] are sent.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.done = self.done.saturating_add(bytes);
+        if self.frames.front().is_some_and(|frame| self.done >= frame.len()) {
+            self.frames.pop_front();
+            self.done = 0;
+        }
     }
 }
 
@@ -79,5 +122,23 @@ mod tests {
         assert_eq!(reader.next(), Ok(None));
         reader.push(&[0xff]);
         assert_eq!(reader.next(), Err(FrameError::Magic));
+    }
+
+    #[test]
+    fn outgoing_frames_leave_in_order_in_pieces_of_any_size() {
+        for piece in 1..12 {
+            let mut outgoing = Outgoing::default();
+            for frame in [&b"first"[..], b"second", b"3"] {
+                outgoing.push(frame.to_vec());
+            }
+            let mut seen = Vec::new();
+            while let Some(front) = outgoing.front() {
+                let sent = front.len().min(piece);
+                seen.extend_from_slice(&front[..sent]);
+                outgoing.sent(sent);
+                assert_eq!(outgoing.bytes(), 12 - seen.len());
+            }
+            assert_eq!(seen, b"firstsecond3");
+        }
     }
 }

@@ -7,7 +7,7 @@ use sluice_proto::http1::{Framing, emit, is_client_credential, is_identity_heade
 use sluice_proto::splice::Edits;
 use sluice_shared::snapshot::Role;
 
-use super::{Head, Live, Prepared, identify, refuse};
+use super::{Head, Live, Prepared};
 use crate::answer::{Answer, Expect};
 use crate::body::{self, BodyFail, Scan};
 use crate::config::Config;
@@ -19,11 +19,12 @@ use crate::wait::{unless_gone, watch_gone};
 /// The control plane answers within this time, or is taken for dead, in milliseconds.
 const PATIENCE_MS: u64 = 30_000;
 
-pub(super) async fn relay(conn: &mut Downstream, config: &Rc<Config>, head: &Head) -> Prepared {
-    let policy = match identify(conn, config).await {
-        Ok(policy) => policy,
-        Err(answer) => return Prepared::Done(refuse(conn, head, ErrorFamily::Plain, &answer).await),
-    };
+pub(super) async fn relay(
+    conn: &mut Downstream,
+    config: &Rc<Config>,
+    head: &Head,
+    policy: &Policy,
+) -> Prepared {
     let framing = if matches!(head.parsed.framing, Framing::None) {
         Framing::Length(0)
     } else {
@@ -51,7 +52,7 @@ pub(super) async fn relay(conn: &mut Downstream, config: &Rc<Config>, head: &Hea
     };
     let request_id = conn.shard.next_request_id();
     let mut message = Vec::with_capacity(1_024);
-    write_head(head, &policy, &request_id.hex(), body.bytes, &mut message);
+    write_head(head, policy, &request_id.hex(), body.bytes, &mut message);
     let edits = Edits::default();
     edits
         .pieces(&body.chunks)

@@ -129,6 +129,7 @@ async fn attempt(
         &admitted.asked,
         candidate,
         admitted.withhold_usage,
+        admitted.own_credential,
         body_bytes,
         &mut first,
     );

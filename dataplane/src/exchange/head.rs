@@ -1,5 +1,6 @@
 //! The head that a provider gets: the client's, less what is not its business, plus the key.
 
+use sluice_proto::http1::credential::{Shapes, credential, has_shape};
 use sluice_proto::http1::{emit, is_client_credential, is_identity_header};
 use sluice_proto::route::{Route, upstream_path};
 use sluice_shared::snapshot::AuthMode;
@@ -14,6 +15,7 @@ pub(super) fn write(
     asked: &str,
     candidate: &Candidate,
     plain_answer: bool,
+    own_credential: bool,
     body_bytes: Option<u64>,
     out: &mut Vec<u8>,
 ) {
@@ -29,7 +31,7 @@ pub(super) fn write(
         &mut target,
     );
     let passthrough = provider.spec.auth_mode == AuthMode::Passthrough;
-    forwarded_query(head, passthrough, &mut target);
+    forwarded_query(head, passthrough && !own_credential, &mut target);
     emit::request_line(out, head.parsed.method, &target);
     emit::field(out, b"host", base.authority.as_bytes());
     let replaced = |name: &[u8]| {
@@ -39,6 +41,7 @@ pub(super) fn write(
     for (name, value) in head.parsed.end_to_end(&head.bytes) {
         if is_identity_header(name)
             || (is_client_credential(name) && !passthrough)
+            || (own_credential && shows_own_credential(name, value))
             || replaced(name)
             || (plain_answer && name.eq_ignore_ascii_case(b"accept-encoding"))
         {
@@ -56,4 +59,13 @@ pub(super) fn write(
         emit::content_length(out, length);
     }
     emit::end_head(out);
+}
+
+/// A credential of ours is for us alone, also where those for the provider pass.
+fn shows_own_credential(name: &[u8], value: &[u8]) -> bool {
+    let shapes = Shapes {
+        token: true,
+        jwt: true,
+    };
+    credential(name, value).is_some_and(|shown| has_shape(shown, shapes))
 }

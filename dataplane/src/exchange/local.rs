@@ -8,43 +8,58 @@ use sluice_proto::route::{Endpoint, Route};
 use sluice_proto::splice::write_json_string;
 use sluice_shared::api::Flag;
 use sluice_shared::cost;
-use sluice_shared::snapshot::Role;
 
-use super::{Head, identify, refuse};
+use super::{Head, refuse};
 use crate::answer::connection;
 use crate::config::{Config, Provider};
 use crate::downstream::{Downstream, Next};
 use crate::policy::Policy;
 
-pub(super) async fn answer(conn: &mut Downstream, config: &Rc<Config>, head: &Head, route: &Route) -> Next {
-    match route.endpoint {
-        Endpoint::Healthz => reply(conn, head, 200, "text/plain; charset=utf-8", b"ok\n").await,
-        Endpoint::Readyz => reply(conn, head, 200, "text/plain; charset=utf-8", b"ready\n").await,
-        Endpoint::Metrics => metrics(conn, config, head).await,
-        Endpoint::ModelsList | Endpoint::ModelsOne => models(conn, config, head, route).await,
-        _ => {
-            reply(
-                conn,
-                head,
-                200,
-                "text/plain; charset=utf-8",
-                b"Sluice, an AI gateway. Dashboard: /ui/\n",
-            )
-            .await
+/// Answers a caller who has passed the gate; `caller` is `None` where everybody passes.
+pub(super) async fn answer(
+    conn: &mut Downstream,
+    config: &Rc<Config>,
+    head: &Head,
+    route: &Route,
+    endpoint: Endpoint,
+    caller: Option<&Policy>,
+) -> Next {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    match (endpoint, caller) {
+        (Endpoint::Healthz, _) => reply(conn, head, 200, TEXT, b"ok\n").await,
+        (Endpoint::Readyz, _) => reply(conn, head, 200, TEXT, b"ready\n").await,
+        (Endpoint::Root, _) => {
+            let text = b"Sluice, an AI gateway. Dashboard: /ui/\n";
+            reply(conn, head, 200, TEXT, text).await
+        }
+        (Endpoint::Metrics, Some(_)) => metrics(conn, head).await,
+        (Endpoint::ModelsList | Endpoint::ModelsOne, Some(policy)) => {
+            models(conn, config, head, route, policy).await
+        }
+        (Endpoint::Api(_) | Endpoint::ResponsesById | Endpoint::ControlPlane, _)
+        | (Endpoint::Metrics | Endpoint::ModelsList | Endpoint::ModelsOne, None) => {
+            // The gate lets nobody come here; if it did, nothing would be given away.
+            let answer = ErrorAnswer::new(ErrorCode::Internal, "this page has no answer");
+            refuse(conn, head, ErrorFamily::Plain, &answer).await
         }
     }
 }
 
-async fn metrics(conn: &mut Downstream, config: &Rc<Config>, head: &Head) -> Next {
-    let policy = match identify(conn, config).await {
-        Ok(policy) => policy,
-        Err(answer) => return refuse(conn, head, ErrorFamily::Plain, &answer).await,
-    };
-    if !policy.read_metrics && policy.role != Some(Role::Admin) {
-        let message = "access denied: reading metrics needs the grant read_metrics";
-        let answer = ErrorAnswer::new(ErrorCode::Forbidden, message);
-        return refuse(conn, head, ErrorFamily::Plain, &answer).await;
+/// In whose words a refusal is written.
+pub(super) fn family(head: &Head, route: &Route) -> ErrorFamily {
+    match route.endpoint {
+        Endpoint::ModelsList | Endpoint::ModelsOne => Format::of(head, route).family(),
+        Endpoint::Api(kind) => kind.error_family(),
+        Endpoint::ResponsesById => ErrorFamily::OpenAi,
+        Endpoint::Root
+        | Endpoint::Healthz
+        | Endpoint::Readyz
+        | Endpoint::Metrics
+        | Endpoint::ControlPlane => ErrorFamily::Plain,
     }
+}
+
+async fn metrics(conn: &mut Downstream, head: &Head) -> Next {
     let Some(text) = conn.shard.clone().render_metrics().await else {
         return Next::Close;
     };
@@ -67,6 +82,16 @@ enum Format {
 }
 
 impl Format {
+    fn of(head: &Head, route: &Route) -> Self {
+        if route.gemini_style || head.find("x-goog-api-key").is_some() {
+            Self::Gemini
+        } else if head.find("anthropic-version").is_some() {
+            Self::Anthropic
+        } else {
+            Self::OpenAi
+        }
+    }
+
     fn family(self) -> ErrorFamily {
         match self {
             Self::OpenAi => ErrorFamily::OpenAi,
@@ -86,29 +111,15 @@ impl Format {
     }
 }
 
-async fn models(conn: &mut Downstream, config: &Rc<Config>, head: &Head, route: &Route) -> Next {
-    let format = if route.gemini_style || head.find("x-goog-api-key").is_some() {
-        Format::Gemini
-    } else if head.find("anthropic-version").is_some() {
-        Format::Anthropic
-    } else {
-        Format::OpenAi
-    };
-    let policy = match identify(conn, config).await {
-        Ok(policy) => policy,
-        Err(answer) => return refuse(conn, head, format.family(), &answer).await,
-    };
-    if policy.role.is_none() {
-        let message = "access denied: no role granted; ask the administrator of this gateway for a grant";
-        return refuse(
-            conn,
-            head,
-            format.family(),
-            &ErrorAnswer::new(ErrorCode::NoRole, message),
-        )
-        .await;
-    }
-    let listed = granted(config, &policy, format);
+async fn models(
+    conn: &mut Downstream,
+    config: &Rc<Config>,
+    head: &Head,
+    route: &Route,
+    policy: &Policy,
+) -> Next {
+    let format = Format::of(head, route);
+    let listed = granted(config, policy, format);
     let mut body = Vec::with_capacity(4_096);
     match &route.model {
         None => write_list(format, &listed, &mut body),

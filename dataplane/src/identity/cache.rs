@@ -1,28 +1,39 @@
 //! The cache and its open questions, as a state machine: questions, answers and time in, replies and questions out.
 //!
-//! - An answer holds for one `address:port`, or for the whole address where the control plane says so. It is used
-//!   until its age limit, counted from the moment it was given; the control plane being away changes nothing.
+//! - An answer about a peer holds for one `address:port`, or for the whole address where the control plane says so. It
+//!   is used until its age limit, counted from the moment it was given; the control plane being away changes nothing.
+//! - An answer about a proof holds for the proof. Those that say no have a table of their own, so that somebody who
+//!   shows one made-up token after the other pushes out nobody whose token is good; and no more than
+//!   [`PROOF_FLIGHTS_MAX`] such questions are open at a time, the next is answered [`IdentityAnswer::Unavailable`].
 //! - After a gap in the link, revocations may have been missed: what was learnt before the gap is asked for again
 //!   and serves only if no answer comes in time.
-//! - One question per peer is open at a time. While the first question about an address is open, the other ports
-//!   of that address wait for it, for its answer usually holds for them too; if it does not, each is asked for.
+//! - One question per peer or proof is open at a time. While the first question about an address is open, the other
+//!   ports of that address wait for it, for its answer usually holds for them too; if it does not, each is asked for.
+//! - What is revoked while a question about it is open is asked anew: the answer on its way may be the old one.
 //! - A question that waits longer than the patience is answered [`IdentityAnswer::Unavailable`]; an answer that comes
 //!   later still fills the cache.
-//! - Everything is bounded: entries by age of insertion, waiting questions by refusal.
+//! - Everything is bounded: entries one by one, oldest first, waiting questions by refusal.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use sluice_shared::units::MonoMicros;
-use sluice_shared::wire::control;
+use sluice_shared::wire::control::{self, Proof, ToControl, Whom};
 
-use super::{IdentityAnswer, Question};
+use super::table::Table;
+use super::{IdentityAnswer, Key, Question};
 
-/// Answers that are remembered at most; the oldest goes first.
-pub const ENTRIES_MAX: usize = 65_536;
+/// Answers about peers that are remembered at most, and good answers about proofs; the oldest goes first.
+pub const ENTRIES_MAX: usize = 131_072;
+/// Answers about proofs that say no and are remembered at most.
+pub const NEGATIVES_MAX: usize = 16_384;
 /// Questions of shards that wait for an answer at most, and questions to the control plane that are open at most.
 pub const ASKERS_MAX: usize = 16_384;
+/// Questions about proofs that are open at most. Bounds what a flood of made-up tokens costs the control plane.
+pub const PROOF_FLIGHTS_MAX: usize = 256;
+/// Questions of shards that wait for answers about proofs at most.
+pub const PROOF_ASKERS_MAX: usize = 4_096;
 /// How long an answer is waited for after its askers were told "unavailable", in microseconds.
 const FLIGHT_US_MAX: u64 = 10_000_000;
 /// `Retry-After` where nobody could be asked, in seconds.
@@ -34,7 +45,7 @@ pub struct Actions {
     /// Answers for shards.
     pub replies: Vec<Reply>,
     /// Questions for the control plane.
-    pub questions: Vec<WhoIs>,
+    pub questions: Vec<ToControl>,
 }
 
 /// An answer for a shard.
@@ -50,17 +61,6 @@ pub struct Reply {
     pub valid_until: MonoMicros,
 }
 
-/// A question for the control plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WhoIs {
-    /// Number of the question, returned with the answer.
-    pub ticket: u64,
-    /// Address of the peer.
-    pub address: [u8; 16],
-    /// Port of the peer.
-    pub port: u16,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct IdentityCache {
@@ -69,10 +69,16 @@ pub struct IdentityCache {
     entries_max: usize,
     count: usize,
     stamps: u64,
+    /// Good answers about proofs.
+    proofs: Table<[u8; 32], Entry>,
+    /// The others.
+    negatives: Table<[u8; 32], Entry>,
     flights: HashMap<u64, Flight>,
     open: HashMap<[u8; 16], Vec<u64>>,
+    open_proofs: HashMap<[u8; 32], u64>,
     deadlines: BinaryHeap<Reverse<(MonoMicros, u64)>>,
     askers: usize,
+    proof_askers: usize,
     tickets: u64,
     /// Number of the current connection to the control plane.
     link: u64,
@@ -91,16 +97,45 @@ struct Entry {
 
 #[derive(Debug)]
 struct Flight {
-    address: [u8; 16],
-    port: u16,
+    key: Key,
+    proof: Option<Proof>,
     born: MonoMicros,
     askers: Vec<Asker>,
 }
 
-#[derive(Debug)]
+impl Flight {
+    fn question(&self, ticket: u64) -> Option<ToControl> {
+        match self.key {
+            Key::Peer { address, port } => Some(ToControl::WhoIs {
+                ticket,
+                address,
+                port,
+            }),
+            Key::Proof(_) => Some(ToControl::Prove {
+                ticket,
+                proof: self.proof.clone()?,
+            }),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Asker {
-    question: Question,
+    shard: usize,
+    ticket: u64,
+    key: Key,
     deadline: MonoMicros,
+}
+
+impl Asker {
+    fn reply(&self, answer: IdentityAnswer, valid_until: MonoMicros) -> Reply {
+        Reply {
+            shard: self.shard,
+            ticket: self.ticket,
+            answer,
+            valid_until,
+        }
+    }
 }
 
 impl Default for IdentityCache {
@@ -110,7 +145,7 @@ impl Default for IdentityCache {
 }
 
 impl IdentityCache {
-    /// An empty cache for at most this many answers, with 500 ms of patience and no age limit of its own.
+    /// An empty cache for at most this many answers of each kind, with 500 ms of patience and no age limit of its own.
     #[must_use]
     pub fn new(entries_max: usize) -> Self {
         Self {
@@ -119,10 +154,14 @@ impl IdentityCache {
             entries_max: entries_max.max(1),
             count: 0,
             stamps: 0,
+            proofs: Table::new(entries_max),
+            negatives: Table::new(entries_max.min(NEGATIVES_MAX)),
             flights: HashMap::new(),
             open: HashMap::new(),
+            open_proofs: HashMap::new(),
             deadlines: BinaryHeap::new(),
             askers: 0,
+            proof_askers: 0,
             tickets: 0,
             link: 0,
             connected: false,
@@ -143,30 +182,56 @@ impl IdentityCache {
     /// Answers that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count
+        self.count + self.proofs.len() + self.negatives.len()
     }
 
     /// Whether nothing is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     /// A shard asks.
     pub fn ask(&mut self, question: Question, now: MonoMicros, out: &mut Actions) {
-        if let Some(entry) = self.entry(question.address, question.port, now)
+        let Question {
+            shard,
+            ticket,
+            key,
+            proof,
+        } = question;
+        let asker = Asker {
+            shard,
+            ticket,
+            key,
+            deadline: MonoMicros(now.0.saturating_add(self.patience_us)),
+        };
+        if let Some(entry) = self.entry(key, now)
             && (!self.connected || entry.link == self.link)
         {
-            out.replies.push(reply(question, entry));
+            out.replies
+                .push(asker.reply(entry.answer.clone(), entry.valid_until));
             return;
         }
-        if self.askers >= ASKERS_MAX || self.flights.len() >= ASKERS_MAX {
-            let answer = self.fallback(question, now, RETRY_AFTER_S);
+        if self.crowded(key) {
+            let answer = self.fallback(&asker, now, RETRY_AFTER_S);
             out.replies.push(answer);
             return;
         }
-        let deadline = MonoMicros(now.0.saturating_add(self.patience_us));
-        self.wait(Asker { question, deadline }, now, out);
+        self.wait(asker, proof, now, out);
+    }
+
+    /// Whether a further question of this kind is one too many.
+    fn crowded(&self, key: Key) -> bool {
+        match key {
+            Key::Peer { .. } => {
+                self.askers - self.proof_askers >= ASKERS_MAX
+                    || self.flights.len() - self.open_proofs.len() >= ASKERS_MAX
+            }
+            Key::Proof(hash) => {
+                self.proof_askers >= PROOF_ASKERS_MAX
+                    || (self.open_proofs.len() >= PROOF_FLIGHTS_MAX && !self.open_proofs.contains_key(&hash))
+            }
+        }
     }
 
     /// The control plane answers. Answers to unknown tickets are ignored.
@@ -180,88 +245,136 @@ impl IdentityCache {
         let Some(flight) = self.land(ticket) else {
             return;
         };
+        let about_proof = matches!(flight.key, Key::Proof(_));
         let (answer, age_ms) = match answer {
             control::IdentityAnswer::Known {
                 principal,
                 whole_address,
                 age_ms_max,
             } => {
-                let principal = Arc::new(principal);
-                (
-                    IdentityAnswer::Known {
-                        principal,
-                        whole_address,
-                    },
-                    age_ms_max,
-                )
+                let known = IdentityAnswer::Known {
+                    principal: Arc::new(principal),
+                    whole_address: whole_address || about_proof,
+                };
+                (known, age_ms_max)
+            }
+            control::IdentityAnswer::Refused { reason, age_ms_max } if about_proof => {
+                let reason = reason.into();
+                (IdentityAnswer::Refused { reason }, age_ms_max)
+            }
+            control::IdentityAnswer::Foreign { age_ms_max } if about_proof => {
+                (IdentityAnswer::Foreign, age_ms_max)
             }
             control::IdentityAnswer::Unknown { age_ms_max }
             | control::IdentityAnswer::Refused { age_ms_max, .. }
             | control::IdentityAnswer::Foreign { age_ms_max } => (IdentityAnswer::Unknown, age_ms_max),
             control::IdentityAnswer::Unavailable { retry_after_s } => {
                 for asker in flight.askers {
-                    let reply = self.fallback(asker.question, now, retry_after_s);
+                    let reply = self.fallback(&asker, now, retry_after_s);
                     out.replies.push(reply);
                 }
                 return;
             }
         };
-        let whole_address = matches!(
-            answer,
-            IdentityAnswer::Known {
-                whole_address: true,
-                ..
-            }
-        );
+        let for_all = about_proof
+            || matches!(
+                answer,
+                IdentityAnswer::Known {
+                    whole_address: true,
+                    ..
+                }
+            );
         let age_us = age_ms.saturating_mul(1_000).min(self.age_us_max);
         let valid_until = MonoMicros(now.0.saturating_add(age_us));
         let mut others = Vec::new();
         for asker in flight.askers {
-            if whole_address || asker.question.port == flight.port {
-                out.replies.push(Reply {
-                    shard: asker.question.shard,
-                    ticket: asker.question.ticket,
-                    answer: answer.clone(),
-                    valid_until,
-                });
+            if for_all || asker.key == flight.key {
+                out.replies.push(asker.reply(answer.clone(), valid_until));
             } else {
                 others.push(asker);
             }
         }
-        let port = (!whole_address).then_some(flight.port);
-        self.remember(flight.address, port, answer, valid_until);
+        match flight.key {
+            Key::Peer { address, port } => {
+                self.remember(address, (!for_all).then_some(port), answer, valid_until);
+            }
+            Key::Proof(hash) => self.remember_proof(hash, answer, valid_until),
+        }
         for asker in others {
-            self.wait(asker, now, out);
+            self.wait(asker, None, now, out);
         }
     }
 
-    /// Forgets an address, or everything.
-    pub fn revoke(&mut self, address: Option<[u8; 16]>) {
-        match address {
-            Some(address) => {
+    /// Forgets an address, a proof, or everything; open questions about it are asked anew.
+    pub fn revoke(&mut self, whom: Whom, out: &mut Actions) {
+        let open: Vec<u64> = match whom {
+            Whom::Address(address) => {
                 if let Some(ports) = self.entries.remove(&address) {
                     self.count -= ports.len();
                 }
+                self.open.get(&address).cloned().unwrap_or_default()
             }
-            None => {
+            Whom::Proof(hash) => {
+                self.proofs.remove(&hash);
+                self.negatives.remove(&hash);
+                self.open_proofs.get(&hash).copied().into_iter().collect()
+            }
+            Whom::Everyone => {
                 self.entries.clear();
                 self.order.clear();
                 self.count = 0;
+                self.proofs.clear();
+                self.negatives.clear();
+                let mut all: Vec<u64> = self.flights.keys().copied().collect();
+                all.sort_unstable();
+                all
             }
+        };
+        for ticket in open {
+            self.ask_anew(ticket, out);
         }
+    }
+
+    /// Gives an open question another ticket, so that the answer to the old one is ignored.
+    fn ask_anew(&mut self, old: u64, out: &mut Actions) {
+        let Some(flight) = self.flights.remove(&old) else {
+            return;
+        };
+        self.tickets += 1;
+        let ticket = self.tickets;
+        match flight.key {
+            Key::Peer { address, .. } => {
+                for open in self.open.get_mut(&address).into_iter().flatten() {
+                    if *open == old {
+                        *open = ticket;
+                    }
+                }
+            }
+            Key::Proof(hash) => drop(self.open_proofs.insert(hash, ticket)),
+        }
+        for asker in &flight.askers {
+            self.deadlines.push(Reverse((asker.deadline, ticket)));
+        }
+        if flight.askers.is_empty() {
+            let give_up = MonoMicros(flight.born.0.saturating_add(FLIGHT_US_MAX));
+            self.deadlines.push(Reverse((give_up, ticket)));
+        }
+        if self.connected {
+            out.questions.extend(flight.question(ticket));
+        }
+        self.flights.insert(ticket, flight);
     }
 
     /// The link stands: what is still open is asked (again).
     pub fn connected(&mut self, out: &mut Actions) {
         self.link += 1;
         self.connected = true;
-        out.questions
-            .extend(self.flights.iter().map(|(ticket, flight)| WhoIs {
-                ticket: *ticket,
-                address: flight.address,
-                port: flight.port,
-            }));
-        out.questions.sort_by_key(|q| q.ticket);
+        let mut open: Vec<_> = self.flights.iter().collect();
+        open.sort_by_key(|(ticket, _)| **ticket);
+        out.questions.extend(
+            open.into_iter()
+                .filter_map(|(ticket, flight)| flight.question(*ticket)),
+        );
     }
 
     /// The link is gone; questions that are open wait for the next one.
@@ -288,10 +401,14 @@ impl IdentityCache {
             let (late, waiting): (Vec<_>, Vec<_>) = flight.askers.drain(..).partition(|a| a.deadline <= now);
             let abandoned = waiting.is_empty() && now.since(flight.born) >= FLIGHT_US_MAX;
             let last = waiting.is_empty();
+            let about_proof = matches!(flight.key, Key::Proof(_));
             flight.askers = waiting;
             self.askers -= late.len();
+            if about_proof {
+                self.proof_askers -= late.len();
+            }
             for asker in late {
-                let reply = self.fallback(asker.question, now, RETRY_AFTER_S);
+                let reply = self.fallback(&asker, now, RETRY_AFTER_S);
                 out.replies.push(reply);
             }
             if abandoned {
@@ -303,79 +420,118 @@ impl IdentityCache {
         }
     }
 
-    /// An answer that may still be used, of the port or of the whole address.
-    fn entry(&self, address: [u8; 16], port: u16, now: MonoMicros) -> Option<&Entry> {
-        let ports = self.entries.get(&address)?;
-        let valid = |key| ports.get(&key).filter(|e| now < e.valid_until);
-        valid(Some(port)).or_else(|| valid(None))
+    /// An answer that may still be used: of the port or of the whole address, or of the proof.
+    fn entry(&self, key: Key, now: MonoMicros) -> Option<&Entry> {
+        match key {
+            Key::Peer { address, port } => {
+                let ports = self.entries.get(&address)?;
+                let valid = |key| ports.get(&key).filter(|e| now < e.valid_until);
+                valid(Some(port)).or_else(|| valid(None))
+            }
+            Key::Proof(hash) => {
+                let valid = |table: &'_ Table<[u8; 32], Entry>| {
+                    table.peek(&hash).is_some_and(|e| now < e.valid_until)
+                };
+                if valid(&self.negatives) {
+                    self.negatives.peek(&hash)
+                } else {
+                    self.proofs.peek(&hash).filter(|e| now < e.valid_until)
+                }
+            }
+        }
     }
 
-    fn fallback(&self, question: Question, now: MonoMicros, retry_after_s: u32) -> Reply {
-        match self.entry(question.address, question.port, now) {
-            Some(entry) => reply(question, entry),
-            None => Reply {
-                shard: question.shard,
-                ticket: question.ticket,
-                answer: IdentityAnswer::Unavailable { retry_after_s },
-                valid_until: now,
-            },
+    fn fallback(&self, asker: &Asker, now: MonoMicros, retry_after_s: u32) -> Reply {
+        match self.entry(asker.key, now) {
+            Some(entry) => asker.reply(entry.answer.clone(), entry.valid_until),
+            None => asker.reply(IdentityAnswer::Unavailable { retry_after_s }, now),
         }
     }
 
     /// Puts an asker to an open question, or opens one.
-    fn wait(&mut self, asker: Asker, now: MonoMicros, out: &mut Actions) {
-        let Question { address, port, .. } = asker.question;
-        let by_port = self
-            .entries
-            .get(&address)
-            .is_some_and(|ports| ports.keys().any(Option::is_some));
-        let open = self.open.get(&address).map_or(&[][..], Vec::as_slice);
-        let same_port = open
-            .iter()
-            .find(|t| self.flights.get(t).is_some_and(|f| f.port == port));
-        let ticket = same_port.or_else(|| open.first().filter(|_| !by_port)).copied();
-        let asker_deadline = asker.deadline;
-        let ticket = match ticket {
-            Some(ticket) => ticket,
-            None => {
-                self.tickets += 1;
-                let ticket = self.tickets;
-                self.open.entry(address).or_default().push(ticket);
-                let flight = Flight {
-                    address,
-                    port,
-                    born: now,
-                    askers: Vec::new(),
-                };
-                self.flights.insert(ticket, flight);
-                if self.connected {
-                    out.questions.push(WhoIs {
-                        ticket,
-                        address,
-                        port,
-                    });
-                }
-                ticket
+    fn wait(&mut self, asker: Asker, proof: Option<Proof>, now: MonoMicros, out: &mut Actions) {
+        let ticket = match asker.key {
+            Key::Peer { address, .. } => {
+                let by_port = self
+                    .entries
+                    .get(&address)
+                    .is_some_and(|ports| ports.keys().any(Option::is_some));
+                let open = self.open.get(&address).map_or(&[][..], Vec::as_slice);
+                let same_port = open
+                    .iter()
+                    .find(|t| self.flights.get(t).is_some_and(|f| f.key == asker.key));
+                same_port.or_else(|| open.first().filter(|_| !by_port)).copied()
             }
+            Key::Proof(hash) => self.open_proofs.get(&hash).copied(),
         };
+        let ticket = ticket.unwrap_or_else(|| self.depart(asker.key, proof, now, out));
         if let Some(flight) = self.flights.get_mut(&ticket) {
             flight.askers.push(asker);
             self.askers += 1;
+            if matches!(asker.key, Key::Proof(_)) {
+                self.proof_askers += 1;
+            }
         }
-        self.deadlines.push(Reverse((asker_deadline, ticket)));
+        self.deadlines.push(Reverse((asker.deadline, ticket)));
+    }
+
+    /// Opens a question.
+    fn depart(&mut self, key: Key, proof: Option<Proof>, now: MonoMicros, out: &mut Actions) -> u64 {
+        self.tickets += 1;
+        let ticket = self.tickets;
+        match key {
+            Key::Peer { address, .. } => self.open.entry(address).or_default().push(ticket),
+            Key::Proof(hash) => drop(self.open_proofs.insert(hash, ticket)),
+        }
+        let flight = Flight {
+            key,
+            proof,
+            born: now,
+            askers: Vec::new(),
+        };
+        if self.connected {
+            out.questions.extend(flight.question(ticket));
+        }
+        self.flights.insert(ticket, flight);
+        ticket
     }
 
     /// Closes a question; its askers are no longer counted.
     fn land(&mut self, ticket: u64) -> Option<Flight> {
         let flight = self.flights.remove(&ticket)?;
         self.askers -= flight.askers.len();
-        if let Some(open) = self.open.get_mut(&flight.address) {
-            open.retain(|t| *t != ticket);
-            if open.is_empty() {
-                self.open.remove(&flight.address);
+        match flight.key {
+            Key::Peer { address, .. } => {
+                if let Some(open) = self.open.get_mut(&address) {
+                    open.retain(|t| *t != ticket);
+                    if open.is_empty() {
+                        self.open.remove(&address);
+                    }
+                }
+            }
+            Key::Proof(hash) => {
+                self.proof_askers -= flight.askers.len();
+                self.open_proofs.remove(&hash);
             }
         }
         Some(flight)
+    }
+
+    fn remember_proof(&mut self, hash: [u8; 32], answer: IdentityAnswer, valid_until: MonoMicros) {
+        let good = matches!(answer, IdentityAnswer::Known { .. });
+        let entry = Entry {
+            answer,
+            valid_until,
+            link: self.link,
+            stamp: 0,
+        };
+        let (to, from) = if good {
+            (&mut self.proofs, &mut self.negatives)
+        } else {
+            (&mut self.negatives, &mut self.proofs)
+        };
+        from.remove(&hash);
+        to.insert(hash, entry);
     }
 
     fn remember(
@@ -417,17 +573,9 @@ impl IdentityCache {
     }
 }
 
-fn reply(question: Question, entry: &Entry) -> Reply {
-    Reply {
-        shard: question.shard,
-        ticket: question.ticket,
-        answer: entry.answer.clone(),
-        valid_until: entry.valid_until,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use sluice_shared::snapshot::Secret;
     use sluice_shared::wire::control::Principal;
 
     use super::*;
@@ -436,12 +584,20 @@ mod tests {
     const A: u8 = 1;
     const B: u8 = 2;
 
-    /// Drives a cache in virtual time and tells what came out as words: `?TICKET@port` is a question to the control
-    /// plane, `TICKET=login`, `TICKET=unknown` and `TICKET=503` are answers to shards.
+    /// Drives a cache in virtual time and tells what came out as words: `?TICKET@port` and `?TICKET#token` are questions
+    /// to the control plane, `TICKET=login`, `TICKET=unknown` and `TICKET=503` are answers to shards.
     struct Sim {
         cache: IdentityCache,
         now: MonoMicros,
         tickets: u64,
+    }
+
+    fn hash(token: &str) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.iter_mut()
+            .zip(token.bytes())
+            .for_each(|(to, byte)| *to = byte);
+        hash
     }
 
     impl Sim {
@@ -462,13 +618,19 @@ mod tests {
         fn step(&mut self, act: impl FnOnce(&mut IdentityCache, MonoMicros, &mut Actions)) -> String {
             let mut actions = Actions::default();
             act(&mut self.cache, self.now, &mut actions);
-            let questions = actions
-                .questions
-                .iter()
-                .map(|q| format!("?{}@{}", q.ticket, q.port));
+            let questions = actions.questions.iter().map(|question| match question {
+                ToControl::WhoIs { ticket, port, .. } => format!("?{ticket}@{port}"),
+                ToControl::Prove {
+                    ticket,
+                    proof: Proof::Bearer { token },
+                } => format!("?{ticket}#{}", token.0),
+                other => panic!("{other:?}"),
+            });
             let replies = actions.replies.iter().map(|r| match &r.answer {
                 IdentityAnswer::Known { principal, .. } => format!("{}={}", r.ticket, principal.login),
                 IdentityAnswer::Unknown => format!("{}=unknown", r.ticket),
+                IdentityAnswer::Refused { reason } => format!("{}!{reason}", r.ticket),
+                IdentityAnswer::Foreign => format!("{}=foreign", r.ticket),
                 IdentityAnswer::Unavailable { .. } => format!("{}=503", r.ticket),
             });
             questions.chain(replies).collect::<Vec<_>>().join(" ")
@@ -480,10 +642,46 @@ mod tests {
             let question = Question {
                 shard: 0,
                 ticket: self.tickets,
-                address: [address; 16],
-                port,
+                key: Key::Peer {
+                    address: [address; 16],
+                    port,
+                },
+                proof: None,
             };
             self.step(|cache, now, out| cache.ask(question, now, out))
+        }
+
+        /// Shows a token, with the next ticket; its first bytes stand for its hash.
+        fn show(&mut self, token: &str) -> String {
+            self.tickets += 1;
+            let question = Question {
+                shard: 0,
+                ticket: self.tickets,
+                key: Key::Proof(hash(token)),
+                proof: Some(Proof::Bearer {
+                    token: Secret(token.into()),
+                }),
+            };
+            self.step(|cache, now, out| cache.ask(question, now, out))
+        }
+
+        fn say(&mut self, ticket: u64, answer: control::IdentityAnswer) -> String {
+            self.step(|cache, now, out| cache.answered(ticket, answer, now, out))
+        }
+
+        fn refused(&mut self, ticket: u64) -> String {
+            let reason = "revoked".into();
+            self.say(
+                ticket,
+                control::IdentityAnswer::Refused {
+                    reason,
+                    age_ms_max: 10_000,
+                },
+            )
+        }
+
+        fn revoke(&mut self, whom: Whom) -> String {
+            self.step(|cache, _, out| cache.revoke(whom, out))
         }
 
         fn known(&mut self, ticket: u64, login: &str, whole_address: bool, age_ms_max: u64) -> String {
@@ -626,13 +824,13 @@ mod tests {
         sim.known(1, "alice", true, 10_000);
         sim.ask(B, 1);
         sim.known(2, "bob", false, 10_000);
-        sim.cache.revoke(Some([A; 16]));
+        assert_eq!(sim.revoke(Whom::Address([A; 16])), "");
         assert_eq!(sim.cache.len(), 1);
         assert_eq!(sim.ask(A, 1), "?3@1");
         assert_eq!(sim.ask(B, 1), "104=bob");
-        sim.cache.revoke(None);
+        assert_eq!(sim.revoke(Whom::Everyone), "?4@1");
         assert!(sim.cache.is_empty());
-        assert_eq!(sim.ask(B, 1), "?4@1");
+        assert_eq!(sim.ask(B, 1), "?5@1");
     }
 
     #[test]
@@ -651,7 +849,7 @@ mod tests {
                 assert_eq!((sim.cache.len(), counted <= 8), (counted, true));
                 assert!(sim.cache.order.len() <= 16);
             }
-            sim.cache.revoke(Some([17; 16]));
+            sim.revoke(Whom::Address([17; 16]));
         }
         assert_eq!(sim.cache.askers, 0);
     }
@@ -664,8 +862,11 @@ mod tests {
             let question = Question {
                 shard: 0,
                 ticket: 0,
-                address: (n as u128).to_be_bytes(),
-                port: 1,
+                key: Key::Peer {
+                    address: (n as u128).to_be_bytes(),
+                    port: 1,
+                },
+                proof: None,
             };
             assert!(
                 sim.step(|cache, now, out| cache.ask(question, now, out))
@@ -677,5 +878,131 @@ mod tests {
         sim.now.0 += 500 * MS;
         sim.cache.expire(sim.now, &mut late);
         assert_eq!((late.replies.len(), sim.cache.askers), (ASKERS_MAX, 0));
+    }
+
+    /// Red if a proof is asked for twice, or its answer is another's.
+    #[test]
+    fn a_proof_is_asked_for_once_and_every_answer_is_kept() {
+        let mut sim = Sim::connected();
+        assert_eq!(sim.show("good"), "?1#good");
+        assert_eq!(sim.show("good"), "", "waits for the answer");
+        assert_eq!(sim.show("bad"), "?2#bad");
+        assert_eq!(sim.ask(A, 1), "?3@1");
+        assert_eq!(sim.known(1, "alice", false, 1_000), "101=alice 102=alice");
+        assert_eq!(sim.refused(2), "103!revoked");
+        assert_eq!(sim.show("good"), "105=alice");
+        assert_eq!(sim.show("bad"), "106!revoked");
+        assert_eq!(sim.show("sk"), "?4#sk");
+        let foreign = control::IdentityAnswer::Foreign { age_ms_max: 1_000 };
+        assert_eq!(sim.say(4, foreign.clone()), "107=foreign");
+        assert_eq!(sim.show("sk"), "108=foreign");
+        assert_eq!(sim.say(3, foreign), "104=unknown", "no peer is foreign");
+        let (proofs, negatives) = (sim.cache.proofs.len(), sim.cache.negatives.len());
+        assert_eq!((proofs, negatives, sim.cache.len()), (1, 2, 4));
+        sim.pass(1_000);
+        assert_eq!(sim.show("good"), "?5#good", "too old");
+        assert_eq!(sim.refused(5), "109!revoked");
+        assert_eq!(sim.show("good"), "110!revoked", "the new answer");
+        assert_eq!((sim.cache.proofs.len(), sim.cache.negatives.len()), (0, 3));
+        assert_eq!((sim.cache.askers, sim.cache.proof_askers), (0, 0));
+    }
+
+    /// Red if made-up tokens push out a good one, or cost the control plane more than so many questions at a time, or
+    /// keep peers from being asked for.
+    #[test]
+    fn a_flood_of_made_up_tokens_costs_nobody_else() {
+        let mut sim = Sim::connected();
+        assert_eq!(sim.show("good"), "?1#good");
+        sim.known(1, "alice", true, 3_600_000);
+        let mut asked = 0;
+        for n in 0..100_000 {
+            let said = sim.show(&format!("bad{n}"));
+            if let Some(question) = said.strip_prefix('?') {
+                asked += 1;
+                if n % 3 == 0 {
+                    let ticket = question.split('#').next().unwrap().parse().unwrap();
+                    sim.refused(ticket);
+                }
+            } else {
+                assert!(said.ends_with("=503"), "{said}");
+            }
+            assert!(sim.cache.open_proofs.len() <= PROOF_FLIGHTS_MAX);
+            assert!(sim.cache.negatives.len() <= NEGATIVES_MAX);
+        }
+        assert!(asked < 3 * PROOF_FLIGHTS_MAX, "{asked}");
+        assert!(sim.show("good").ends_with("=alice"));
+        assert!(sim.ask(A, 1).starts_with('?'), "peers are still asked for");
+        // Those who wait for one proof are bounded, too.
+        let mut sim = Sim::connected();
+        sim.show("one");
+        for _ in 1..PROOF_ASKERS_MAX {
+            assert_eq!(sim.show("one"), "");
+        }
+        assert!(sim.show("one").ends_with("=503"));
+        assert_eq!(
+            sim.known(1, "alice", true, 1_000).matches("alice").count(),
+            PROOF_ASKERS_MAX
+        );
+        assert_eq!((sim.cache.askers, sim.cache.proof_askers), (0, 0));
+    }
+
+    /// Red if 100,000 principals do not fit, by address or by token.
+    #[test]
+    fn a_hundred_thousand_principals_fit() {
+        let mut sim = Sim::connected();
+        for n in 0..100_000_u64 {
+            let token = format!("t{n}");
+            sim.show(&token);
+            sim.known(2 * n + 1, "x", true, 60_000);
+            let question = Question {
+                shard: 0,
+                ticket: 0,
+                key: Key::Peer {
+                    address: u128::from(n).to_be_bytes(),
+                    port: 1,
+                },
+                proof: None,
+            };
+            sim.step(|cache, now, out| cache.ask(question, now, out));
+            sim.known(2 * n + 2, "x", true, 60_000);
+        }
+        assert_eq!(sim.cache.len(), 200_000);
+        assert!(sim.show("t0").ends_with("=x"));
+    }
+
+    /// Red if an answer that was on its way when its subject was revoked is believed.
+    #[test]
+    fn an_answer_on_its_way_is_not_believed_after_a_revocation() {
+        let mut sim = Sim::connected();
+        assert_eq!(sim.show("good"), "?1#good");
+        assert_eq!(sim.ask(A, 1), "?2@1");
+        assert_eq!(sim.ask(B, 1), "?3@1");
+        assert_eq!(sim.revoke(Whom::Proof(hash("good"))), "?4#good");
+        assert_eq!(sim.known(1, "alice", true, 1_000), "", "the old question");
+        assert_eq!(sim.refused(4), "101!revoked");
+        assert_eq!(sim.revoke(Whom::Address([A; 16])), "?5@1");
+        assert_eq!(sim.known(2, "alice", true, 1_000), "");
+        assert_eq!(sim.ask(A, 2), "", "still one question for the address");
+        assert_eq!(sim.unknown(5, 1_000), "?6@2 102=unknown");
+        assert_eq!(sim.revoke(Whom::Everyone), "?7@1 ?8@2");
+        assert_eq!(sim.pass(500), "103=503 104=503", "patience goes on");
+        sim.pass(FLIGHT_US_MAX / MS);
+        assert!(sim.cache.flights.is_empty() && sim.cache.open.is_empty());
+        assert_eq!(sim.cache.next_deadline(), None);
+    }
+
+    /// Red if a proof's question is lost with the link, or a gap lets a revoked token be used unasked.
+    #[test]
+    fn proofs_obey_the_rules_of_the_gap() {
+        let mut sim = Sim::connected();
+        sim.show("good");
+        sim.known(1, "alice", true, 10_000);
+        sim.cache.disconnected();
+        assert_eq!(sim.show("good"), "102=alice");
+        assert_eq!(sim.show("new"), "");
+        assert_eq!(sim.step(|cache, _, out| cache.connected(out)), "?2#new");
+        assert_eq!(sim.show("good"), "?3#good", "a revocation may have been missed");
+        assert_eq!(sim.refused(3), "104!revoked");
+        assert_eq!(sim.known(2, "bob", true, 1_000), "103=bob");
     }
 }

@@ -281,6 +281,16 @@ fn counts(text: &mut Text, counts: &Counts) {
             counts.identity_misses,
         ),
         (
+            "sluice_identity_conflicts_total",
+            "Requests whose connection and credential prove different principals.",
+            counts.identity_conflicts,
+        ),
+        (
+            "sluice_identity_headers_stripped_total",
+            "Header fields of clients that claimed an identity and were removed.",
+            counts.identity_headers_stripped,
+        ),
+        (
             "sluice_journal_appended_total",
             "Records written to the journal.",
             counts.journal_appended,

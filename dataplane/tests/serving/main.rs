@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod basics;
 mod client_certificates;
 mod control_plane;
@@ -23,6 +24,7 @@ mod limits;
 mod own_pages;
 mod proxy;
 mod refusals;
+mod spoofing;
 mod tls_listener;
 mod vectors;
 

@@ -1,5 +1,7 @@
-//! A control plane: hands out a snapshot, answers who a peer is, revokes; and an API behind it that echoes.
+//! A control plane: hands out a snapshot, answers who a peer is and whose a proof is, revokes; and an API behind it that
+//! echoes.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -10,7 +12,7 @@ use std::{fs, thread};
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{Snapshot, seal};
 use sluice_shared::wire::control::{
-    HEADER_BYTES, Header, IdentityAnswer, Principal, ToControl, ToData, Whom,
+    HEADER_BYTES, Header, IdentityAnswer, Principal, Proof, ToControl, ToData, Whom,
 };
 
 use super::kernel::{sealed_memory_file, send_with_descriptor};
@@ -31,24 +33,33 @@ pub enum Who {
     Silence,
 }
 
+/// A person.
+pub fn person(login: &str) -> Principal {
+    Principal {
+        source: "static".into(),
+        login: login.into(),
+        node: "node-1".into(),
+        tags: Vec::new(),
+        groups: vec!["group:eng".into()],
+        ..Principal::default()
+    }
+}
+
+/// The answer that names a principal, for a minute.
+pub fn known(principal: Principal) -> IdentityAnswer {
+    IdentityAnswer::Known {
+        principal,
+        whole_address: true,
+        age_ms_max: 60_000,
+    }
+}
+
 impl Who {
     pub fn somebody(login: &str) -> Self {
-        Self::Somebody(Principal {
-            source: "static".into(),
-            login: login.into(),
-            node: "node-1".into(),
-            tags: Vec::new(),
-            groups: vec!["group:eng".into()],
-            ..Principal::default()
-        })
+        Self::Somebody(person(login))
     }
 
     fn answer(&self) -> Option<IdentityAnswer> {
-        let known = |principal| IdentityAnswer::Known {
-            principal,
-            whole_address: true,
-            age_ms_max: 60_000,
-        };
         match self {
             Self::Loopback => Some(known(Principal {
                 source: "loopback".into(),
@@ -66,9 +77,33 @@ impl Who {
     }
 }
 
+/// What stands for a proof in [`Control::set_proof`]: a token itself, the login of `tailscale serve` behind a mark.
+fn proof_name(proof: &Proof) -> String {
+    match proof {
+        Proof::Bearer { token } => token.0.clone(),
+        Proof::Served { login, .. } => format!("served:{login}"),
+    }
+}
+
+/// What is said about a proof that nobody set: a gateway token is refused, any other is foreign, a served login is
+/// nobody's.
+fn unset(proof: &Proof) -> IdentityAnswer {
+    let age_ms_max = 60_000;
+    match proof {
+        Proof::Bearer { token } if token.0.starts_with("slt_") => IdentityAnswer::Refused {
+            reason: "no such token".into(),
+            age_ms_max,
+        },
+        Proof::Bearer { .. } => IdentityAnswer::Foreign { age_ms_max },
+        Proof::Served { .. } => IdentityAnswer::Unknown { age_ms_max },
+    }
+}
+
 struct State {
     snapshot: Snapshot,
     who: Who,
+    proofs: HashMap<String, Option<IdentityAnswer>>,
+    proof_questions: u64,
     link: Option<UnixStream>,
     applied: Vec<Epoch>,
     refused: Vec<(Epoch, String)>,
@@ -95,6 +130,8 @@ impl Control {
         let state = Arc::new(Mutex::new(State {
             snapshot,
             who,
+            proofs: HashMap::new(),
+            proof_questions: 0,
             link: None,
             applied: Vec::new(),
             refused: Vec::new(),
@@ -168,7 +205,17 @@ impl Control {
         lock(&self.state).who = who;
     }
 
-    /// Questions about peers so far.
+    /// From now on says this about a proof; with `None` nothing at all.
+    pub fn set_proof(&self, proof: &str, answer: Option<IdentityAnswer>) {
+        lock(&self.state).proofs.insert(proof.to_owned(), answer);
+    }
+
+    /// Questions about proofs so far.
+    pub fn proof_questions(&self) -> u64 {
+        lock(&self.state).proof_questions
+    }
+
+    /// Questions about peers and proofs so far.
     pub fn questions(&self) -> u64 {
         lock(&self.state).questions
     }
@@ -233,16 +280,16 @@ impl Control {
         reason.unwrap().1
     }
 
-    /// Takes back what was said about an address, or about all.
+    /// Takes back what was said about an address, or about all, and ends what runs.
     pub fn revoke(&self, address: Option<[u8; 16]>) {
+        self.forget(address.map_or(Whom::Everyone, Whom::Address), true);
+    }
+
+    /// Takes back what was said about somebody.
+    pub fn forget(&self, whom: Whom, cut: bool) {
         self.wait_connected();
         let state = lock(&self.state);
-        let frame = ToData::Forget {
-            whom: address.map_or(Whom::Everyone, Whom::Address),
-            cut: true,
-        }
-        .encode()
-        .unwrap();
+        let frame = ToData::Forget { whom, cut }.encode().unwrap();
         let mut link = state.link.as_ref().expect("the data plane is connected");
         link.write_all(&frame).unwrap();
     }
@@ -282,15 +329,26 @@ fn serve_link(stream: UnixStream, state: &Mutex<State>) {
         let frame = header.to_control(&payload).unwrap();
         let mut state = lock(state);
         // A peer that is gone shows at the next read.
-        let _ = match frame {
+        let _ = match &frame {
             ToControl::Hello { .. } => send_snapshot(&stream, &state.snapshot),
             ToControl::WhoIs { ticket, .. } | ToControl::Prove { ticket, .. } => {
                 state.questions += 1;
                 if let ToControl::WhoIs { address, port, .. } = &frame {
                     state.asked.push((*address, *port));
                 }
-                match state.who.answer() {
+                let answer = match &frame {
+                    ToControl::Prove { proof, .. } => {
+                        state.proof_questions += 1;
+                        match state.proofs.get(&proof_name(proof)) {
+                            Some(set) => set.clone(),
+                            None => Some(unset(proof)),
+                        }
+                    }
+                    _ => state.who.answer(),
+                };
+                match answer {
                     Some(answer) => {
+                        let ticket = *ticket;
                         let frame = ToData::Identity { ticket, answer };
                         (&stream).write_all(&frame.encode().unwrap())
                     }
@@ -298,11 +356,11 @@ fn serve_link(stream: UnixStream, state: &Mutex<State>) {
                 }
             }
             ToControl::SnapshotApplied { epoch } => {
-                state.applied.push(epoch);
+                state.applied.push(*epoch);
                 Ok(())
             }
             ToControl::SnapshotRefused { epoch, reason } => {
-                state.refused.push((epoch, reason));
+                state.refused.push((*epoch, reason.clone()));
                 Ok(())
             }
         };

@@ -14,6 +14,7 @@
 
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize, rancor};
+use zeroize::Zeroize as _;
 
 use crate::ids::Epoch;
 use crate::snapshot::{AppValue, Capability, Role, Secret};
@@ -317,7 +318,11 @@ impl ToControl {
     /// # Errors
     /// The payload would be longer than [`PAYLOAD_BYTES_MAX`].
     pub fn encode(&self) -> Result<Vec<u8>, FrameError> {
-        frame(&rkyv::to_bytes::<rancor::Error>(self).map_err(|_| FrameError::Structure)?)
+        let mut payload = rkyv::to_bytes::<rancor::Error>(self).map_err(|_| FrameError::Structure)?;
+        let encoded = frame(&payload);
+        // It may hold a credential.
+        payload.as_mut_slice().zeroize();
+        encoded
     }
 }
 

@@ -114,12 +114,12 @@ impl Headers {
     }
 
     /// All fields in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = HeaderSlot> + ExactSizeIterator + '_ {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = HeaderSlot> + ExactSizeIterator + Clone + '_ {
         self.slots.iter().map(|slot| slot.unpack())
     }
 
     /// Names and values in order.
-    pub fn pairs<'a>(&'a self, head: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + 'a {
+    pub fn pairs<'a>(&'a self, head: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone + 'a {
         self.iter().map(|slot| (slot.name.of(head), slot.value.of(head)))
     }
 
