@@ -1,13 +1,17 @@
-//! Who is the peer at an address? Sources are asked in the order of the document; the first that knows, answers.
+//! Who is the peer at an address? Sources are asked in the order of the document; the first that knows, answers. One
+//! that is responsible for an address and cannot say ends the walk: then nobody can say.
 //!
-//! Answers are kept in a bounded book, for two reasons: sources that have to ask elsewhere are not asked twice within
-//! the age of an answer, and when the document changes, exactly the addresses whose answer changed are revoked. If the
-//! book ever had to forget an address, everything is revoked instead.
+//! A bounded book holds what was said, so that when the document changes exactly the addresses whose answer changed are
+//! revoked. If the book ever had to forget an address, everything is revoked instead. What a source learns by itself
+//! (the tailnet's daemon tells of nodes that went) it revokes by itself, see [`revocations`].
 
 mod loopback;
 mod oidc;
 pub(crate) mod proof;
+pub(crate) mod revocations;
+mod served;
 mod static_table;
+mod tailscale;
 pub(crate) mod token;
 
 use std::collections::HashMap;
@@ -16,91 +20,237 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use sluice_shared::snapshot::SourceKind;
-use sluice_shared::wire::control::{IdentityAnswer, Principal};
+use sluice_shared::wire::control::{IdentityAnswer, Principal, Proof};
 
 use crate::config::domain;
+use revocations::Revocations;
 use static_table::StaticTable;
+use tailscale::Tailscale;
 
-/// Addresses that the book holds.
+/// Answers that the book holds.
 const BOOK_MAX: usize = 65_536;
 /// How long "nobody knows this peer" counts at most, in milliseconds.
 const UNKNOWN_MS_MAX: u64 = 10_000;
+/// How long "none of ours" counts, in milliseconds.
+const FOREIGN_MS: u64 = 10_000;
+/// Seconds after which a client should try again when nobody can say who it is.
+const RETRY_AFTER_S: u32 = 1;
 
-/// One source of principals. Sources to come (tailnet, certificates, tokens) are further variants.
+/// One source of principals that goes by the address of the peer.
 enum Source {
     Loopback,
     Static(StaticTable),
+    Tailscale(Arc<Tailscale>),
 }
 
-/// What a source says.
+/// What a source says. Ages are in milliseconds, `u64::MAX` where the source sets no limit.
 enum Verdict {
     /// This is who it is, from every port of the address if `whole_address`.
     Known {
         principal: Principal,
         whole_address: bool,
+        age_ms: u64,
     },
-    /// Not mine; ask the next source.
+    /// Mine, and not let in; no other source is asked.
+    Denied { whole_address: bool, age_ms: u64 },
+    /// Not mine; ask the next source. Says so for every port of the address if `whole_address`.
+    Pass { whole_address: bool, age_ms: u64 },
+    /// Mine, and I cannot say now.
+    Unavailable,
+}
+
+impl Verdict {
+    /// Not mine, for as long as the document stays.
+    const fn pass() -> Self {
+        Self::Pass {
+            whole_address: true,
+            age_ms: u64::MAX,
+        }
+    }
+}
+
+/// What a source would say without asking anybody.
+enum Peek {
+    /// This one, or nobody who is let in.
+    Is(Option<Principal>),
     Pass,
+    /// It would have to ask.
+    NotKnown,
 }
 
 impl Source {
-    fn whois(&self, address: [u8; 16]) -> Verdict {
+    async fn whois(&self, address: [u8; 16], port: u16) -> Verdict {
         match self {
             Self::Loopback => loopback::whois(address),
             Self::Static(table) => table.whois(address),
+            Self::Tailscale(daemon) => daemon.whois(address, port).await,
+        }
+    }
+
+    fn peek(&self, address: [u8; 16], port: u16) -> Peek {
+        let said = match self {
+            Self::Loopback => loopback::whois(address),
+            Self::Static(table) => table.whois(address),
+            Self::Tailscale(daemon) => return daemon.peek(address, port),
+        };
+        match said {
+            Verdict::Known { principal, .. } => Peek::Is(Some(principal)),
+            Verdict::Denied { .. } => Peek::Is(None),
+            Verdict::Pass { .. } => Peek::Pass,
+            Verdict::Unavailable => Peek::NotKnown,
         }
     }
 }
 
 struct Sources {
     list: Vec<Source>,
+    serve_headers: bool,
     age_ms_max: u64,
 }
 
 impl Sources {
-    fn new(identity: &domain::Identity) -> Self {
+    /// The sources of a document; a daemon that was there before is kept if it is asked in the same way.
+    fn new(identity: &domain::Identity, revocations: &Arc<Revocations>, before: Option<&Self>) -> Self {
+        let before = before.and_then(Self::tailscale);
+        let tailscale = || match before {
+            Some(daemon) if *daemon.settings() == identity.tailscale => daemon.clone(),
+            before => Arc::new(Tailscale::start(
+                &identity.tailscale,
+                revocations.clone(),
+                before.map(|daemon| &**daemon),
+            )),
+        };
         let list = identity.sources.iter().filter_map(|kind| match kind {
             SourceKind::Loopback => Some(Source::Loopback),
             SourceKind::Static => Some(Source::Static(StaticTable::new(&identity.networks))),
-            _ => None,
+            SourceKind::Tailscale => Some(Source::Tailscale(tailscale())),
+            SourceKind::Mtls | SourceKind::Oidc | SourceKind::Token | SourceKind::ServeHeaders => None,
         });
         Self {
             list: list.collect(),
+            serve_headers: identity.sources.contains(&SourceKind::ServeHeaders),
             age_ms_max: identity.age_ms_max,
         }
     }
 
-    fn ask(&self, address: [u8; 16]) -> IdentityAnswer {
+    fn tailscale(&self) -> Option<&Arc<Tailscale>> {
+        self.list.iter().find_map(|source| match source {
+            Source::Tailscale(daemon) => Some(daemon),
+            Source::Loopback | Source::Static(_) => None,
+        })
+    }
+
+    /// The answer, and whether it is the same for every port.
+    async fn ask(&self, address: [u8; 16], port: u16) -> (IdentityAnswer, bool) {
+        // An answer counts no longer, and for no more ports, than what the sources before it said.
+        let mut age = self.age_ms_max;
+        let mut every_port = true;
         for source in &self.list {
-            if let Verdict::Known {
-                principal,
-                whole_address,
-            } = source.whois(address)
-            {
-                return IdentityAnswer::Known {
+            match source.whois(address, port).await {
+                Verdict::Known {
                     principal,
                     whole_address,
-                    age_ms_max: self.age_ms_max,
-                };
+                    age_ms,
+                } => {
+                    let whole_address = whole_address && every_port;
+                    let answer = IdentityAnswer::Known {
+                        principal,
+                        whole_address,
+                        age_ms_max: age.min(age_ms),
+                    };
+                    return (answer, whole_address);
+                }
+                Verdict::Denied {
+                    whole_address,
+                    age_ms,
+                } => {
+                    let answer = IdentityAnswer::Unknown {
+                        age_ms_max: age.min(age_ms).min(UNKNOWN_MS_MAX),
+                    };
+                    return (answer, whole_address && every_port);
+                }
+                Verdict::Pass {
+                    whole_address,
+                    age_ms,
+                } => {
+                    every_port &= whole_address;
+                    age = age.min(age_ms);
+                }
+                Verdict::Unavailable => {
+                    let answer = IdentityAnswer::Unavailable {
+                        retry_after_s: RETRY_AFTER_S,
+                    };
+                    return (answer, false);
+                }
             }
         }
-        IdentityAnswer::Unknown {
-            age_ms_max: self.age_ms_max.min(UNKNOWN_MS_MAX),
-        }
+        let answer = IdentityAnswer::Unknown {
+            age_ms_max: age.min(UNKNOWN_MS_MAX),
+        };
+        (answer, every_port)
     }
+
+    fn peek(&self, address: [u8; 16], port: u16) -> Peek {
+        for source in &self.list {
+            match source.peek(address, port) {
+                Peek::Pass => {}
+                other => return other,
+            }
+        }
+        Peek::Is(None)
+    }
+}
+
+/// What was said about an address and a port.
+struct Said {
+    principal: Option<Principal>,
+    until: Instant,
 }
 
 #[derive(Default)]
 struct Book {
-    answers: HashMap<[u8; 16], (IdentityAnswer, Instant)>,
+    /// By address, and by port where the answer was for that port only (0: for all).
+    answers: HashMap<([u8; 16], u16), Said>,
     forgot: bool,
+}
+
+impl Book {
+    fn note(&mut self, address: [u8; 16], port: u16, answer: &IdentityAnswer) {
+        let (principal, age) = match answer {
+            IdentityAnswer::Known {
+                principal,
+                age_ms_max,
+                ..
+            } => (Some(principal.clone()), *age_ms_max),
+            IdentityAnswer::Unknown { age_ms_max } => (None, *age_ms_max),
+            IdentityAnswer::Refused { .. }
+            | IdentityAnswer::Foreign { .. }
+            | IdentityAnswer::Unavailable { .. } => return,
+        };
+        let now = Instant::now();
+        if self.answers.len() >= BOOK_MAX {
+            // What has run out in every data plane needs no revocation.
+            self.answers.retain(|_, said| said.until > now);
+            if self.answers.len() >= BOOK_MAX {
+                self.answers.clear();
+                self.forgot = true;
+            }
+        }
+        let until = now + Duration::from_millis(age);
+        self.answers.insert((address, port), Said { principal, until });
+    }
 }
 
 /// What has to be revoked after a change.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Changed {
-    /// These addresses.
-    Addresses(Vec<[u8; 16]>),
+    /// These addresses, each list sorted and without duplicates.
+    Addresses {
+        /// Another principal, or none: what runs is ended.
+        cut: Vec<[u8; 16]>,
+        /// The same principal with other rights: it is asked for again.
+        forget: Vec<[u8; 16]>,
+    },
     /// Everything that was ever said.
     Everything,
 }
@@ -109,88 +259,115 @@ pub(crate) enum Changed {
 pub(crate) struct Identities {
     sources: RwLock<Arc<Sources>>,
     book: Mutex<Book>,
+    revocations: Arc<Revocations>,
 }
 
 impl Identities {
+    /// Must be called within a runtime if the tailnet's daemon is among the sources.
     pub(crate) fn new(identity: &domain::Identity) -> Self {
+        let revocations = Arc::default();
         Self {
-            sources: RwLock::new(Arc::new(Sources::new(identity))),
+            sources: RwLock::new(Arc::new(Sources::new(identity, &revocations, None))),
             book: Mutex::default(),
+            revocations,
         }
     }
 
-    /// Answers a question of a data plane.
-    #[allow(
-        clippy::unused_async,
-        reason = "sources to come ask over a socket; callers must not assume otherwise"
-    )]
-    pub(crate) async fn whois(&self, address: [u8; 16], _port: u16) -> IdentityAnswer {
-        let address = canonical(address);
-        let sources = self
-            .sources
+    fn sources(&self) -> Arc<Sources> {
+        self.sources
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let now = Instant::now();
-        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((answer, _)) = book.answers.get(&address).filter(|(_, until)| *until > now) {
-            return answer.clone();
-        }
-        let answer = sources.ask(address);
-        let age = match &answer {
-            IdentityAnswer::Known { age_ms_max, .. }
-            | IdentityAnswer::Unknown { age_ms_max }
-            | IdentityAnswer::Refused { age_ms_max, .. }
-            | IdentityAnswer::Foreign { age_ms_max } => *age_ms_max,
-            IdentityAnswer::Unavailable { .. } => return answer,
-        };
-        if book.answers.len() >= BOOK_MAX {
-            // What has run out in every data plane needs no revocation.
-            book.answers.retain(|_, (_, until)| *until > now);
-            if book.answers.len() >= BOOK_MAX {
-                book.answers.clear();
-                book.forgot = true;
+            .clone()
+    }
+
+    /// Where revocations go, of this service and of whoever else has something to revoke.
+    pub(crate) const fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// Whether answers may have been revoked while a data plane was not connected.
+    pub(crate) fn revokes_by_itself(&self) -> bool {
+        self.sources().tailscale().is_some()
+    }
+
+    /// Answers a question of a data plane about an address.
+    pub(crate) async fn whois(&self, address: [u8; 16], port: u16) -> IdentityAnswer {
+        let address = canonical(address);
+        loop {
+            let sources = self.sources();
+            let (answer, every_port) = sources.ask(address, port).await;
+            let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+            // Sources are replaced with the book locked: what is noted here is compared then.
+            if Arc::ptr_eq(&sources, &self.sources()) {
+                book.note(address, if every_port { 0 } else { port }, &answer);
+                return answer;
             }
         }
-        book.answers
-            .insert(address, (answer.clone(), now + Duration::from_millis(age)));
-        answer
+    }
+
+    /// Answers a question of a data plane about a credential.
+    #[allow(
+        clippy::unused_async,
+        reason = "bearer credentials are proven by asking elsewhere; callers must not assume otherwise"
+    )]
+    pub(crate) async fn prove(&self, proof: &Proof) -> IdentityAnswer {
+        match proof {
+            Proof::Served { login, capabilities } if self.sources().serve_headers => {
+                served::prove(login, capabilities)
+            }
+            Proof::Served { .. } | Proof::Bearer { .. } => IdentityAnswer::Foreign {
+                age_ms_max: FOREIGN_MS,
+            },
+        }
     }
 
     /// Takes over the sources of a new document and says whose answer changed with it.
     pub(crate) fn replace(&self, identity: &domain::Identity) -> Changed {
-        let fresh = Arc::new(Sources::new(identity));
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.sources();
+        let fresh = Arc::new(Sources::new(identity, &self.revocations, Some(&old)));
         *self.sources.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
         let old = std::mem::take(&mut *book);
         if old.forgot {
             return Changed::Everything;
         }
         let now = Instant::now();
-        let mut changed = Vec::new();
-        for (address, (before, until)) in old.answers {
-            let after = fresh.ask(address);
-            if principal(&before) == principal(&after) {
-                // Same principal: what was said stays good until it runs out.
-                if until > now {
-                    book.answers.insert(address, (before, until));
+        let (mut cut, mut forget) = (Vec::new(), Vec::new());
+        for ((address, port), before) in old.answers {
+            if before.principal.is_none() && before.until <= now {
+                continue;
+            }
+            let after = match fresh.peek(address, port) {
+                Peek::Is(after) => Some(after),
+                Peek::Pass => Some(None),
+                Peek::NotKnown => None,
+            };
+            match (&before.principal, after) {
+                (before, Some(after)) if *before == after => {}
+                (None, _) => {
+                    forget.push(address);
+                    continue;
                 }
-            } else {
-                changed.push(address);
+                (Some(before), Some(Some(after))) if tailscale::is_same(before, &after) => {
+                    forget.push(address);
+                    continue;
+                }
+                (Some(_), _) => {
+                    cut.push(address);
+                    continue;
+                }
+            }
+            // The same: what was said stays good until it runs out.
+            if before.until > now {
+                book.answers.insert((address, port), before);
             }
         }
-        changed.sort_unstable();
-        Changed::Addresses(changed)
-    }
-}
-
-const fn principal(answer: &IdentityAnswer) -> Option<&Principal> {
-    match answer {
-        IdentityAnswer::Known { principal, .. } => Some(principal),
-        IdentityAnswer::Unknown { .. }
-        | IdentityAnswer::Refused { .. }
-        | IdentityAnswer::Foreign { .. }
-        | IdentityAnswer::Unavailable { .. } => None,
+        for list in [&mut cut, &mut forget] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        forget.retain(|address| cut.binary_search(address).is_err());
+        Changed::Addresses { cut, forget }
     }
 }
 
@@ -202,6 +379,12 @@ fn canonical(address: [u8; 16]) -> [u8; 16] {
 /// The address as people write it.
 pub(crate) fn readable(address: [u8; 16]) -> IpAddr {
     IpAddr::from(address).to_canonical()
+}
+
+/// Entry for fuzzing: an answer or a line of the tailnet's daemon.
+#[doc(hidden)]
+pub fn fuzz_localapi(data: &[u8]) {
+    tailscale::fuzz(data);
 }
 
 #[cfg(test)]
@@ -234,8 +417,18 @@ mod tests {
         }
     }
 
+    fn cut(addresses: &[&str]) -> Changed {
+        Changed::Addresses {
+            cut: addresses.iter().map(|address| bits(address)).collect(),
+            forget: vec![],
+        }
+    }
+
     async fn login(identities: &Identities, address: &str) -> Option<String> {
-        principal(&identities.whois(bits(address), 1).await).map(|p| p.login.clone())
+        match identities.whois(bits(address), 1).await {
+            IdentityAnswer::Known { principal, .. } => Some(principal.login),
+            _ => None,
+        }
     }
 
     #[tokio::test]
@@ -264,10 +457,13 @@ mod tests {
         ]);
         assert_eq!(
             identities.replace(&next),
-            Changed::Addresses(vec![bits("10.2.0.1"), bits("10.3.0.1")])
+            Changed::Addresses {
+                cut: vec![bits("10.2.0.1")],
+                forget: vec![bits("10.3.0.1")],
+            }
         );
         assert_eq!(login(&identities, "10.2.0.1").await.as_deref(), Some("eve"));
-        assert_eq!(identities.replace(&next), Changed::Addresses(vec![]));
+        assert_eq!(identities.replace(&next), cut(&[]));
     }
 
     #[tokio::test]
@@ -278,6 +474,6 @@ mod tests {
             identities.whois(bits(&format!("10.{b}.{c}.{d}")), 1).await;
         }
         assert_eq!(identities.replace(&identity(&[])), Changed::Everything);
-        assert_eq!(identities.replace(&identity(&[])), Changed::Addresses(vec![]));
+        assert_eq!(identities.replace(&identity(&[])), cut(&[]));
     }
 }

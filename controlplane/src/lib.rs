@@ -31,6 +31,8 @@ use tokio::sync::watch;
 
 use api::Shown;
 use identity::Identities;
+#[doc(hidden)]
+pub use identity::fuzz_localapi;
 use identity::proof::Proofs;
 use identity::token::Tokens;
 use ingest::Ingest;

@@ -3,6 +3,9 @@
 //! One task reads a connection, one writes it. A frame that does not hold ends the connection; the data plane serves
 //! on meanwhile and connects again. Everything is bounded: frames by their format, questions under way by a semaphore
 //! (a data plane that asks faster than we answer is read no further), answers by a queue.
+//!
+//! An answer that was looked up before a revocation and would go out after it is looked up again, so that no data plane
+//! believes what was revoked (see [`crate::identity::revocations`]).
 
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -12,13 +15,14 @@ use std::time::Duration;
 
 use sluice_shared::ids::Epoch;
 use sluice_shared::wire::control::{
-    FrameError, HEADER_BYTES, Header, IdentityAnswer, ToControl, ToData, Whom,
+    FrameError, HEADER_BYTES, Header, IdentityAnswer, Proof, ToControl, ToData, Whom,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 
+use crate::identity::revocations::Revocation;
 use crate::identity::{Changed, Identities};
 use crate::publish::{Published, Publisher};
 use crate::socket::OwnListener;
@@ -30,12 +34,13 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 const QUESTIONS_MAX: usize = 64;
 /// Connections at a time; a node has one data plane, or two while it is upgraded.
 const CONNECTIONS_MAX: usize = 64;
+/// Addresses that are revoked one by one; more are one message about everybody.
+const REVOKED_MAX: usize = 512;
 
 /// What all connections share.
 pub(crate) struct Link {
     publisher: Arc<Publisher>,
     identities: Arc<Identities>,
-    revocations: broadcast::Sender<ToData>,
     connected: AtomicUsize,
 }
 
@@ -59,7 +64,6 @@ impl Link {
         Arc::new(Self {
             publisher,
             identities,
-            revocations: broadcast::channel(1024).0,
             connected: AtomicUsize::new(0),
         })
     }
@@ -71,19 +75,22 @@ impl Link {
 
     /// Tells every data plane to forget what changed.
     pub(crate) fn revoke(&self, changed: Changed) {
-        // Nobody connected is no error: whoever connects later knows nothing old. More addresses than the queue holds
-        // are one message.
-        let send = |address: Option<[u8; 16]>| {
-            let _ = self.revocations.send(ToData::Forget {
-                whom: address.map_or(Whom::Everyone, Whom::Address),
-                cut: true,
-            });
+        let revocations = self.identities.revocations();
+        let send = |addresses: &[[u8; 16]], cut| {
+            if addresses.len() > REVOKED_MAX {
+                revocations.send(Whom::Everyone, cut);
+            } else {
+                for address in addresses {
+                    revocations.send(Whom::Address(*address), cut);
+                }
+            }
         };
         match changed {
-            Changed::Addresses(addresses) if addresses.len() <= 512 => {
-                addresses.into_iter().for_each(|address| send(Some(address)));
+            Changed::Addresses { cut, forget } => {
+                send(&cut, true);
+                send(&forget, false);
             }
-            Changed::Addresses(_) | Changed::Everything => send(None),
+            Changed::Everything => revocations.send(Whom::Everyone, true),
         }
     }
 
@@ -104,7 +111,7 @@ impl Link {
         }
     }
 
-    async fn connection(&self, stream: UnixStream) {
+    async fn connection(self: Arc<Self>, stream: UnixStream) {
         let (mut read, write) = stream.into_split();
         let hello = match self.hello(&mut read).await {
             Ok(hello) => hello,
@@ -117,12 +124,7 @@ impl Link {
         self.connected.fetch_add(1, Ordering::Relaxed);
         tracing::info!(pid, incarnation, "data plane connected");
         let (answers, queue) = mpsc::channel(QUESTIONS_MAX);
-        let writer = write_frames(
-            write,
-            queue,
-            self.publisher.subscribe(),
-            self.revocations.subscribe(),
-        );
+        let writer = self.write_frames(write, queue, answers.downgrade());
         let end = tokio::select! {
             end = self.read_frames(&mut read, answers) => end,
             end = writer => end,
@@ -155,42 +157,143 @@ impl Link {
     }
 
     async fn read_frames(
-        &self,
+        self: &Arc<Self>,
         read: &mut OwnedReadHalf,
-        answers: mpsc::Sender<ToData>,
+        answers: mpsc::Sender<Answered>,
     ) -> Result<(), LinkError> {
         let room = Arc::new(Semaphore::new(QUESTIONS_MAX));
         while let Some(frame) = read_frame(read).await? {
-            match frame {
+            let (ticket, question) = match frame {
                 ToControl::Hello { .. } => return Err(LinkError::SecondHello),
                 ToControl::WhoIs {
                     ticket,
                     address,
                     port,
-                } => {
-                    let Ok(permit) = room.clone().acquire_owned().await else {
-                        return Ok(());
-                    };
-                    let (identities, answers) = (self.identities.clone(), answers.clone());
-                    tokio::spawn(async move {
-                        let answer = identities.whois(address, port).await;
-                        // The connection may be gone; then nobody waits for the answer.
-                        let _ = answers.send(ToData::Identity { ticket, answer }).await;
-                        drop(permit);
-                    });
+                } => (ticket, Question::Address(address, port)),
+                ToControl::Prove { ticket, proof } => (ticket, Question::Proof(proof)),
+                ToControl::SnapshotApplied { epoch } => {
+                    tracing::info!(epoch = epoch.0, "snapshot applied");
+                    continue;
                 }
-                ToControl::Prove { ticket, .. } => {
-                    let answer = IdentityAnswer::Foreign { age_ms_max: 1_000 };
-                    let _ = answers.send(ToData::Identity { ticket, answer }).await;
-                }
-                ToControl::SnapshotApplied { epoch } => tracing::info!(epoch = epoch.0, "snapshot applied"),
                 ToControl::SnapshotRefused { epoch, reason } => {
                     tracing::error!(epoch = epoch.0, reason = %reason.escape_debug(), "snapshot refused by the data plane");
+                    continue;
                 }
-            }
+            };
+            let Ok(permit) = room.clone().acquire_owned().await else {
+                return Ok(());
+            };
+            self.clone().answer(ticket, question, permit, answers.clone());
         }
         Ok(())
     }
+
+    /// Looks an answer up and queues it.
+    fn answer(
+        self: Arc<Self>,
+        ticket: u64,
+        question: Question,
+        permit: OwnedSemaphorePermit,
+        answers: mpsc::Sender<Answered>,
+    ) {
+        tokio::spawn(async move {
+            let before = self.identities.revocations().count();
+            let answer = match &question {
+                Question::Address(address, port) => self.identities.whois(*address, *port).await,
+                Question::Proof(proof) => self.identities.prove(proof).await,
+            };
+            let answered = Answered {
+                ticket,
+                question,
+                answer,
+                before,
+                permit,
+            };
+            // The connection may be gone; then nobody waits for the answer.
+            let _ = answers.send(answered).await;
+        });
+    }
+
+    /// Sends snapshots before anything else, so that a revocation never overtakes the document that caused it.
+    async fn write_frames(
+        self: &Arc<Self>,
+        mut write: OwnedWriteHalf,
+        mut answered: mpsc::Receiver<Answered>,
+        answers: mpsc::WeakSender<Answered>,
+    ) -> Result<(), LinkError> {
+        let mut snapshots: watch::Receiver<Option<Published>> = self.publisher.subscribe();
+        let mut revocations = self.identities.revocations().subscribe();
+        let mut sent = Epoch(0);
+        // The newest revocation that has gone out.
+        let mut revoked = 0;
+        // It may remember what another control plane said, which heard of changes that we never did.
+        let mut outdated = self.identities.revokes_by_itself();
+        loop {
+            let newest = snapshots.borrow_and_update().clone();
+            if let Some(published) = newest.filter(|published| published.epoch > sent) {
+                sent = published.epoch;
+                send_snapshot(&mut write, &published).await?;
+            }
+            if std::mem::take(&mut outdated) {
+                let frame = ToData::Forget {
+                    whom: Whom::Everyone,
+                    cut: false,
+                };
+                send(&mut write, &frame.encode()?).await?;
+            }
+            let frame = tokio::select! {
+                biased;
+                changed = snapshots.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return Ok(()),
+                },
+                revocation = revocations.recv() => match revocation {
+                    Ok(Revocation { number, whom, cut }) => {
+                        revoked = number;
+                        ToData::Forget { whom, cut }
+                    }
+                    // Some were missed: forget everything.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        // In this order: what comes between is told again rather than lost.
+                        revocations = revocations.resubscribe();
+                        revoked = self.identities.revocations().count();
+                        ToData::Forget {
+                            whom: Whom::Everyone,
+                            cut: true,
+                        }
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                },
+                answer = answered.recv() => match answer {
+                    Some(Answered { ticket, question, before, permit, .. }) if before < revoked => {
+                        if let Some(answers) = answers.upgrade() {
+                            self.clone().answer(ticket, question, permit, answers);
+                        }
+                        continue;
+                    }
+                    Some(Answered { ticket, answer, .. }) => ToData::Identity { ticket, answer },
+                    None => return Ok(()),
+                },
+            };
+            send(&mut write, &encode(frame)?).await?;
+        }
+    }
+}
+
+/// A question of a data plane.
+enum Question {
+    Address([u8; 16], u16),
+    Proof(Proof),
+}
+
+/// An answer on its way out.
+struct Answered {
+    ticket: u64,
+    question: Question,
+    answer: IdentityAnswer,
+    /// Revocations that there were before it was looked up.
+    before: u64,
+    permit: OwnedSemaphorePermit,
 }
 
 /// Reads one frame; `None` where the other side closed between frames.
@@ -212,41 +315,15 @@ async fn read_frame(read: &mut OwnedReadHalf) -> Result<Option<ToControl>, LinkE
         .map(Some)
 }
 
-/// Sends snapshots before anything else, so that a revocation never overtakes the document that caused it.
-async fn write_frames(
-    mut write: OwnedWriteHalf,
-    mut answers: mpsc::Receiver<ToData>,
-    mut snapshots: watch::Receiver<Option<Published>>,
-    mut revocations: broadcast::Receiver<ToData>,
-) -> Result<(), LinkError> {
-    let mut sent = Epoch(0);
-    loop {
-        let newest = snapshots.borrow_and_update().clone();
-        if let Some(published) = newest.filter(|published| published.epoch > sent) {
-            sent = published.epoch;
-            send_snapshot(&mut write, &published).await?;
+/// The bytes of a frame. An answer that is too long for one is no answer.
+fn encode(frame: ToData) -> Result<Vec<u8>, FrameError> {
+    match (frame.encode(), frame) {
+        (Err(FrameError::TooLong(bytes)), ToData::Identity { ticket, .. }) => {
+            tracing::error!(bytes, "what is known about a peer is too long for a frame");
+            let answer = IdentityAnswer::Unavailable { retry_after_s: 60 };
+            ToData::Identity { ticket, answer }.encode()
         }
-        let frame = tokio::select! {
-            biased;
-            changed = snapshots.changed() => match changed {
-                Ok(()) => continue,
-                Err(_) => return Ok(()),
-            },
-            revocation = revocations.recv() => match revocation {
-                Ok(frame) => frame,
-                // Some were missed: forget everything.
-                Err(broadcast::error::RecvError::Lagged(_)) => ToData::Forget {
-                    whom: Whom::Everyone,
-                    cut: true,
-                },
-                Err(broadcast::error::RecvError::Closed) => return Ok(()),
-            },
-            answer = answers.recv() => match answer {
-                Some(frame) => frame,
-                None => return Ok(()),
-            },
-        };
-        send(&mut write, &frame.encode()?).await?;
+        (encoded, _) => encoded,
     }
 }
 

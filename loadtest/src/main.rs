@@ -62,6 +62,15 @@ enum Command {
     Kill(kill::Options),
     /// Leave in six phases and measure until the provider's side is closed
     Disconnect(disconnect::Options),
+    /// Serve a stand-in for the tailnet's daemon
+    Tailscaled {
+        /// Unix socket to make
+        #[arg(long)]
+        socket: std::path::PathBuf,
+        /// JSON file with its nodes, read again whenever it changes
+        #[arg(long)]
+        state: std::path::PathBuf,
+    },
     /// List the scenarios
     Scenarios,
 }
@@ -106,6 +115,10 @@ fn main() -> anyhow::Result<()> {
         Command::Compare(options) => runtime.block_on(unless_stopped(compare::run(options))),
         Command::Kill(options) => runtime.block_on(unless_stopped(kill::run(options))),
         Command::Disconnect(options) => runtime.block_on(unless_stopped(disconnect::run(options))),
+        Command::Tailscaled { socket, state } => runtime.block_on(unless_stopped(async move {
+            let complain = |error: anyhow::Error| eprintln!("{error:#}; the table stays as it is");
+            sluice_loadtest::tailscaled::serve_file(&socket, &state, complain).await
+        })),
         Command::Scenarios => {
             for scenario in scenario::all() {
                 println!("{:<18} {}", scenario.name, scenario.about);

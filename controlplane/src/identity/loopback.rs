@@ -15,7 +15,7 @@ pub(super) fn whois(address: [u8; 16]) -> Verdict {
         IpAddr::V6(v6) => v6.is_loopback(),
     };
     if !inside {
-        return Verdict::Pass;
+        return Verdict::pass();
     }
     Verdict::Known {
         principal: Principal {
@@ -25,5 +25,6 @@ pub(super) fn whois(address: [u8; 16]) -> Verdict {
             ..Principal::default()
         },
         whole_address: true,
+        age_ms: u64::MAX,
     }
 }

@@ -38,7 +38,7 @@ impl StaticTable {
 
     pub(super) fn whois(&self, address: [u8; 16]) -> Verdict {
         let Some(network) = self.find(address) else {
-            return Verdict::Pass;
+            return Verdict::pass();
         };
         let login = if network.tags.is_empty() {
             network.login.clone()
@@ -55,6 +55,7 @@ impl StaticTable {
                 ..Principal::default()
             },
             whole_address: true,
+            age_ms: u64::MAX,
         }
     }
 }

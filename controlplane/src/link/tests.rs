@@ -212,7 +212,10 @@ async fn a_change_comes_as_snapshot_then_revocation() {
     assert_eq!(login(&data.ask(3, "10.0.0.1")), Some("bob"));
 
     let many = (0..600u16).map(|n| address_bits(std::net::Ipv4Addr::from(0x0a00_0000 + u32::from(n)).into()));
-    plane.link.revoke(Changed::Addresses(many.collect()));
+    plane.link.revoke(Changed::Addresses {
+        cut: many.collect(),
+        forget: vec![],
+    });
     assert_eq!(
         data.hear(),
         ToData::Forget {
