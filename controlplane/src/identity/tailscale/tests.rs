@@ -503,20 +503,20 @@ async fn shared_expired_and_routing_nodes_are_not_let_in() {
     check(true, "denied", |node| (node.shared, node.expired) = (true, true)).await;
     check(true, "denied", |node| node.expired = true).await;
     check(false, "denied", |node| {
-        node.key_expiry = "2001-01-01T00:00:00Z".into()
+        node.key_expiry = "2001-01-01T00:00:00Z".into();
     })
     .await;
     check(false, "alice@example.com", |node| {
-        node.key_expiry = "2999-01-01T00:00:00Z".into()
+        node.key_expiry = "2999-01-01T00:00:00Z".into();
     })
     .await;
     check(false, "alice@example.com", |node| {
-        node.key_expiry = "0001-01-01T00:00:00Z".into()
+        node.key_expiry = "0001-01-01T00:00:00Z".into();
     })
     .await;
     check(false, "unavailable", |node| node.key_expiry = "soon".into()).await;
     check(false, "denied", |node| {
-        node.primary_routes = vec!["10.0.0.0/8".into()]
+        node.primary_routes = vec!["10.0.0.0/8".into()];
     })
     .await;
     check(false, "tag:router", |node| {
@@ -531,7 +531,7 @@ async fn shared_expired_and_routing_nodes_are_not_let_in() {
     .await;
     check(false, "unavailable", |node| node.tags = vec!["ci".into()]).await;
     check(false, "unavailable", |node| {
-        node.tags = vec!["tag:a,tag:admin".into()]
+        node.tags = vec!["tag:a,tag:admin".into()];
     })
     .await;
     check(false, "unavailable", |node| node.user.login = "tag:admin".into()).await;
