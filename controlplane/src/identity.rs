@@ -16,13 +16,15 @@ pub(crate) mod token;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use sluice_shared::snapshot::SourceKind;
-use sluice_shared::wire::control::{IdentityAnswer, Principal, Proof};
+use sluice_shared::wire::control::{IdentityAnswer, Principal, Proof, Whom};
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::config::domain;
+use proof::{ChangedProofs, Proofs};
 use revocations::Revocations;
 use static_table::StaticTable;
 use tailscale::Tailscale;
@@ -31,8 +33,8 @@ use tailscale::Tailscale;
 const BOOK_MAX: usize = 65_536;
 /// How long "nobody knows this peer" counts at most, in milliseconds.
 const UNKNOWN_MS_MAX: u64 = 10_000;
-/// How long "none of ours" counts, in milliseconds.
-const FOREIGN_MS: u64 = 10_000;
+/// None of ours.
+const FOREIGN: IdentityAnswer = IdentityAnswer::Foreign { age_ms_max: 10_000 };
 /// Seconds after which a client should try again when nobody can say who it is.
 const RETRY_AFTER_S: u32 = 1;
 
@@ -250,6 +252,8 @@ pub(crate) enum Changed {
         cut: Vec<[u8; 16]>,
         /// The same principal with other rights: it is asked for again.
         forget: Vec<[u8; 16]>,
+        /// Credentials that hold no longer, by SHA-256; what runs is ended.
+        proofs: Vec<[u8; 32]>,
     },
     /// Everything that was ever said.
     Everything,
@@ -260,6 +264,8 @@ pub(crate) struct Identities {
     sources: RwLock<Arc<Sources>>,
     book: Mutex<Book>,
     revocations: Arc<Revocations>,
+    /// Judges bearer credentials; without it all of them are foreign.
+    proofs: OnceLock<Arc<Proofs>>,
 }
 
 impl Identities {
@@ -270,7 +276,27 @@ impl Identities {
             sources: RwLock::new(Arc::new(Sources::new(identity, &revocations, None))),
             book: Mutex::default(),
             revocations,
+            proofs: OnceLock::new(),
         }
+    }
+
+    /// Lets credentials be judged from now on, and passes on what is revoked of them. Once, within a runtime.
+    pub(crate) fn attach(&self, proofs: &Arc<Proofs>) {
+        if self.proofs.set(proofs.clone()).is_err() {
+            return;
+        }
+        let mut hashes = proofs.revocations();
+        let revocations = self.revocations.clone();
+        tokio::spawn(async move {
+            loop {
+                match hashes.recv().await {
+                    Ok(hash) => revocations.send(Whom::Proof(hash), true),
+                    // Some were missed: whatever it was, it holds no longer.
+                    Err(RecvError::Lagged(_)) => revocations.send(Whom::Everyone, true),
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        });
     }
 
     fn sources(&self) -> Arc<Sources> {
@@ -306,31 +332,34 @@ impl Identities {
     }
 
     /// Answers a question of a data plane about a credential.
-    #[allow(
-        clippy::unused_async,
-        reason = "bearer credentials are proven by asking elsewhere; callers must not assume otherwise"
-    )]
     pub(crate) async fn prove(&self, proof: &Proof) -> IdentityAnswer {
         match proof {
             Proof::Served { login, capabilities } if self.sources().serve_headers => {
                 served::prove(login, capabilities)
             }
-            Proof::Served { .. } | Proof::Bearer { .. } => IdentityAnswer::Foreign {
-                age_ms_max: FOREIGN_MS,
+            Proof::Served { .. } => FOREIGN,
+            Proof::Bearer { .. } => match self.proofs.get() {
+                Some(proofs) => proofs.prove(proof).await,
+                None => FOREIGN,
             },
         }
     }
 
     /// Takes over the sources of a new document and says whose answer changed with it.
     pub(crate) fn replace(&self, identity: &domain::Identity) -> Changed {
+        let proofs = match self.proofs.get().map(|proofs| proofs.replace(identity)) {
+            None => Some(Vec::new()),
+            Some(ChangedProofs::These(hashes)) => Some(hashes),
+            Some(ChangedProofs::Everything) => None,
+        };
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.sources();
         let fresh = Arc::new(Sources::new(identity, &self.revocations, Some(&old)));
         *self.sources.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
         let old = std::mem::take(&mut *book);
-        if old.forgot {
+        let Some(proofs) = proofs.filter(|_| !old.forgot) else {
             return Changed::Everything;
-        }
+        };
         let now = Instant::now();
         let (mut cut, mut forget) = (Vec::new(), Vec::new());
         for ((address, port), before) in old.answers {
@@ -367,7 +396,7 @@ impl Identities {
             list.dedup();
         }
         forget.retain(|address| cut.binary_search(address).is_err());
-        Changed::Addresses { cut, forget }
+        Changed::Addresses { cut, forget, proofs }
     }
 }
 
@@ -421,6 +450,7 @@ mod tests {
         Changed::Addresses {
             cut: addresses.iter().map(|address| bits(address)).collect(),
             forget: vec![],
+            proofs: vec![],
         }
     }
 
@@ -460,6 +490,7 @@ mod tests {
             Changed::Addresses {
                 cut: vec![bits("10.2.0.1")],
                 forget: vec![bits("10.3.0.1")],
+                proofs: vec![],
             }
         );
         assert_eq!(login(&identities, "10.2.0.1").await.as_deref(), Some("eve"));

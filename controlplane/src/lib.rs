@@ -151,6 +151,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&data).await?);
     let tokens = Tokens::open(store.clone()).await?;
     let proofs = Proofs::new(&loaded.document.identity, &data, tokens.clone());
+    identities.attach(&proofs);
     let state = Arc::new(ConfigState::new(source.name(), loaded.report.clone(), rejected));
     let control_path = data.join("control.sock");
     let control = OwnListener::bind(&control_path).map_err(in_data(&control_path))?;

@@ -34,7 +34,7 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 const QUESTIONS_MAX: usize = 64;
 /// Connections at a time; a node has one data plane, or two while it is upgraded.
 const CONNECTIONS_MAX: usize = 64;
-/// Addresses that are revoked one by one; more are one message about everybody.
+/// Addresses and credentials that are revoked one by one; more are one message about everybody.
 const REVOKED_MAX: usize = 512;
 
 /// What all connections share.
@@ -76,19 +76,18 @@ impl Link {
     /// Tells every data plane to forget what changed.
     pub(crate) fn revoke(&self, changed: Changed) {
         let revocations = self.identities.revocations();
-        let send = |addresses: &[[u8; 16]], cut| {
-            if addresses.len() > REVOKED_MAX {
+        let send = |whom: Vec<Whom>, cut| {
+            if whom.len() > REVOKED_MAX {
                 revocations.send(Whom::Everyone, cut);
             } else {
-                for address in addresses {
-                    revocations.send(Whom::Address(*address), cut);
-                }
+                whom.into_iter().for_each(|whom| revocations.send(whom, cut));
             }
         };
         match changed {
-            Changed::Addresses { cut, forget } => {
-                send(&cut, true);
-                send(&forget, false);
+            Changed::Addresses { cut, forget, proofs } => {
+                let ended = cut.into_iter().map(Whom::Address);
+                send(ended.chain(proofs.into_iter().map(Whom::Proof)).collect(), true);
+                send(forget.into_iter().map(Whom::Address).collect(), false);
             }
             Changed::Everything => revocations.send(Whom::Everyone, true),
         }

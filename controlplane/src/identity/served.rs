@@ -6,14 +6,15 @@
 use serde_json::Value;
 use sluice_shared::wire::control::{IdentityAnswer, Principal};
 
-use super::tailscale::{cap_map, is_login};
+use super::proof::name;
+use super::tailscale::cap_map;
 
 /// How long the answer counts: grants of the tailnet policy change without notice.
 const AGE_MS: u64 = 30_000;
 
 /// Who it is, by the decoded login and the JSON of its capabilities (empty: none).
 pub(super) fn prove(login: &str, capabilities: &str) -> IdentityAnswer {
-    if !is_login(login) {
+    if name::login(login).is_err() {
         return IdentityAnswer::Refused {
             reason: "the login of the serve headers is no login".into(),
             age_ms_max: AGE_MS,

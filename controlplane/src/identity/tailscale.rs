@@ -33,7 +33,7 @@ use super::Verdict;
 use super::revocations::Revocations;
 use crate::config::domain;
 use crate::link::chain;
-pub(super) use answer::{cap_map, is_login};
+pub(super) use answer::cap_map;
 use gate::Key;
 use localapi::{CallError, Dial, Line, LocalApi};
 pub(super) use table::is_same;

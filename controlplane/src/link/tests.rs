@@ -215,6 +215,7 @@ async fn a_change_comes_as_snapshot_then_revocation() {
     plane.link.revoke(Changed::Addresses {
         cut: many.collect(),
         forget: vec![],
+        proofs: vec![],
     });
     assert_eq!(
         data.hear(),

@@ -18,17 +18,16 @@ use sluice_shared::wire::control::Principal;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::config::capabilities_of_policy;
+use crate::identity::proof::name;
+
 /// The capability key of grants for this gateway; its name is that of the system whose documents are read too.
 pub(crate) const CAPABILITY_KEY: &str = "tailscale.com/cap/aperture";
-/// Capabilities of one principal; a tailnet policy with more is cut off here, which takes away and never adds.
-const CAPABILITIES_MAX: usize = 1_024;
 /// Values under other capability keys, and their bytes in sum.
 const APP_VALUES_MAX: usize = 256;
 const APP_BYTES_MAX: usize = 64 << 10;
 /// Groups and tags, each.
 const NAMES_MAX: usize = 1_024;
-/// Bytes of a login, a tag, a group, a stable id.
-const NAME_BYTES_MAX: usize = 512;
 
 /// What cannot be used, for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -153,7 +152,8 @@ pub(super) fn read(body: &[u8], allow_shared: bool, now: SystemTime) -> Result<S
         .map_err(|error| Malformed(format!("line {} column {}", error.line(), error.column())))?;
     let node = &whois.node;
     let mut ids = node.ids();
-    if !is_name(&ids.stable_id) {
+    let stable = &ids.stable_id;
+    if stable.is_empty() || stable.len() > name::NAME_BYTES_MAX || !name::printable(stable) {
         return Err(Malformed("StableID is missing".into()));
     }
     // A placeholder profile stands for tagged nodes; the node's own number is the one that events name.
@@ -197,8 +197,8 @@ fn principal(ids: &NodeIds, whois: &Whois, complaints: &mut Vec<String>) -> Resu
     };
     if ids.tags.is_empty() {
         let login = &whois.user_profile.login_name;
-        if !is_login(login) {
-            return Err(Malformed("LoginName is no login".into()));
+        if let Err(why) = name::login(login) {
+            return Err(Malformed(format!("LoginName {why}")));
         }
         principal.login.clone_from(login);
         principal.node = format!("{}/{}", ids.user, ids.stable_id);
@@ -207,9 +207,7 @@ fn principal(ids: &NodeIds, whois: &Whois, complaints: &mut Vec<String>) -> Resu
             complaints,
         );
     } else {
-        let well =
-            |tag: &String| is_name(tag) && tag.len() > 4 && tag.starts_with("tag:") && !tag.contains(',');
-        if ids.tags.len() > NAMES_MAX || !ids.tags.iter().all(well) {
+        if ids.tags.len() > NAMES_MAX || !ids.tags.iter().all(|tag| name::prefixed(tag, "tag:")) {
             return Err(Malformed("Tags hold what is no tag".into()));
         }
         principal.login = ids.tags.join(",");
@@ -220,26 +218,16 @@ fn principal(ids: &NodeIds, whois: &Whois, complaints: &mut Vec<String>) -> Resu
     Ok(principal)
 }
 
-/// Something to be shown and compared: not empty, not long, no control characters.
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control)
-}
-
-/// A login of a person, which must not look like a tag or like a source's own name.
-pub(crate) fn is_login(text: &str) -> bool {
-    is_name(text) && !text.starts_with('(') && !text.starts_with("tag:")
-}
-
 /// Groups as grants spell them: `group:x`, sorted.
 fn groups(values: &[Value], complaints: &mut Vec<String>) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for value in values.iter().take(NAMES_MAX) {
-        let name = value
+        let group = value
             .as_str()
-            .map(|text| text.strip_prefix("group:").unwrap_or(text))
-            .filter(|name| is_name(name));
-        match name {
-            Some(name) => out.push(format!("group:{name}")),
+            .map(|text| format!("group:{}", text.strip_prefix("group:").unwrap_or(text)))
+            .filter(|group| name::prefixed(group, "group:"));
+        match group {
+            Some(group) => out.push(group),
             None => complaints.push("a group is no name; it is left out".into()),
         }
     }
@@ -272,21 +260,15 @@ pub(crate) fn cap_map(map: &Value, complaints: &mut Vec<String>) -> (Vec<Capabil
         // Values of several grants come without order; in ours, equal answers are equal.
         values.sort_by_cached_key(Value::to_string);
         if key == CAPABILITY_KEY {
-            let (more, said) = policy(&values);
-            capabilities = more;
-            complaints.extend(said);
+            let read = capabilities_of_policy(&values);
+            capabilities = read.capabilities;
+            complaints.extend(read.complaints);
         } else {
             app.push(AppValue {
                 key: key.clone(),
                 json: Value::Array(values).to_string(),
             });
         }
-    }
-    if capabilities.len() > CAPABILITIES_MAX {
-        complaints.push(format!(
-            "more than {CAPABILITIES_MAX} capabilities; the rest is left out"
-        ));
-        capabilities.truncate(CAPABILITIES_MAX);
     }
     app.sort_by(|a, b| a.key.cmp(&b.key));
     let mut bytes = 0_usize;
@@ -303,39 +285,4 @@ pub(crate) fn cap_map(map: &Value, complaints: &mut Vec<String>) -> (Vec<Capabil
     }
     complaints.truncate(16);
     (capabilities, app)
-}
-
-/// The values under our own key.
-fn policy(values: &[Value]) -> (Vec<Capability>, Vec<String>) {
-    use sluice_shared::snapshot::Role;
-    let named = values.iter().any(|value| value.get("models").is_some());
-    let (mut capabilities, mut complaints) = (Vec::new(), Vec::new());
-    for value in values {
-        let role = match value.get("role").map(Value::as_str) {
-            None => Some(None),
-            Some(Some("user")) => Some(Some(Role::User)),
-            Some(Some("admin")) => Some(Some(Role::Admin)),
-            Some(_) => None,
-        };
-        let models = match value.get("models") {
-            None => Some(None),
-            Some(Value::String(glob)) => Some(Some(vec![glob.clone()])),
-            Some(Value::Array(globs)) => globs
-                .iter()
-                .map(|glob| glob.as_str().map(str::to_owned))
-                .collect::<Option<Vec<_>>>()
-                .map(Some),
-            Some(_) => None,
-        };
-        match (value.is_object(), role, models) {
-            (true, Some(role), Some(models)) => capabilities.push(Capability {
-                role,
-                grants_models: models.is_some() || (role.is_some() && !named),
-                models,
-                ..Capability::default()
-            }),
-            _ => complaints.push("a capability does not hold; it is left out".to_owned()),
-        }
-    }
-    (capabilities, complaints)
 }
