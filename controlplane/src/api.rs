@@ -6,6 +6,7 @@
 
 mod body;
 mod document;
+pub(crate) mod explain;
 mod health;
 mod history;
 mod own_role;
@@ -27,6 +28,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use tokio::net::UnixStream;
 
+use crate::identity::Identities;
 use crate::ingest;
 use crate::link::Link;
 use crate::publish::Publisher;
@@ -39,6 +41,7 @@ use problem::Problem;
 pub(crate) struct Shown {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) identities: Arc<Identities>,
     pub(crate) link: Arc<Link>,
     pub(crate) ingest: Arc<ingest::Status>,
     pub(crate) config: Arc<ConfigState>,

@@ -30,6 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use api::Shown;
+pub use api::explain::{ExplainError, Question, explain};
 use identity::Identities;
 #[doc(hidden)]
 pub use identity::fuzz_localapi;
@@ -159,7 +160,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let mut serving = tokio::spawn(link.clone().serve(control));
     let parts = Parts {
         publisher: publisher.clone(),
-        identities,
+        identities: identities.clone(),
         link: link.clone(),
         state: state.clone(),
     };
@@ -185,6 +186,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let shown = Arc::new(Shown {
         store,
         publisher,
+        identities,
         link,
         ingest: status,
         config: state,

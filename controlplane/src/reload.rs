@@ -308,7 +308,9 @@ impl Configuration {
             history.record(&loaded.text, &Author::new(author), &loaded.report.summary, now())
         });
         // What was read a moment ago may have changed since: the first look reads it again.
-        let mut stamps = Stamps::default().naming(source.folder(), &[&loaded.text, &seen]);
+        let mut stamps = Stamps::default()
+            .naming(source.folder(), &[&loaded.text, &seen])
+            .and(&loaded.document.files);
         if let Some(file) = &source.file {
             stamps = stamps.unread(file);
         }
@@ -375,7 +377,9 @@ impl Configuration {
                 return;
             }
         };
-        let stamps = stamps.naming(folder, &[&turn.present.text, &text]);
+        let stamps = stamps
+            .naming(folder, &[&turn.present.text, &text])
+            .and(&turn.present.document.files);
         let named_changed = stamps.named_differ(&turn.stamps);
         turn.stamps = stamps;
         if turn.seen.as_ref() == Some(&text) && !named_changed {
@@ -393,6 +397,7 @@ impl Configuration {
                 turn.source.log(&loaded.report);
                 // What could not be published was said; the next change tries again.
                 let _ = self.take(turn, loaded, &Author::new(history::FILE));
+                turn.stamps = std::mem::take(&mut turn.stamps).and(&turn.present.document.files);
             }
             Err(report) => {
                 turn.source.log(&report);

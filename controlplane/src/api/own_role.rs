@@ -1,6 +1,7 @@
 //! Whether a new document would shut out the admin who saves it.
 
-use sluice_shared::snapshot::{Grant, Role, Source, SourceKind, in_network};
+use sluice_shared::policy::applies;
+use sluice_shared::snapshot::{Grant, Role, SourceKind};
 
 use super::principal::{LOCAL, Principal};
 use crate::config::Message;
@@ -38,22 +39,12 @@ pub(super) fn lost(saver: &Principal, present: &Document, new: &Document) -> Opt
 }
 
 fn is_admin(saver: &Principal, grants: &[Grant]) -> bool {
+    let (principal, address) = saver.proven();
     grants.iter().any(|grant| {
         grant.capabilities.iter().any(|c| c.role == Some(Role::Admin))
-            && grant.sources.iter().any(|source| applies(source, saver))
+            && grant
+                .sources
+                .iter()
+                .any(|source| applies(source, &principal, address))
     })
-}
-
-fn applies(source: &Source, saver: &Principal) -> bool {
-    match source {
-        Source::Any => true,
-        Source::Login(name) => *name == saver.login || saver.tags.contains(name),
-        Source::Group(name) => saver.groups.contains(name),
-        Source::Network { address, prefix } => saver
-            .address
-            .is_some_and(|peer| in_network(peer, *address, *prefix)),
-        Source::Loopback => saver.login == "(loopback)",
-        Source::Member => saver.tags.is_empty(),
-        Source::Tagged => !saver.tags.is_empty(),
-    }
 }

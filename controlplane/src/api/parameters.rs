@@ -17,6 +17,11 @@ pub(super) struct Parameters {
 impl Parameters {
     /// Reads the query of a request that knows the parameters `known`.
     pub(super) fn read(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
+        Self::read_lists(uri, known, &[])
+    }
+
+    /// The same, where the parameters `lists` may stand several times.
+    pub(super) fn read_lists(uri: &Uri, known: &[&str], lists: &[&str]) -> Result<Self, Problem> {
         let mut list: Vec<(String, String)> = Vec::new();
         for pair in uri
             .query()
@@ -34,7 +39,7 @@ impl Parameters {
                     format_args!("is not known; known are {}", known.join(", ")),
                 ));
             }
-            if list.iter().any(|(other, _)| *other == name) {
+            if !lists.contains(&name.as_str()) && list.iter().any(|(other, _)| *other == name) {
                 return Err(Problem::bad_parameter(&name, "stands twice"));
             }
             list.push((name, value));
@@ -48,6 +53,15 @@ impl Parameters {
         found
             .map(|(_, value)| value.as_str())
             .filter(|value| !value.is_empty())
+    }
+
+    /// Every value of a list.
+    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        let all = self
+            .list
+            .iter()
+            .filter(|(other, value)| other == name && !value.is_empty());
+        all.map(|(_, value)| value.clone()).collect()
     }
 
     /// A moment: RFC 3339, or Unix seconds with up to six decimals.

@@ -6,6 +6,8 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
+use sluice_shared::wire::control;
+
 use super::problem::Problem;
 
 /// What the caller may see.
@@ -28,6 +30,8 @@ pub(super) struct Principal {
     pub(super) role: Role,
     pub(super) tags: Vec<String>,
     pub(super) groups: Vec<String>,
+    /// Stable id of the node; its address where the source knows no nodes.
+    pub(super) node: String,
     /// Identity source that proved it; empty if that was not said.
     pub(super) source: String,
     /// Address of the peer, IPv4 mapped into IPv6.
@@ -85,9 +89,35 @@ impl Principal {
             role,
             tags: list("x-sluice-tags")?,
             groups: list("x-sluice-groups")?,
+            node: one(headers, "x-sluice-node")?.unwrap_or_default(),
             source: one(headers, "x-sluice-source")?.unwrap_or_default(),
             address,
         })
+    }
+}
+
+impl Principal {
+    /// The principal as grants see it, and its address: the node's where the data plane did not say another.
+    pub(super) fn proven(&self) -> (control::Principal, [u8; 16]) {
+        let node = self.node.parse().ok().map(sluice_shared::snapshot::address_bits);
+        let principal = control::Principal {
+            source: source_of(&self.source, &self.login),
+            login: self.login.clone(),
+            node: self.node.clone(),
+            tags: self.tags.clone(),
+            groups: self.groups.clone(),
+            ..control::Principal::default()
+        };
+        (principal, self.address.or(node).unwrap_or_default())
+    }
+}
+
+/// The source of a principal, where only its login is known: that of loopback belongs to nobody else.
+pub(super) fn source_of(source: &str, login: &str) -> String {
+    if source.is_empty() && login == "(loopback)" {
+        "loopback".to_owned()
+    } else {
+        source.to_owned()
     }
 }
 

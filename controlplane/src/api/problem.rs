@@ -77,6 +77,14 @@ impl Problem {
         )
     }
 
+    pub(super) fn only_yourself() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "only-yourself",
+            "with the role user you can ask about yourself only, without parameters that say who you are",
+        )
+    }
+
     pub(super) fn bad_header(name: &str) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,

@@ -13,7 +13,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::principal::{Principal, Role};
 use super::problem::Problem;
-use super::{Shown, document, health, history, providers, requests, usage};
+use super::{Shown, document, explain, health, history, providers, requests, usage};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +75,7 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get  "/api/config/history"       Admin   => history::list;
     Get  "/api/config/history/{id}"  Admin   => history::show;
     Post "/api/config/rollback"      Admin   => history::rollback;
+    Get  "/api/explain"              Own     => explain::show;
     Get  "/api/health"               AnyRole => health::show;
     Get  "/api/providers"            AnyRole => providers::list;
     Get  "/api/requests"             Own     => requests::list;

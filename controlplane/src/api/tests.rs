@@ -8,11 +8,11 @@ use sluice_shared::usage::{Ended, Known};
 
 use super::*;
 use crate::config::{self, Report};
-use crate::identity::Identities;
 use crate::reload::{First, Parts, Source};
 use crate::store::tests::record;
 use crate::store::{Batch, Sqlite};
 
+mod explaining;
 mod matrix;
 mod saving;
 
@@ -80,12 +80,13 @@ impl Api {
         ));
         let parts = Parts {
             publisher: publisher.clone(),
-            identities,
+            identities: identities.clone(),
             link: link.clone(),
             state: state.clone(),
         };
         let shown = Arc::new(Shown {
             store: Arc::new(store),
+            identities,
             link,
             publisher,
             ingest: Arc::new(ingest::Status::new(Instant::now())),
@@ -327,6 +328,7 @@ async fn a_rejected_document_shows_with_its_place() {
     let view = api.shown.config.view();
     let shown = Arc::new(Shown {
         store: api.shown.store.clone(),
+        identities: api.shown.identities.clone(),
         link: api.shown.link.clone(),
         publisher: api.shown.publisher.clone(),
         ingest: api.shown.ingest.clone(),

@@ -45,6 +45,16 @@ impl Stamps {
         }
     }
 
+    /// Adds files that are known by their paths.
+    pub(super) fn and(mut self, files: &[PathBuf]) -> Self {
+        for file in files {
+            if self.named.len() < NAMED_MAX && !self.named.contains_key(file) {
+                self.named.insert(file.clone(), stamp(file));
+            }
+        }
+        self
+    }
+
     /// The next look shall read the file, whatever its stamp says.
     pub(super) fn unread(self, file: &Path) -> Self {
         Self {

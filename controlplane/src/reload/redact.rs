@@ -13,6 +13,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use jsonc_parser::common::Range as Span;
 use jsonc_parser::tokens::Token;
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, ast, parse_to_ast};
 
@@ -243,11 +244,16 @@ impl Found {
             comments: CommentCollectionStrategy::AsTokens,
             tokens: true,
         };
-        let parsed = parse_to_ast(text, &collect, &ParseOptions::default()).ok()?;
+        // A byte-order mark is no part of the document.
+        let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let shift = text.len() - body.len();
+        let parsed = parse_to_ast(body, &collect, &ParseOptions::default()).ok()?;
         let mut found = Self::default();
         for token in parsed.tokens.iter().flatten() {
             if matches!(token.token, Token::CommentLine(_) | Token::CommentBlock(_)) {
-                found.comments.push(token.range.start..token.range.end);
+                found
+                    .comments
+                    .push(token.range.start + shift..token.range.end + shift);
             }
         }
         let Some(root) = &parsed.value else {
@@ -255,6 +261,7 @@ impl Found {
         };
         let mut walk = Walk {
             found: &mut found,
+            shift,
             known: None,
         };
         walk.value(root, &At::default());
@@ -268,6 +275,7 @@ impl Found {
             };
             let mut walk = Walk {
                 found: &mut found,
+                shift,
                 known: Some(known),
             };
             walk.value(root, &At::default());
@@ -315,6 +323,8 @@ enum Within {
 
 struct Walk<'f> {
     found: &'f mut Found,
+    /// Bytes before the text that was parsed.
+    shift: usize,
     known: Option<Vec<String>>,
 }
 
@@ -359,7 +369,25 @@ impl Walk<'_> {
                 }
             }
             ast::Value::StringLit(text) => self.text(text, at),
+            // A number where a key belongs is a mistake of type, and may be the key all the same.
+            ast::Value::NumberLit(number) if at.within == Within::Secrets => {
+                let spot = self.spot(at, number.range, number.value, None);
+                self.found.spots.push(spot);
+            }
             ast::Value::NumberLit(_) | ast::Value::BooleanLit(_) | ast::Value::NullKeyword(_) => {}
+        }
+    }
+
+    fn spot(&self, at: &At<'_>, range: Span, value: &str, header: Option<String>) -> Spot {
+        Spot {
+            path: at.path.clone(),
+            place: at.place.clone(),
+            span: range.start + self.shift..range.end + self.shift,
+            value: value.to_owned(),
+            header,
+            entry: at.entry.map_or_else(String::new, canonical),
+            owner: at.entry.and_then(owner),
+            expected: at.within != Within::Plain,
         }
     }
 
@@ -387,16 +415,7 @@ impl Walk<'_> {
         if !secret || (stands && at.within == Within::Secrets && is_word(at.key, value)) {
             return;
         }
-        let spot = Spot {
-            path: at.path.clone(),
-            place: at.place.clone(),
-            span: text.range.start..text.range.end,
-            value: value.to_owned(),
-            header,
-            entry: at.entry.map_or_else(String::new, canonical),
-            owner: at.entry.and_then(owner),
-            expected: stands,
-        };
+        let spot = self.spot(at, text.range, value, header);
         if marked {
             self.found.marked.push(spot);
         } else {
@@ -448,6 +467,7 @@ fn canonical(value: &ast::Value<'_>) -> String {
                 }
                 Within::Secrets => out.push_str(MARKER),
             },
+            ast::Value::NumberLit(_) if within == Within::Secrets => out.push_str(MARKER),
             ast::Value::NumberLit(number) => out.push_str(number.value),
             ast::Value::BooleanLit(value) => out.push_str(if value.value { "true" } else { "false" }),
             ast::Value::NullKeyword(_) => out.push_str("null"),
@@ -499,9 +519,19 @@ fn is_secret_key(key: &str) -> bool {
 
 /// Whether the strings of a member are secrets. Keys of objects are names that somebody chose, and so are aliases.
 fn is_secret_member(above: &str, property: &ast::ObjectProp<'_>) -> bool {
-    !matches!(property.value, ast::Value::Object(_))
-        && above != "model_aliases"
-        && is_secret_key(property.name.as_str())
+    const PLAIN: [&str; 6] = [
+        "apikey",
+        "secret",
+        "password",
+        "credentials",
+        "privatekey",
+        "token",
+    ];
+    let key = property.name.as_str();
+    match property.value {
+        ast::Value::Object(_) => PLAIN.contains(&squeezed(key).as_str()),
+        _ => above != "model_aliases" && is_secret_key(key),
+    }
 }
 
 fn squeezed(key: &str) -> String {

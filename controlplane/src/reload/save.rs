@@ -100,7 +100,7 @@ impl Configuration {
             }
             return Err(SaveError::Publish(chain(&error)));
         }
-        turn.stamps = stamps.unread(&target);
+        turn.stamps = stamps.and(&turn.present.document.files).unread(&target);
         if first {
             tracing::warn!(
                 "{} is the configuration from now on, also after a restart; before it was the built-in document",

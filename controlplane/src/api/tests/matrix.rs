@@ -37,6 +37,7 @@ fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Get, "/api/config/history") => ("/api/config/history", 200),
         (Method::Get, "/api/config/history/{id}") => ("/api/config/history/1", 200),
         (Method::Post, "/api/config/rollback") => ("/api/config/rollback", 415),
+        (Method::Get, "/api/explain") => ("/api/explain?model=gpt-5", 200),
         (Method::Get, "/api/health") => ("/api/health", 200),
         (Method::Get, "/api/providers") => ("/api/providers", 200),
         (Method::Get, "/api/requests") => ("/api/requests", 200),

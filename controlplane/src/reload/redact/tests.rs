@@ -64,6 +64,14 @@ fn secrets_are_replaced_wherever_they_stand() {
         r#"{"env": {"GITHUB_TOKEN": "***"}}"#,
     );
     check("{\"apikey\": \"a\\\"b\\u00fc\"}", r#"{"apikey": "***"}"#);
+    check(
+        "\u{feff}{\"apikey\": \"k\"} // sk-1234567890ab",
+        "\u{feff}{\"apikey\": \"***\"} // ***",
+    );
+    check(
+        r#"{"api_key": 5, "apikey": {"odd": ["k"]}}"#,
+        r#"{"api_key": "***", "apikey": {"odd": ["***"]}}"#,
+    );
     assert_eq!(redact("{oops"), None);
 }
 
@@ -258,5 +266,32 @@ fn cut_texts_are_redacted_or_refused_and_never_show_the_secret() {
         }
         let _ = restore(cut, text);
         let _ = restore(text, cut);
+    }
+}
+
+#[test]
+fn what_the_check_of_documents_calls_a_secret_is_never_shown() {
+    for text in [
+        r#"{"providers": {"a": {"baseurl": "https://a", "apikey": "sk-1", "models": ["token-x"]},
+            "b": {"baseurl": "https://u:pppp@b", "apikey": "${env:B}", "api_key": 5, "add_headers": ["Authorization: Bearer sk-2",
+                  "X-A: ${file:a}", "Authorization: Bearer ${env:B}", "X-Empty: ", "sk-3"]}}}"#,
+        r#"{"exporters": {"s3": {"access_key_id": "AK", "access_secret": "sk-6"}}, "hooks": {"h": {"apikey": {"odd": ["sk-7"]}}}}"#,
+        r#"{"grants": [{"src": ["*"], "capabilities": [{"add_headers": ["X: y1", "Z: y2"]}]}]}"#,
+    ] {
+        let spans = crate::config::secrets_in(text).unwrap();
+        assert!(!spans.is_empty());
+        let found = Found::read(text).unwrap();
+        for span in spans.iter().filter(|span| !span.reference) {
+            assert!(
+                found
+                    .spots
+                    .iter()
+                    .any(|spot| spot.path == span.path && spot.span == (span.start..span.end)),
+                "{span:?}"
+            );
+        }
+        for span in spans.iter().filter(|span| span.reference) {
+            assert!(!found.spots.iter().any(|spot| spot.path == span.path), "{span:?}");
+        }
     }
 }
