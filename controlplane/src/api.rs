@@ -16,6 +16,7 @@ mod problem;
 mod providers;
 mod requests;
 mod routes;
+mod tokens;
 mod usage;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::UnixStream;
 
 use crate::identity::Identities;
+use crate::identity::token::Tokens;
 use crate::ingest;
 use crate::link::Link;
 use crate::publish::Publisher;
@@ -43,6 +45,7 @@ pub(crate) struct Shown {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) identities: Arc<Identities>,
     pub(crate) link: Arc<Link>,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) ingest: Arc<ingest::Status>,
     pub(crate) config: Arc<ConfigState>,
     pub(crate) configuration: Arc<Configuration>,

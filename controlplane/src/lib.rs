@@ -188,6 +188,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         publisher,
         identities,
         link,
+        tokens: tokens.clone(),
         ingest: status,
         config: state,
         configuration,

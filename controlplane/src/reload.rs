@@ -138,7 +138,7 @@ impl Source {
                 tracing::info!("{} is used: it was saved through the API", saved.display());
                 self.file = Some(saved);
             }
-            Some(file) if saved.exists() && *file != saved => {
+            Some(file) if saved.exists() && file.canonicalize().ok() != saved.canonicalize().ok() => {
                 tracing::warn!("{} is not used: {} is named", saved.display(), file.display());
             }
             _ => {}
@@ -467,7 +467,8 @@ fn whole_document(text: String) -> config::Message {
     }
 }
 
-fn now() -> UnixMicros {
+/// The time of day.
+pub(crate) fn now() -> UnixMicros {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

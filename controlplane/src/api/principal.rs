@@ -34,6 +34,8 @@ pub(super) struct Principal {
     pub(super) node: String,
     /// Identity source that proved it; empty if that was not said.
     pub(super) source: String,
+    /// Came with a credential that is limited to some models or to a role.
+    pub(super) scoped: bool,
     /// Address of the peer, IPv4 mapped into IPv6.
     pub(super) address: Option<[u8; 16]>,
 }
@@ -91,6 +93,7 @@ impl Principal {
             groups: list("x-sluice-groups")?,
             node: one(headers, "x-sluice-node")?.unwrap_or_default(),
             source: one(headers, "x-sluice-source")?.unwrap_or_default(),
+            scoped: one(headers, "x-sluice-scoped")?.is_some_and(|text| !text.is_empty()),
             address,
         })
     }

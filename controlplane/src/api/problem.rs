@@ -163,6 +163,30 @@ impl Problem {
         )
     }
 
+    pub(super) fn no_token(detail: String) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no-token", detail)
+    }
+
+    pub(super) fn token_not_yours(detail: String) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "token-not-yours", detail)
+    }
+
+    pub(super) fn tokens_full(detail: String) -> Self {
+        Self::new(StatusCode::CONFLICT, "tokens-full", detail)
+    }
+
+    pub(super) fn bad_token(detail: String) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-token", detail)
+    }
+
+    pub(super) fn tokens_unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "tokens",
+            "the store could not answer; the log says why",
+        )
+    }
+
     pub(super) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

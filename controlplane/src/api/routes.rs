@@ -13,7 +13,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::principal::{Principal, Role};
 use super::problem::Problem;
-use super::{Shown, document, explain, health, history, providers, requests, usage};
+use super::{Shown, document, explain, health, history, providers, requests, tokens, usage};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub(super) enum Method {
     Get,
     Post,
     Put,
+    Delete,
 }
 
 impl Method {
@@ -41,6 +42,7 @@ impl Method {
             Self::Get => MethodFilter::GET,
             Self::Post => MethodFilter::POST,
             Self::Put => MethodFilter::PUT,
+            Self::Delete => MethodFilter::DELETE,
         }
     }
 }
@@ -67,19 +69,22 @@ macro_rules! table {
 
 /// The table.
 pub(super) static ROUTES: &[Route] = &table! {
-    Get  "/aperture/config"          Admin   => document::get;
-    Put  "/aperture/config"          Admin   => document::put;
-    Post "/aperture/config:validate" Admin   => document::validate;
-    Get  "/api/config"               Admin   => document::get_hashed;
-    Put  "/api/config"               Admin   => document::put_hashed;
-    Get  "/api/config/history"       Admin   => history::list;
-    Get  "/api/config/history/{id}"  Admin   => history::show;
-    Post "/api/config/rollback"      Admin   => history::rollback;
-    Get  "/api/explain"              Own     => explain::show;
-    Get  "/api/health"               AnyRole => health::show;
-    Get  "/api/providers"            AnyRole => providers::list;
-    Get  "/api/requests"             Own     => requests::list;
-    Get  "/api/usage"                Own     => usage::sums;
+    Get    "/aperture/config"          Admin   => document::get;
+    Put    "/aperture/config"          Admin   => document::put;
+    Post   "/aperture/config:validate" Admin   => document::validate;
+    Get    "/api/config"               Admin   => document::get_hashed;
+    Put    "/api/config"               Admin   => document::put_hashed;
+    Get    "/api/config/history"       Admin   => history::list;
+    Get    "/api/config/history/{id}"  Admin   => history::show;
+    Post   "/api/config/rollback"      Admin   => history::rollback;
+    Get    "/api/explain"              Own     => explain::show;
+    Get    "/api/health"               AnyRole => health::show;
+    Get    "/api/providers"            AnyRole => providers::list;
+    Get    "/api/requests"             Own     => requests::list;
+    Get    "/api/tokens"               Own     => tokens::list;
+    Post   "/api/tokens"               Own     => tokens::create;
+    Delete "/api/tokens/{id}"          Own     => tokens::revoke;
+    Get    "/api/usage"                Own     => usage::sums;
 };
 
 /// The router of the table.

@@ -15,6 +15,7 @@ use crate::store::{Batch, Sqlite};
 mod explaining;
 mod matrix;
 mod saving;
+mod tokens;
 
 struct Api {
     folder: tempfile::TempDir,
@@ -29,7 +30,7 @@ const DOCUMENT: &str = r#"{
     "off": {"baseurl": "http://off", "models": ["m"], "disabled": true},
     "local": {"baseurl": "http://127.0.0.1:8000", "models": ["**"], "compatibility": {"ollama": true}, "auth_mode": "none"},
   },
-  "grants": [{"src": ["*"], "capabilities": [{"role": "admin"}]}],
+  "grants": [{"src": ["*"], "capabilities": [{"role": "admin", "models": "**"}]}],
 }"#;
 
 impl Api {
@@ -84,8 +85,10 @@ impl Api {
             link: link.clone(),
             state: state.clone(),
         };
+        let store: Arc<dyn Store> = Arc::new(store);
         let shown = Arc::new(Shown {
-            store: Arc::new(store),
+            tokens: Tokens::open(store.clone()).await.unwrap(),
+            store,
             identities,
             link,
             publisher,
@@ -329,6 +332,7 @@ async fn a_rejected_document_shows_with_its_place() {
     let shown = Arc::new(Shown {
         store: api.shown.store.clone(),
         identities: api.shown.identities.clone(),
+        tokens: api.shown.tokens.clone(),
         link: api.shown.link.clone(),
         publisher: api.shown.publisher.clone(),
         ingest: api.shown.ingest.clone(),

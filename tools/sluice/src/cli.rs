@@ -13,6 +13,9 @@ Examples:
   sluice up --config sluice.hujson     start with a configuration
   sluice check sluice.hujson           say what is wrong in it, with line and column
   sluice usage --by model --since 24h  model tokens and cost of the last day
+  sluice config history                what was changed when by whom; `config rollback ID` goes back
+  sluice explain --as alice@example.com --model gpt-5.1
+                                       what they may do, by which grant, or what is missing
   sluice meter --api anthropic-messages --stream answer.sse
                                        what would be metered, to debug a bill
 
@@ -55,6 +58,12 @@ pub(crate) enum Command {
     Schema,
     /// Print what was used: requests, model tokens, cost
     Usage(UsageOptions),
+    /// Read, save and take back the configuration of a running instance
+    Config(ConfigOptions),
+    /// Say what somebody may do and by which grant, or what is missing
+    Explain(ExplainOptions),
+    /// Make, list and revoke tokens for jobs that have no identity of the network
+    Token(TokenOptions),
     /// Run the mock provider: every API kind, JSON and streams, settable sizes, gaps and faults
     Mock(MockCommand),
     /// Print what would be metered in a provider's answer
@@ -230,6 +239,218 @@ pub(crate) struct UsageOptions {
         default_value = "./sluice-data"
     )]
     pub(crate) data: PathBuf,
+}
+
+/// Options of `sluice config`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Asks the running instance over DATA/api.sock, as its own user or root. A save counts warnings as errors, fills in what is
+redacted (***) from the document in use, and applies at once. Ends with 1 if it is refused.
+
+Examples:
+  sluice config get > edited.hujson
+  sluice config put edited.hujson
+  sluice config history
+  sluice config diff 12
+  sluice config rollback 11")]
+pub(crate) struct ConfigOptions {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+    /// The instance's data directory
+    #[arg(
+        long,
+        global = true,
+        env = "SLUICE_DATA",
+        value_name = "DIR",
+        default_value = "./sluice-data"
+    )]
+    pub(crate) data: PathBuf,
+}
+
+/// What `sluice config` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the document in use, secrets redacted
+    Get {
+        /// Print the API's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Save a document and take it into use
+    Put {
+        /// HuJSON; `-` reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Only if the document in use is the one with this entity tag [default: whichever it is]
+        #[arg(long, value_name = "ETAG")]
+        if_match: Option<String>,
+    },
+    /// List the versions that were in use, newest first
+    History {
+        /// Print the API's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a version, secrets redacted
+    Show {
+        /// Number of the version
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
+    /// Print what a version changed
+    Diff {
+        /// Number of the version
+        #[arg(value_name = "ID")]
+        id: u64,
+        /// Compare with this version [default: the one before]
+        #[arg(value_name = "AGAINST")]
+        against: Option<u64>,
+    },
+    /// Take a version into use again, as a new one
+    Rollback {
+        /// Number of the version
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
+}
+
+/// Options of `sluice explain`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Ends with 0 if it is allowed (without --model: if there is a role), with 3 if not, with 1 if there is no answer.
+
+Examples:
+  sluice explain --as alice@example.com --model gpt-5.1
+  sluice explain --tag tag:ci --model anthropic/claude-sonnet-4-5 --api anthropic_messages
+  sluice explain --address 10.1.2.3
+  sluice explain --as alice@example.com --group group:eng --config new.hujson     no instance needed")]
+pub(crate) struct ExplainOptions {
+    /// Login
+    #[arg(long = "as", value_name = "LOGIN")]
+    pub(crate) login: Option<String>,
+    /// Tag of a device, `tag:x`; several allowed
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    /// Group, `group:x`; several allowed
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Vec<String>,
+    /// Address of the peer; alone it asks the identity sources who that is
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<std::net::IpAddr>,
+    /// Identity source that would prove it, e.g. `loopback`
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+    /// Model, as a client would name it
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// API: a compatibility flag, e.g. openai_chat [default: all]
+    #[arg(long, value_name = "API")]
+    pub(crate) api: Option<String>,
+    /// Answer for this document instead of a running instance
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the API's JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The instance's data directory
+    #[arg(
+        long,
+        env = "SLUICE_DATA",
+        value_name = "DIR",
+        default_value = "./sluice-data"
+    )]
+    pub(crate) data: PathBuf,
+}
+
+/// Options of `sluice token`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+By itself a token grants nothing: grants of its login, tags and groups apply, within its limits. `create` prints the token
+alone on standard output, once.
+
+Examples:
+  TOKEN=$(sluice token create --tag tag:ci --models 'openai/**' --role user --expires 30d --name nightly)
+  sluice token list
+  sluice token revoke 3f7a90c1")]
+pub(crate) struct TokenOptions {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: TokenCommand,
+    /// The instance's data directory
+    #[arg(
+        long,
+        global = true,
+        env = "SLUICE_DATA",
+        value_name = "DIR",
+        default_value = "./sluice-data"
+    )]
+    pub(crate) data: PathBuf,
+}
+
+/// What `sluice token` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it
+    Create(TokenCreate),
+    /// List tokens, also those that ended within a year
+    List {
+        /// Print the API's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a token, with whatever runs on it
+    Revoke {
+        /// Id, as `list` shows it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+/// Options of `sluice token create`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["login", "tag"]))]
+pub(crate) struct TokenCreate {
+    /// Whose it is
+    #[arg(long, value_name = "LOGIN")]
+    pub(crate) login: Option<String>,
+    /// A machine's, with this tag, `tag:x`; several allowed
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    /// Group, `group:x`; several allowed
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Vec<String>,
+    /// Limit to models that match this glob over provider/model; several allowed
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) models: Vec<String>,
+    /// Limit to this role
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub(crate) role: Option<TokenRole>,
+    /// End: a span (90d, 12h) or a moment (RFC 3339) [default: 90d]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) expires: Option<String>,
+    /// For people [default: the login or tags]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// A role that a token is limited to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TokenRole {
+    /// Own data
+    User,
+    /// Everything
+    Admin,
+}
+
+impl TokenRole {
+    /// The word of the API.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// Options of `sluice mock`.

@@ -13,12 +13,16 @@
 mod allocator;
 mod check;
 mod cli;
+mod client;
+mod config;
 mod environment;
+mod explain;
 mod logging;
 mod meter;
 mod mock;
 mod planes;
 mod process;
+mod token;
 mod up;
 mod usage;
 
@@ -65,6 +69,9 @@ fn main() -> ExitCode {
         Command::Check(options) => Ok(check::run(&options)),
         Command::Schema => Ok(check::schema()),
         Command::Usage(options) => usage::run(&options),
+        Command::Config(options) => config::run(&options),
+        Command::Explain(options) => explain::run(&options),
+        Command::Token(options) => token::run(&options),
         Command::Mock(options) => mock::run(options),
         Command::Meter(options) => meter::run(&options),
         Command::Version => {

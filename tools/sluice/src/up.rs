@@ -86,7 +86,7 @@ struct Prepared {
 }
 
 fn prepare(options: UpOptions) -> Result<Prepared> {
-    let config = config_path(options.config)?;
+    let config = config_path(options.config, &options.data)?;
     if options.mock
         && let Some(path) = &config
     {
@@ -268,10 +268,13 @@ impl Interrupts {
     }
 }
 
-fn config_path(named: Option<PathBuf>) -> Result<Option<PathBuf>> {
+/// The document: the one that is named, one in the working directory, or one that was saved through the API.
+fn config_path(named: Option<PathBuf>, data: &Path) -> Result<Option<PathBuf>> {
+    let saved = data.join(sluice_controlplane::SAVED_CONFIG);
     let path = match named {
         Some(path) => path,
         None if Path::new(CONFIG_DEFAULT).exists() => PathBuf::from(CONFIG_DEFAULT),
+        None if saved.exists() => saved,
         None => return Ok(None),
     };
     let path = path

@@ -1,17 +1,13 @@
 //! `sluice usage`: sums of the usage records, asked from the running control plane.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::cli::UsageOptions;
-
-/// Patience with the control plane.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::client::{Client, encoded};
 
 /// Prints a table, or the API's JSON.
 ///
@@ -24,7 +20,7 @@ pub(crate) fn run(options: &UsageOptions) -> Result<ExitCode> {
             query.push_str(&format!("&{name}={}", encoded(&moment(text)?)));
         }
     }
-    let answer = ask(options, &format!("/api/usage?{query}"))?;
+    let answer = Client::new(&options.data).get(&format!("/api/usage?{query}"))?;
     if options.json {
         println!("{answer:#}");
     } else {
@@ -33,73 +29,30 @@ pub(crate) fn run(options: &UsageOptions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks the control plane over its private socket: whoever may open that may see everything.
-fn ask(options: &UsageOptions, target: &str) -> Result<Value> {
-    let path = options.data.join("api.sock");
-    let mut socket = UnixStream::connect(&path).with_context(|| {
-        format!(
-            "no instance runs on {} (cannot connect to {})",
-            options.data.display(),
-            path.display()
-        )
-    })?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    let head =
-        "host: sluice\r\nx-sluice-role: admin\r\nx-sluice-login: %28command%20line%29\r\nconnection: close";
-    write!(socket, "GET {target} HTTP/1.1\r\n{head}\r\n\r\n")?;
-    let mut answer = Vec::new();
-    socket
-        .read_to_end(&mut answer)
-        .context("the control plane did not answer")?;
-    let end = answer
-        .windows(4)
-        .position(|w| w == b"\r\n\r\n")
-        .context("the control plane gave no answer")?;
-    let (head, body) = answer.split_at(end + 4);
-    let body: Value = serde_json::from_slice(body).context("the control plane's answer is not JSON")?;
-    if !head.starts_with(b"HTTP/1.1 200") {
-        bail!(
-            "{}",
-            body["detail"]
-                .as_str()
-                .or_else(|| body["title"].as_str())
-                .unwrap_or("the control plane refused")
-        );
-    }
-    Ok(body)
-}
-
 /// A span back from now (`90s`, `30m`, `24h`, `7d`) as Unix seconds; everything else stays as it is.
 fn moment(text: &str) -> Result<String> {
-    let unit = match text.as_bytes().last() {
-        Some(b's') => 1,
-        Some(b'm') => 60,
-        Some(b'h') => 3_600,
-        Some(b'd') => 86_400,
-        _ => return Ok(text.to_owned()),
-    };
-    let Ok(count) = text.get(..text.len() - 1).unwrap_or_default().parse::<u64>() else {
+    let Some(seconds) = span_s(text) else {
         return Ok(text.to_owned());
     };
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .context("the clock stands before 1970")?
         .as_secs();
-    Ok(now.saturating_sub(count.saturating_mul(unit)).to_string())
+    Ok(now.saturating_sub(seconds).to_string())
 }
 
-/// Percent-encodes what is not plain.
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
+/// `90s`, `30m`, `24h`, `7d` in seconds.
+pub(crate) fn span_s(text: &str) -> Option<u64> {
+    let unit = match text.as_bytes().last()? {
+        b's' => 1,
+        b'm' => 60,
+        b'h' => 3_600,
+        b'd' => 86_400,
+        _ => return None,
+    };
+    let digits = text.get(..text.len() - 1)?;
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse::<u64>().ok().filter(|_| plain)?.checked_mul(unit)
 }
 
 fn table(by: &str, answer: &Value) -> String {

@@ -41,6 +41,9 @@ fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Get, "/api/health") => ("/api/health", 200),
         (Method::Get, "/api/providers") => ("/api/providers", 200),
         (Method::Get, "/api/requests") => ("/api/requests", 200),
+        (Method::Get, "/api/tokens") => ("/api/tokens", 200),
+        (Method::Post, "/api/tokens") => ("/api/tokens", 415),
+        (Method::Delete, "/api/tokens/{id}") => ("/api/tokens/none", 404),
         (Method::Get, "/api/usage") => ("/api/usage", 200),
         _ => return None,
     })
@@ -52,6 +55,7 @@ fn methods(path: &str) -> Vec<&'static str> {
         Method::Get => vec!["GET", "HEAD"],
         Method::Post => vec!["POST"],
         Method::Put => vec!["PUT"],
+        Method::Delete => vec!["DELETE"],
     })
     .collect()
 }
@@ -79,6 +83,8 @@ async fn every_cell_is_as_declared() {
             Method::Get => vec!["GET", "HEAD"],
             Method::Post => vec!["POST"],
             Method::Put => vec!["PUT"],
+            Method::Delete => vec!["DELETE"],
+            Method::Delete => vec!["DELETE"],
         };
         let all = methods(route.path);
         for (caller, headers) in CALLERS {

@@ -9,7 +9,7 @@ fn document(more: &str) -> String {
         "// notes of the operator\n{{\n  \"providers\": {{\n    \"openai\": {{\n      \"baseurl\": \"https://api.openai.com/v1\",\n      \
          \"apikey\": \"{CANARY}-1\", // never {CANARY}-1\n      \"models\": [\"gpt-*\"],\n      \
          \"add_headers\": [\"X-Team: {CANARY}-2\"]{more}\n    }},\n  }},\n  \
-         \"grants\": [\n    {{\"src\": [\"root\", \"group:ops\"], \"capabilities\": [{{\"role\": \"admin\"}}]}},\n    \
+         \"grants\": [\n    {{\"src\": [\"root\", \"group:ops\"], \"capabilities\": [{{\"role\": \"admin\", \"models\": \"**\"}}]}},\n    \
          {{\"src\": [\"*\"], \"capabilities\": [{{\"role\": \"user\", \"models\": \"**\"}}]}},\n  ],\n}}\n"
     )
 }
@@ -277,7 +277,7 @@ async fn nobody_saves_away_the_own_role() {
     );
     let static_only = text.replace(
         "\"grants\"",
-        "\"identity\": {\"sources\": [\"static\"]}, \"grants\"",
+        "\"identity\": {\"sources\": [\"static\"], \"static\": [{\"cidr\": \"10.0.0.0/8\", \"login\": \"root\"}]}, \"grants\"",
     );
     assert_eq!(save("root", "x-sluice-source: loopback\r\n", &static_only), 422);
     assert_eq!(save("root", "x-sluice-source: mtls\r\n", &static_only), 200);
