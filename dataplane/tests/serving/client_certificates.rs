@@ -310,6 +310,9 @@ fn good_certificates_are_let_in() {
         assert!(asking.is_let_in(identity), "certificate {what} is refused");
     }
     assert_eq!(asking.metric("sluice_client_certificates_total"), 13);
+    // One that is shown must hold although none need be.
+    assert!(!asking.is_let_in(&asking.people.client(&[uri("spiffe://prod.example/ns/a")])));
+    assert_eq!(asking.failures("unknown_ca"), 2);
     // Asked for and not shown.
     let mut client = asking.gateway.secure_client(&asking.server.config(None));
     client.send(chat("m"));

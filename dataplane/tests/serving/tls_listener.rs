@@ -165,6 +165,78 @@ fn pipelined_requests_are_answered_in_order() {
     assert!(client.answer().text().contains("choices"));
 }
 
+/// Red if a request behind a running stream disturbs it, is lost, or keeps the provider of a client that left working.
+#[test]
+fn a_request_behind_a_stream_waits_its_turn() {
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let upstream = Upstream::scripted(move |exchange: &mut Exchange<'_>| {
+        exchange.body();
+        exchange.begin_events();
+        exchange.chunk(EVENT);
+        let _ = gone.lock().unwrap().recv();
+        exchange.chunk(EVENT);
+        exchange.chunk("");
+    });
+    let secure = Secure::start(&upstream);
+    let mut client = secure.client();
+    client.send(chat_stream("m"));
+    client.wait_for(b"\"a\"");
+    client.send(get("/healthz"));
+    client.wait_read();
+    go.send(()).unwrap();
+    assert_eq!(client.answer().text(), EVENT.repeat(2));
+    assert_eq!(client.answer().text(), "ok\n");
+}
+
+/// Red if a connection that is closed for its silence looks cut, or is not closed.
+#[test]
+fn an_idle_connection_is_closed_with_a_goodbye() {
+    let upstream = Upstream::plain();
+    let secure = Secure::with(&upstream, Driver::Ring, |snapshot| {
+        snapshot.limits.keep_alive_ms = 300
+    });
+    let mut client = secure.client();
+    client.send(get("/healthz"));
+    client.answer();
+    assert_eq!(client.expect_end(), End::Fin);
+    // One that never asks for anything.
+    let mut client = secure.client();
+    client.shake();
+    assert_eq!(client.expect_end(), End::Fin);
+}
+
+/// Red if a provider that breaks off looks to the client like a good end.
+#[test]
+fn a_broken_provider_is_no_clean_end() {
+    let upstream = Upstream::scripted(|exchange| {
+        exchange.body();
+        if exchange.head.contains("until-close") {
+            exchange.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+        } else {
+            exchange.begin_events();
+        }
+        exchange.send(EVENT);
+        exchange.reset();
+    });
+    let secure = Secure::start(&upstream);
+    for field in ["", "X-Test: until-close\r\n"] {
+        let mut client = secure.client();
+        client.send(post_with(
+            "/v1/chat/completions",
+            field,
+            b"{\"model\":\"m\",\"stream\":true}",
+        ));
+        let (said, end) = client.rest();
+        if said.starts_with(b"HTTP/1.1 200") {
+            assert!(matches!(end, End::Reset | End::Truncated), "{end:?}");
+        } else {
+            // The reset has overtaken the head.
+            assert!(said.starts_with(b"HTTP/1.1 502"), "{said:?}");
+        }
+    }
+}
+
 /// Red if plain HTTP is answered on a listener that speaks TLS, or TLS is waited for on one that does not.
 #[test]
 fn neither_port_speaks_the_other_language() {
