@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sluice_shared::wire::control::Principal;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::config::domain;
 use algorithm::Algorithm;
@@ -32,6 +32,10 @@ use keys::{Found, Keys};
 pub(super) use jwt::shaped;
 pub(crate) use keys::Settings;
 
+/// Questions that wait for issuers at a time, half of what a data plane may ask at once: a slow issuer, and whoever sends
+/// tokens with made-up keys, must not keep others from being known. Whoever finds no room is asked to come again.
+const WAITING_MAX: usize = 32;
+
 /// What does not change with the document.
 #[derive(Clone)]
 pub(super) struct Place {
@@ -40,6 +44,8 @@ pub(super) struct Place {
     pub(super) settings: Settings,
     /// Told when the keys of some issuer have changed.
     pub(super) changed: Arc<Notify>,
+    /// Room for questions that wait for an issuer.
+    pub(super) waiting: Arc<Semaphore>,
 }
 
 impl Place {
@@ -48,6 +54,7 @@ impl Place {
             data: data.to_owned(),
             settings,
             changed: Arc::default(),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         }
     }
 }
@@ -90,12 +97,7 @@ impl Oidc {
         for config in issuers {
             let keys = match before.issuers.get(&config.issuer) {
                 Some(issuer) if issuer.keys.are_of(config) => issuer.keys.clone(),
-                _ => Arc::new(Keys::new(
-                    config,
-                    &place.data,
-                    place.settings,
-                    place.changed.clone(),
-                )),
+                _ => Arc::new(Keys::new(config, place)),
             };
             let issuer = Issuer {
                 algorithms: config

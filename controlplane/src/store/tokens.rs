@@ -140,3 +140,80 @@ pub(super) fn prune(connection: &Connection, before: UnixMicros) -> Result<(), S
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{FILE, Sqlite, Store as _};
+
+    fn token(id: &str) -> StoredToken {
+        StoredToken {
+            id: id.into(),
+            hash: [7; 32],
+            name: "ci \"ü\"".into(),
+            login: String::new(),
+            tags: vec!["tag:a".into(), "tag:'b".into()],
+            groups: vec!["group:x".into()],
+            scope: Scope {
+                models: Some(vec!["p/**".into()]),
+                role: Some(Role::User),
+            },
+            created_by: "root".into(),
+            created_at: UnixMicros(1),
+            expires_at: UnixMicros(u64::MAX >> 1),
+            last_used_at: None,
+            revoked_at: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_read_back_in_a_store_of_the_version_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = Connection::open(folder.path().join(FILE)).unwrap();
+        old.execute_batch(include_str!("schema/0001.sql")).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        drop(old);
+        let store = Sqlite::open(folder.path()).await.unwrap();
+        assert_eq!(store.tokens().await.unwrap(), []);
+        let mut first = token("first");
+        store.add_token(&first).await.unwrap();
+        // Neither an id nor a hash stands twice.
+        assert!(store.add_token(&first).await.is_err());
+        assert!(store.add_token(&token("second")).await.is_err());
+        assert_eq!(store.tokens().await.unwrap(), [first.clone()]);
+        store.revoke_token("first", UnixMicros(5)).await.unwrap();
+        store.revoke_token("first", UnixMicros(6)).await.unwrap();
+        store.revoke_token("nobody", UnixMicros(6)).await.unwrap();
+        store
+            .tokens_used(&[("first".into(), UnixMicros(4)), ("nobody".into(), UnixMicros(4))])
+            .await
+            .unwrap();
+        first.revoked_at = Some(UnixMicros(5));
+        first.last_used_at = Some(UnixMicros(4));
+        assert_eq!(store.tokens().await.unwrap(), [first]);
+    }
+
+    #[tokio::test]
+    async fn rows_that_something_else_changed_are_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(folder.path()).await.unwrap();
+        store.add_token(&token("first")).await.unwrap();
+        drop(store);
+        for change in [
+            "role = 'root'",
+            "models = '['",
+            "tags = '{}'",
+            "groups = '[1]'",
+            "expires_at = -1",
+            "revoked_at = -1",
+            "hash = x'00'",
+        ] {
+            let other = Connection::open(folder.path().join(FILE)).unwrap();
+            other.execute_batch("SAVEPOINT before").unwrap();
+            other.execute(&format!("UPDATE tokens SET {change}"), []).unwrap();
+            assert!(all(&other).is_err(), "{change}");
+            other.execute_batch("ROLLBACK TO before").unwrap();
+            assert_eq!(all(&other).unwrap(), [token("first")]);
+        }
+    }
+}

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::fetch::{self, FetchError};
-use super::json;
 use super::key_set::{KeySet, KeySetError};
+use super::{Place, json};
 use crate::config::domain;
 use crate::files;
 use crate::identity::token::hash;
@@ -84,6 +84,8 @@ pub(super) struct Keys {
     fetching: tokio::sync::Mutex<()>,
     /// Told when keys are gone.
     changed: Arc<Notify>,
+    /// Room for questions that wait, of all issuers together.
+    waiting: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -96,12 +98,7 @@ struct State {
 
 impl Keys {
     /// The keys of an issuer, from the data directory if they are there and young enough.
-    pub(super) fn new(
-        issuer: &domain::Issuer,
-        data: &std::path::Path,
-        settings: Settings,
-        changed: Arc<Notify>,
-    ) -> Self {
+    pub(super) fn new(issuer: &domain::Issuer, place: &Place) -> Self {
         let name: String = hash(issuer.issuer.as_bytes())
             .iter()
             .take(16)
@@ -111,11 +108,12 @@ impl Keys {
             issuer: issuer.issuer.clone(),
             url: issuer.jwks_url.clone(),
             ca_pem: issuer.ca_pem.clone(),
-            file: data.join(FOLDER).join(format!("{name}.json")),
-            settings,
+            file: place.data.join(FOLDER).join(format!("{name}.json")),
+            settings: place.settings,
             state: Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
-            changed,
+            changed: place.changed.clone(),
+            waiting: place.waiting.clone(),
         };
         keys.state().set = keys.load();
         keys
@@ -144,6 +142,9 @@ impl Keys {
             Some(set) if wanted(&set) => return Found::Set(set),
             Some(_) => self.settings.pause,
             None => self.settings.pause_none,
+        };
+        let Ok(_room) = self.waiting.try_acquire() else {
+            return Found::Unavailable;
         };
         self.fetch_after(pause).await;
         match self.usable() {

@@ -9,9 +9,9 @@ use sluice_shared::wire::control::IdentityAnswer;
 
 use super::lab::{ISSUER, Says, Server, Signer, with};
 use crate::config::domain;
-use crate::identity::oidc::Settings;
 use crate::identity::oidc::fetch::BODY_BYTES_MAX;
 use crate::identity::oidc::key_set::KEYS_MAX;
+use crate::identity::oidc::{Settings, WAITING_MAX};
 use crate::identity::proof::tests::{Bench, bearer};
 use crate::identity::token::hash;
 
@@ -47,12 +47,34 @@ async fn a_crowd_makes_one_fetch() {
     server.publish(&[key.jwk("a")]);
     let bench = Arc::new(Bench::new(&[server.issuer()]).await);
     let mut crowd = tokio::task::JoinSet::new();
-    for number in 0..50 {
+    for number in 0..30 {
         let (bench, token) = (bench.clone(), token(&key, "a", number));
         crowd.spawn(async move { bench.prove(&token).await });
     }
     assert!(crowd.join_all().await.iter().all(is_known));
     assert_eq!(server.asked(), ["/keys"]);
+}
+
+#[tokio::test]
+async fn a_slow_issuer_does_not_hold_everybody_up() {
+    let (key, server) = (Signer::ed(), Server::new().await);
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let keys = json!({"keys": [key.jwk("a")]}).to_string();
+    server.say("/keys", Says::Held(gate.clone(), keys));
+    let bench = Arc::new(Bench::new(&[server.issuer()]).await);
+    let mut crowd = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let (bench, token) = (bench.clone(), token(&key, "a", number));
+        crowd.spawn(async move { bench.prove(&token).await });
+    }
+    // Whoever finds no room is told so while the others wait.
+    for _ in 0..100 - WAITING_MAX {
+        let answer = crowd.join_next().await.unwrap().unwrap();
+        assert!(is_unavailable(&answer), "{answer:?}");
+    }
+    gate.add_permits(1);
+    assert!(crowd.join_all().await.iter().all(is_known));
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[tokio::test]
