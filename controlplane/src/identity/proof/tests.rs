@@ -8,7 +8,7 @@ use sluice_shared::snapshot::Secret;
 use super::*;
 use crate::identity::oidc::Settings;
 use crate::identity::oidc::tests::lab::{Says, Server, Signer, now, with};
-use crate::identity::token::tests::{admin, open, wish};
+use crate::identity::token::tests::{admin, next, open, wish};
 
 pub(in crate::identity) fn bearer(token: &str) -> Proof {
     Proof::Bearer {
@@ -219,7 +219,7 @@ async fn a_token_that_is_revoked_is_refused_though_it_was_known() {
     bench.tokens.revoke(&info.id, &admin()).await.unwrap();
     // The name that data planes know it by.
     let name = hash(&bearer(&secret.0).canonical());
-    assert_eq!(told.recv().await.unwrap(), name);
+    assert_eq!(next(&mut told).await, name);
     assert_eq!(word(&bench.prove(&secret.0).await), "refused");
     let bench = bench.restarted(&[], Settings::default()).await;
     assert_eq!(word(&bench.prove(&secret.0).await), "refused");
