@@ -132,7 +132,7 @@ pub enum CompileError {
 }
 
 impl Rules {
-    /// Compiles a snapshot. The work grows with its size: some hundred microseconds for 1,000 grants.
+    /// Compiles a snapshot. The work grows with its size: with 1,000 grants it is too long for a shard.
     ///
     /// # Errors
     /// A provider's model pattern does not parse.
