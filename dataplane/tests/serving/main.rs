@@ -20,6 +20,7 @@ mod flow;
 mod forwarding;
 mod grants;
 mod hostile;
+mod identity;
 mod limits;
 mod own_pages;
 mod proxy;

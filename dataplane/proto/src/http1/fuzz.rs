@@ -23,6 +23,8 @@ pub fn fuzz_head(data: &[u8]) {
         scan_cut(Kind::Request, data, split.max(1)),
         "the cut decides about the head"
     );
+    super::credential::fuzz_credential(data);
+    super::served::fuzz_served(data);
     // The parser alone must be as strict as scanner and parser together.
     if let Ok(parsed) = parse_request(data, &limits) {
         assert_eq!(

@@ -144,6 +144,12 @@ pub fn fuzz_served(data: &[u8]) {
             assert!(text.len() <= bytes_max && !text.chars().any(char::is_control));
         }
     }
+    if let Ok(parsed) = super::parse_request(data, &super::HeadLimits::default())
+        && let Ok(Served::User { login, capabilities }) = served(&parsed, data)
+    {
+        assert!(!login.is_empty() && login.len() <= LOGIN_BYTES_MAX);
+        assert!(capabilities.len() <= CAPABILITIES_BYTES_MAX);
+    }
 }
 
 #[cfg(test)]
