@@ -270,6 +270,37 @@ mod tests {
         }
     }
 
+    /// Random changes of good headers, several at once.
+    #[test]
+    fn mutations_are_read_the_same_however_they_arrive() {
+        let seeds = [
+            header(0x21, 0x11, V4),
+            header(0x21, 0x21, &v6()),
+            header(0x20, 0, &[]),
+            header(0x21, 0x11, &[V4, &[4, 0, 3, 1, 2, 3]].concat()),
+        ];
+        let mut state = 1u64;
+        let mut next = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap()
+        };
+        for round in 0..30_000 {
+            let mut input = seeds[round % seeds.len()].clone();
+            for _ in 0..=next() % 4 {
+                let at = next() % input.len();
+                match next() % 4 {
+                    0 => input[at] = next().to_le_bytes()[0],
+                    1 => input[at] ^= 1 << (next() % 8),
+                    2 => input.truncate(at.max(1)),
+                    _ => input.insert(at, next().to_le_bytes()[0]),
+                }
+            }
+            fuzz(&input);
+        }
+    }
+
     #[test]
     fn an_own_encoder_and_the_parser_agree() {
         // A walk over addresses and ports by a fixed step, both families.

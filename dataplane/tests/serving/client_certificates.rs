@@ -319,6 +319,60 @@ fn good_certificates_are_let_in() {
     assert_eq!(client.answer().status, 200);
 }
 
+/// Red if a record says somebody else than the certificate proves, or a certificate counts where an address that is
+/// asked first is known.
+#[test]
+fn the_holder_of_the_certificate_is_who_calls() {
+    let upstream = Upstream::plain();
+    let asking = Asking::start(&upstream, ClientAuth::Optional);
+    let mut expected: Vec<String> = Vec::new();
+    let call = |identity: Option<&Identity>| {
+        let mut client = asking.gateway.secure_client(&asking.server.config(identity));
+        // Twice: what is remembered is the same person.
+        for _ in 0..2 {
+            client.send(chat("m"));
+            let answer = client.answer();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+    };
+    let logins = || -> Vec<String> {
+        let records = asking.gateway.records();
+        records.into_iter().map(|record| record.user).collect()
+    };
+    let alice = asking.people.client(&[email("alice@example.com")]);
+    let agent = asking.people.client(&[dns("agent.example.com")]);
+    let id = "spiffe://prod.example/ns/a/sa/b";
+    let workload = asking.prod.client(&[uri(id)]);
+    for (identity, login) in [
+        (Some(&alice), "alice@example.com"),
+        (Some(&agent), "agent.example.com"),
+        (None, "(loopback)"),
+        (Some(&workload), id),
+        (Some(&alice), "alice@example.com"),
+    ] {
+        call(identity);
+        expected.extend([login.to_owned(), login.to_owned()]);
+        asking.gateway.wait_records(expected.len());
+        assert_eq!(logins(), expected);
+    }
+    // The address is asked first and known.
+    asking.gateway.control.publish(|snapshot| {
+        snapshot.identity.sources = vec![SourceKind::Loopback, SourceKind::Mtls];
+    });
+    call(Some(&alice));
+    expected.extend(["(loopback)".to_owned(), "(loopback)".to_owned()]);
+    asking.gateway.wait_records(expected.len());
+    assert_eq!(logins(), expected);
+    // Certificates are checked and count for nothing.
+    asking.gateway.control.publish(|snapshot| {
+        snapshot.identity.sources = vec![SourceKind::Loopback];
+    });
+    call(Some(&workload));
+    expected.extend(["(loopback)".to_owned(), "(loopback)".to_owned()]);
+    asking.gateway.wait_records(expected.len());
+    assert_eq!(logins(), expected);
+}
+
 /// Red if a stream outlives the certificate that opened it.
 #[test]
 fn the_end_of_a_certificate_cuts_its_streams() {

@@ -212,6 +212,7 @@ fn sample() -> Snapshot {
     let grant = Grant {
         sources: vec![Source::Any],
         capabilities: vec![Capability::default()],
+        ..Grant::default()
     };
     Snapshot {
         epoch: Epoch(7),
