@@ -46,6 +46,8 @@ use receive::RefuseError;
 const BACKOFF_US_MIN: u64 = 50_000;
 /// Longest pause before connecting again, in microseconds.
 const BACKOFF_US_MAX: u64 = 1_000_000;
+/// Pause between looks whether a configuration that was replaced is still in use somewhere, in microseconds.
+const RETIRED_LOOK_US: u64 = 250_000;
 /// Pause before a message that found a full mailbox is tried again, in microseconds.
 const OUTBOX_RETRY_US: u64 = 2_000;
 /// Bytes read at once.
@@ -288,6 +290,10 @@ impl Worker {
         }
         if self.shared.snapshot.load().is_none() {
             until = until.min(self.copy_at);
+        }
+        if !self.retired.is_empty() {
+            // With it goes the provider's old key.
+            until = until.min(later(now, RETIRED_LOOK_US));
         }
         if let Some(deadline) = self.identities.next_deadline() {
             until = until.min(deadline);

@@ -148,6 +148,12 @@ async fn dispatch(conn: &mut Downstream, config: &Rc<Config>, head: &Head) -> Pr
         let answer = ErrorAnswer::from_path(PathError::NotFound);
         return Prepared::Done(refuse(conn, head, ErrorFamily::Plain, &answer).await);
     }
+    if matches!(route.endpoint, Endpoint::ControlPlane)
+        && let Err(answer) = control::guard(conn, config, head)
+    {
+        conn.shard.metrics.borrow_mut().reject(answer.code.name());
+        return Prepared::Done(refuse(conn, head, ErrorFamily::Plain, &answer).await);
+    }
     if head.parsed.upgrade {
         let family = route.kind().map_or(ErrorFamily::Plain, ApiKind::error_family);
         return Prepared::Done(refuse(conn, head, family, &upgrade_refused()).await);

@@ -35,6 +35,8 @@ const VERDICTS_TOTAL_MAX: usize = 65_536;
 /// Rights that are looked up to be shared; beyond, each principal has its own. Also what letting go of an epoch
 /// costs at most at once.
 const RIGHTS_MAX: usize = 1_024;
+/// Verdicts that are forgotten at once when an epoch is over: well below a millisecond.
+const FORGOTTEN_AT_ONCE: usize = 1_024;
 
 /// The compiled policy of one principal.
 pub(crate) struct Policy {
@@ -166,6 +168,25 @@ impl Rights {
             known.insert(Rc::clone(&right));
         }
         right
+    }
+}
+
+impl Rights {
+    /// Forgets some of the verdicts, and with them providers and their keys. Returns whether there are more.
+    pub(crate) fn forget_some(&self) -> bool {
+        let mut known = self.known.borrow_mut();
+        let mut forgotten = 0;
+        while forgotten < FORGOTTEN_AT_ONCE {
+            let Some(right) = known.iter().next().cloned() else {
+                return false;
+            };
+            known.remove(&right);
+            let verdicts = right.verdicts.take();
+            self.verdicts
+                .set(self.verdicts.get().saturating_sub(verdicts.len()));
+            forgotten += verdicts.len() + right.any.take().len() + 1;
+        }
+        !known.is_empty()
     }
 }
 

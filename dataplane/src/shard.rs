@@ -145,6 +145,8 @@ pub(crate) struct Shard {
     pub(crate) process: Arc<Process>,
     snapshot: RefCell<arc_swap::Cache<SnapshotCell, Option<Arc<Published>>>>,
     config: RefCell<Option<Rc<Config>>>,
+    /// What was in use before and is being let go of.
+    retired: RefCell<Vec<Rc<Config>>>,
     /// Epoch of a snapshot that could not be compiled, so that it is tried only once.
     refused: Cell<Epoch>,
     pub(crate) watches: Rc<Watches>,
@@ -193,6 +195,7 @@ impl Shard {
             id,
             snapshot: RefCell::new(arc_swap::Cache::new(process.snapshot.clone())),
             config: RefCell::new(None),
+            retired: RefCell::default(),
             refused: Cell::new(Epoch(0)),
             watches: Rc::new(Watches::default()),
             metrics: RefCell::new(ShardMetrics::new(process.labels.clone())),
@@ -231,7 +234,10 @@ impl Shard {
         if current != Some(epoch) && self.refused.get() != epoch {
             let system_tls = || self.process.system_tls();
             match Config::compile(newest, config.as_deref(), &system_tls) {
-                Ok(compiled) => *config = Some(Rc::new(compiled)),
+                Ok(compiled) => self
+                    .retired
+                    .borrow_mut()
+                    .extend(config.replace(Rc::new(compiled))),
                 Err(error) => {
                     self.refused.set(epoch);
                     tracing::error!(%error, epoch = epoch.0, "new configuration cannot be used, the old one stays");
@@ -239,6 +245,15 @@ impl Shard {
             }
         }
         config.clone()
+    }
+
+    /// Lets go of a piece of what is no longer in use. A principal that nobody hears of keeps its old policy, and that
+    /// must not keep a provider's old key.
+    fn let_go(&self) {
+        let mut retired = self.retired.borrow_mut();
+        if retired.last().is_some_and(|config| !config.rights.forget_some()) {
+            retired.pop();
+        }
     }
 
     /// Waits until the process drains.
@@ -511,6 +526,9 @@ impl Shard {
             self.watches.sweep(now_ms);
             certificate::recheck::recheck(&self);
             self.pools.borrow_mut().expire(now_ms);
+            // A shard that nobody calls takes the new configuration, too, and gives the old one up.
+            self.config();
+            self.let_go();
             if self.process.draining.load(Ordering::Relaxed) {
                 // The message may have found the mailbox full; the flag is seen in any case.
                 self.drain_began.put(());

@@ -58,6 +58,37 @@ impl Gateway {
         })
     }
 
+    /// The same with a document of one's own.
+    pub(crate) fn start_with(
+        binary: &str,
+        shards: u32,
+        dir: &std::path::Path,
+        document: &str,
+    ) -> Result<Self> {
+        let place = dir.join("sluice");
+        fs::create_dir_all(&place)?;
+        fs::write(place.join("own.hujson"), document)?;
+        let line = format!(
+            "{binary} up --config {} --listen {{listen}} --data {{data}} --shards {shards}",
+            place.join("own.hujson").display()
+        );
+        let target = Target::Command {
+            label: "sluice".to_owned(),
+            line,
+        };
+        // Nothing in the line speaks of the upstream: the document does.
+        let running = target.start(SocketAddr::from(([127, 0, 0, 1], 9)), dir, None)?;
+        Ok(Self {
+            running,
+            data: place.join("data"),
+        })
+    }
+
+    /// The document of [`Self::start_with`].
+    pub(crate) fn document(&self) -> PathBuf {
+        self.data.with_file_name("own.hujson")
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.address
     }

@@ -9,6 +9,7 @@ mod kill;
 mod measure;
 mod process;
 mod reconcile;
+mod reload;
 mod scenario;
 mod target;
 
@@ -71,6 +72,8 @@ enum Command {
         #[arg(long)]
         state: std::path::PathBuf,
     },
+    /// Rewrite the document once a second under running streams
+    Reload(reload::Options),
     /// List the scenarios
     Scenarios,
 }
@@ -119,6 +122,7 @@ fn main() -> anyhow::Result<()> {
             let complain = |error: anyhow::Error| eprintln!("{error:#}; the table stays as it is");
             sluice_loadtest::tailscaled::serve_file(&socket, &state, complain).await
         })),
+        Command::Reload(options) => runtime.block_on(unless_stopped(reload::run(options))),
         Command::Scenarios => {
             for scenario in scenario::all() {
                 println!("{:<18} {}", scenario.name, scenario.about);

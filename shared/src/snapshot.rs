@@ -567,9 +567,16 @@ fn checksum(version: u32, archive: &[u8]) -> u32 {
     crc32c::crc32c_append(length, archive)
 }
 
-/// A snapshot that has passed every check; reading it costs nothing more.
+/// A snapshot that has passed every check; reading it costs nothing more. Its bytes hold provider keys and are overwritten
+/// when it is dropped.
 pub struct Sealed {
     bytes: AlignedVec,
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        self.bytes.as_mut_slice().zeroize();
+    }
 }
 
 impl Sealed {

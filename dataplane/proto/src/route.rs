@@ -9,11 +9,13 @@ use std::ops::Range;
 
 pub use sluice_shared::api::ApiKind;
 
+mod admin_guard;
 mod classify;
 mod samples;
 mod table;
 mod upstream;
 
+pub use admin_guard::{AdminHosts, AdminRefusal, admin_guard};
 pub use classify::classify;
 #[doc(hidden)]
 pub use samples::{Sample, samples};

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use sluice_shared::ids::Epoch;
 use sluice_shared::snapshot::{OpenError, SNAPSHOT_BYTES_MAX, Sealed};
+use zeroize::Zeroizing;
 
 use super::socket;
 use crate::config::CompileError;
@@ -54,7 +55,7 @@ pub(super) fn from_memory_file(
     if found != announced || found > SNAPSHOT_BYTES_MAX as u64 {
         return Err(RefuseError::Length { announced, found });
     }
-    let mut bytes = vec![0; usize::try_from(found).map_err(|_| OpenError::Length)?];
+    let mut bytes = Zeroizing::new(vec![0; usize::try_from(found).map_err(|_| OpenError::Length)?]);
     file.read_exact_at(&mut bytes, 0)?;
     let sealed = Sealed::open(&bytes)?;
     let found = sealed_epoch(&sealed);
@@ -78,7 +79,9 @@ pub(super) fn from_copy(path: &Path) -> Result<Sealed, RefuseError> {
     if !trusted || !meta.is_file() || meta.mode() & 0o022 != 0 {
         return Err(RefuseError::Owner(meta.uid()));
     }
-    let mut bytes = Vec::new();
+    // Large enough at once: growing would leave copies of keys behind.
+    let expected = usize::try_from(meta.len().min(SNAPSHOT_BYTES_MAX as u64)).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(expected.saturating_add(64)));
     // One byte more than allowed, so that a longer file is seen to be too long.
     file.take(SNAPSHOT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(Sealed::open(&bytes)?)

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily};
 use sluice_proto::http1::{Framing, emit, is_client_credential, is_identity_header};
+use sluice_proto::route::{AdminHosts, admin_guard};
 use sluice_proto::splice::Edits;
-use sluice_shared::snapshot::Role;
+use sluice_shared::snapshot::{Role, SourceKind};
 
 use super::{Head, Live, Prepared};
 use crate::answer::{Answer, Expect};
@@ -117,6 +118,32 @@ pub(super) async fn relay(
             }))
         }
     }
+}
+
+/// Whether the request may come from where it says it does. Before anybody is identified: whoever shows somebody else's
+/// browser a page must not even learn whether that somebody is known here.
+pub(super) fn guard(conn: &Downstream, config: &Config, head: &Head) -> Result<(), ErrorAnswer> {
+    let listener = config
+        .listeners
+        .iter()
+        .find(|listener| *listener.address == *conn.listener);
+    let sources = &config.identity.sources;
+    let served = listener.is_some_and(|listener| listener.serve_headers);
+    let ours = AdminHosts {
+        names: listener
+            .map(|listener| listener.hosts.as_slice())
+            .unwrap_or_default(),
+        tailnet: served || sources.contains(&SourceKind::Tailscale),
+        tls: listener.is_some_and(|listener| listener.tls.is_some()),
+        behind_tls: served,
+    };
+    admin_guard(head.parsed.method, &head.parsed.headers, &head.bytes, ours).map_err(|refusal| {
+        tracing::debug!(
+            reason = refusal.reason(),
+            "a request for an admin page was turned away"
+        );
+        ErrorAnswer::new(ErrorCode::ForeignOrigin, refusal.reason())
+    })
 }
 
 async fn refuse_after_body(conn: &mut Downstream, head: &Head, answer: &ErrorAnswer) -> Next {

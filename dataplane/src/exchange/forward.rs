@@ -29,9 +29,35 @@ use crate::watch::Fired;
 /// A request as it goes out: the head, with the body behind it if that is small.
 struct Message<'a> {
     first: Vec<u8>,
+    /// Bytes of `first` that are the head, and hold a provider key.
+    head_bytes: usize,
     /// The chunks of a larger body.
     rest: &'a [Vec<u8>],
     edits: &'a Edits,
+}
+
+impl Message<'_> {
+    /// Gives the buffer up, without the key.
+    fn into_buffer(mut self) -> Vec<u8> {
+        self.wipe();
+        std::mem::take(&mut self.first)
+    }
+
+    /// Overwrites the head. By `fill`, some ten nanoseconds, and not byte by byte; the fence keeps the compiler from
+    /// leaving it out.
+    fn wipe(&mut self) {
+        if let Some(head) = self.first.get_mut(..self.head_bytes) {
+            head.fill(0);
+            std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+        }
+        self.head_bytes = 0;
+    }
+}
+
+impl Drop for Message<'_> {
+    fn drop(&mut self) {
+        self.wipe();
+    }
 }
 
 /// Why an attempt brought no answer.
@@ -123,6 +149,15 @@ async fn attempt(
         .map_err(|error| Failed::Final(ErrorAnswer::new(ErrorCode::Internal, error.to_string())))?;
     let body_bytes = (head.parsed.framing.has_body() || head.parsed.method.expects_body()).then_some(edited);
     let mut first = conn.shard.take_buffer();
+    // Room for all of it at once: a buffer that grows leaves a copy of the key behind.
+    let room = head::bytes_max(head, candidate);
+    let body_room = usize::try_from(edited).unwrap_or(usize::MAX);
+    let body_room = if body_room <= limits::COALESCE_BYTES {
+        body_room
+    } else {
+        0
+    };
+    first.reserve(room.saturating_add(body_room));
     head::write(
         head,
         route,
@@ -133,6 +168,8 @@ async fn attempt(
         body_bytes,
         &mut first,
     );
+    debug_assert!(first.len() <= room, "the head was to fit");
+    let head_bytes = first.len();
     let chunks = admitted.body.chunks.as_slice();
     let small = first.len() as u64 + edited <= limits::COALESCE_BYTES as u64;
     if small {
@@ -142,6 +179,7 @@ async fn attempt(
     }
     let message = Message {
         first,
+        head_bytes,
         rest: if small { &[] } else { chunks },
         edits: &edits,
     };
@@ -190,7 +228,7 @@ async fn attempt(
             }
         }
     };
-    conn.shard.give_buffer(message.first);
+    conn.shard.give_buffer(message.into_buffer());
     match result {
         Ok((sent_whole, first_bytes)) => Ok((upstream, sent_whole, first_bytes)),
         Err(failed) => {

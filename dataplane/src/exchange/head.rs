@@ -8,6 +8,23 @@ use sluice_shared::snapshot::AuthMode;
 use super::{Head, forwarded_query};
 use crate::policy::Candidate;
 
+/// More bytes than [`write`] writes.
+pub(super) fn bytes_max(head: &Head, candidate: &Candidate) -> usize {
+    let base = &candidate.provider.spec.base;
+    // Paths and models may be percent-encoded on the way; the rest is our own few fields.
+    [
+        head.bytes.len(),
+        base.path.len(),
+        candidate.model.len() * 3,
+        base.authority.len(),
+        candidate.provider.added_lines.len(),
+        candidate.added_lines.len(),
+        512,
+    ]
+    .into_iter()
+    .fold(0, usize::saturating_add)
+}
+
 /// Writes the head of a request with a body of `body_bytes` for a candidate.
 pub(super) fn write(
     head: &Head,

@@ -43,7 +43,7 @@ fn pages_get_the_principal_that_only_we_can_set() {
             "x-sluice-tags: tag:a,tag:b",
             "x-sluice-groups: group:eng",
             "x-sluice-role: admin",
-            "host: gateway.test",
+            "host: localhost",
             "Content-Type: application/json",
         ] {
             assert_eq!(

@@ -360,7 +360,7 @@ pub fn post(path: &str, body: &str) -> Vec<u8> {
 /// A POST with further fields, each ended by CRLF.
 pub fn post_with(path: &str, fields: &str, body: &[u8]) -> Vec<u8> {
     let mut out = format!(
-        "POST {path} HTTP/1.1\r\nHost: gateway.test\r\nContent-Type: application/json\r\n{fields}Content-Length: {}\r\n\r\n",
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{fields}Content-Length: {}\r\n\r\n",
         body.len()
     )
     .into_bytes();
@@ -370,7 +370,7 @@ pub fn post_with(path: &str, fields: &str, body: &[u8]) -> Vec<u8> {
 
 /// A GET.
 pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: gateway.test\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
 /// A chat call that every test provider answers.

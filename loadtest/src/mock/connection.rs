@@ -90,7 +90,7 @@ async fn exchange(stream: &TcpStream, buffer: &mut BytesMut, state: &State) -> N
     let _open = Gauge::up(&state.stats.requests_open);
     let seq = kind
         .counts()
-        .then(|| lock(&state.ledger).begin(entry(&head, kind)));
+        .then(|| lock(&state.ledger).begin(entry(&head, kind, &state.options.ledger_headers)));
     let early = state.options.settings.early || matches!(head.field("x-mock-early"), Some("1" | "true"));
     let body = if early {
         Bytes::new()
@@ -156,13 +156,17 @@ async fn exchange(stream: &TcpStream, buffer: &mut BytesMut, state: &State) -> N
     Next::KeepAlive
 }
 
-fn entry(head: &Head, kind: Kind) -> Entry {
+fn entry(head: &Head, kind: Kind, noted: &[String]) -> Entry {
+    let noted = noted
+        .iter()
+        .filter_map(|name| Some((name.clone(), head.field(name)?.to_owned())));
     Entry {
         seq: 0,
         id: head.field("x-mock-id").map(str::to_owned),
         answer_id: None,
         gateway_id: head.field("x-sluice-request-id").map(str::to_owned),
         api: kind.name().to_owned(),
+        headers: noted.collect(),
         target: head.target().to_owned(),
         model: String::new(),
         stream: false,

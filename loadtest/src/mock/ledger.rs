@@ -1,6 +1,6 @@
 //! What was served: one entry a request, kept in a ring, so that kill and disconnect tests can reconcile.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
@@ -35,6 +35,9 @@ pub struct Entry {
     pub gateway_id: Option<String>,
     /// API kind.
     pub api: String,
+    /// Headers that were to be noted and were there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// Path and query.
     pub target: String,
     /// Model with its suffix.
@@ -136,6 +139,7 @@ mod tests {
             answer_id: None,
             gateway_id: None,
             api: String::new(),
+            headers: BTreeMap::new(),
             target: String::new(),
             model: String::new(),
             stream: false,

@@ -19,6 +19,9 @@ pub struct MockOptions {
     /// Requests kept in the ledger; the oldest go first.
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     pub ledger_max: usize,
+    /// Request headers that the ledger notes, in lower case.
+    #[arg(long = "ledger-header", value_name = "NAME")]
+    pub ledger_headers: Vec<String>,
     /// Further model names for the model lists (any model is served).
     #[arg(long = "model", value_name = "NAME")]
     pub models: Vec<String>,

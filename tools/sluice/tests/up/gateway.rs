@@ -250,7 +250,8 @@ impl Gateway {
         )))
     }
 
-    fn exchange(&self, request: &str) -> TcpStream {
+    /// Sends a request as it stands.
+    pub(crate) fn exchange(&self, request: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
         stream.write_all(request.as_bytes()).expect("a request sent");
