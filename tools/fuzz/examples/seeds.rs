@@ -15,6 +15,11 @@ const RECORDING_BYTES_MAX: u64 = 16 << 10;
 /// Recordings of one kind.
 const RECORDINGS_MAX: usize = 25;
 
+/// An answer of the tailnet's daemon.
+const WHOIS: &str = r#"{"Node":{"ID":1,"StableID":"n1","User":45,"KeyExpiry":"2999-01-01T00:00:00Z","Addresses":["100.64.0.1/32"],
+"Hostinfo":{"ShareeNode":false},"Tags":[],"PrimaryRoutes":[],"Expired":false},"UserProfile":{"ID":45,"LoginName":"a@example.com",
+"Groups":["group:eng"]},"CapMap":{"tailscale.com/cap/aperture":[{"role":"user"},{"models":"anthropic/**"}],"x":[1]}}"#;
+
 fn main() -> std::io::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let corpus = args.next().expect("usage: seeds CORPUS [FIXTURES]");
@@ -46,6 +51,14 @@ fn main() -> std::io::Result<()> {
             ],
         ),
         ("meter", meters()),
+        (
+            "localapi",
+            texts(&[
+                WHOIS,
+                r#"{"State":6,"InitialStatus":{},"PeersChanged":[{"ID":1,"StableID":"n1","Tags":["tag:a"]}]}"#,
+                r#"{"PeersRemoved":[1],"UserProfiles":{"45":{"ID":45}},"NetMap":{"Peers":[]}}"#,
+            ]),
+        ),
         (
             "hujson",
             texts(&[
