@@ -105,12 +105,10 @@ mod tests {
 
     use super::*;
 
-    /// Role, models, whether it grants models; complaints.
-    fn check(
-        values: serde_json::Value,
-        expected: &[(Option<Role>, Option<&[&str]>, bool)],
-        complaints: &[&str],
-    ) {
+    /// Role, models, whether it grants models.
+    type Row<'a> = (Option<Role>, Option<&'a [&'a str]>, bool);
+
+    fn check(values: serde_json::Value, expected: &[Row<'_>], complaints: &[&str]) {
         let read = capabilities_of_policy(values.as_array().unwrap());
         let found: Vec<_> = read
             .capabilities

@@ -481,6 +481,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::print_stdout, reason = "the run says how much it looked at")]
     fn every_frame_is_refused_cut_flipped_longer_or_of_another_version() {
         let (mut cuts, mut flips) = (0, 0);
         for (bytes, to_control) in frames() {

@@ -1,6 +1,8 @@
 //! Documents that are damaged in every way at hand: never a panic, never an empty report for what is no document, never a
 //! position outside the text, never a secret in a message.
 
+#![allow(clippy::print_stdout, reason = "the runs say how many they were")]
+
 use std::collections::HashMap;
 
 use super::super::{Report, load};
