@@ -87,7 +87,9 @@ pub(crate) async fn serve(
     };
     conn.watch.cut_also(Some(conn.sock.fd()));
     let mut next = Next::KeepAlive;
-    if !entrance.is_open_to(address) {
+    if !entrance.is_known() {
+        next = conn.refuse_unready().await;
+    } else if !entrance.is_open_to(address) {
         let patience_ms = conn.shard.config().map_or(0, |config| config.limits.head_ms);
         if !enter::enter(&mut conn, &entrance, patience_ms).await {
             next = Next::Close;

@@ -73,6 +73,11 @@ impl Entrance {
         })
     }
 
+    /// Whether there was a configuration. Without one nobody knows whether connections should be encrypted.
+    pub(crate) fn is_known(&self) -> bool {
+        self.epoch.is_some()
+    }
+
     /// Whether it was compiled from this configuration.
     pub(crate) fn is_of(&self, config: &Config) -> bool {
         self.epoch == Some(config.epoch)

@@ -194,7 +194,7 @@ fn a_request_behind_a_stream_waits_its_turn() {
 fn an_idle_connection_is_closed_with_a_goodbye() {
     let upstream = Upstream::plain();
     let secure = Secure::with(&upstream, Driver::Ring, |snapshot| {
-        snapshot.limits.keep_alive_ms = 300
+        snapshot.limits.keep_alive_ms = 300;
     });
     let mut client = secure.client();
     client.send(get("/healthz"));
