@@ -20,7 +20,7 @@ use crate::body::{self, Body, BodyFail, Scan};
 use crate::clock;
 use crate::config::{Config, Provider};
 use crate::downstream::{Downstream, Next, error_bytes, reject_code};
-use crate::identity::known::Basis;
+use crate::identity::facts::Basis;
 use crate::policy::{Candidate, Verdict};
 use crate::tally::Tally;
 use crate::upstream::Upstream;

@@ -19,7 +19,9 @@ use crate::wake::Bell;
 
 pub mod cache;
 pub mod combine;
+pub(crate) mod facts;
 pub(crate) mod known;
+mod narrow;
 #[doc(hidden)]
 pub mod probe;
 pub mod table;

@@ -13,7 +13,7 @@ use sluice_shared::ids::Epoch;
 use sluice_shared::wire::control::Whom;
 
 use crate::certificate::recheck::Shown;
-use crate::identity::known::Basis;
+use crate::identity::facts::Basis;
 use crate::sock;
 
 /// Milliseconds between two sweeps.

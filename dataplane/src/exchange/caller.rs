@@ -13,7 +13,8 @@ use super::Head;
 use crate::clock;
 use crate::config::Config;
 use crate::downstream::Downstream;
-use crate::identity::known::{Basis, Caller, Facts, Hash, Resolved, Rules, Served, Token, is_loopback};
+use crate::identity::facts::{Basis, Facts, Hash, Rules, Served, Token, is_loopback};
+use crate::identity::known::{Caller, Resolved};
 use crate::policy::Policy;
 
 /// Who called last on a connection, and what that was concluded from.

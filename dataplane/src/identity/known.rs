@@ -4,155 +4,24 @@
 //! still open. A hit, on a connection seen before or on a new one, costs no allocation, no system call and no message:
 //! a hash of the credential, if there is one, and a look into at most three tables.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ring::digest::{Context, SHA256};
-use sluice_shared::snapshot::{self, BearerMode, NetworkPrefix, Role, Secret, SourceKind, in_network};
+use sluice_shared::snapshot::BearerMode;
 use sluice_shared::units::MonoMicros;
-use sluice_shared::wire::control::{Principal, Proof, Scope, Whom};
+use sluice_shared::wire::control::Principal;
 
 use super::combine::{Bearer, Certificate, Connection, Outcome, combine};
+use super::facts::{Basis, Facts, Hash, Rules, Served, unknown_on_every_port};
+use super::narrow::narrowed;
 use super::table::Table;
 use super::{IdentityAnswer, Key};
 use crate::config::Config;
 use crate::limits;
 use crate::policy::Policy;
 
-/// SHA-256 of a proof ([`Proof::canonical`]).
-pub(crate) type Hash = [u8; 32];
-
-/// What the document says about proofs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rules {
-    /// Some source goes by the address of the peer.
-    pub(crate) by_address: bool,
-    /// Client certificates are believed, and before any of these.
-    mtls: Option<bool>,
-    pub(crate) token: bool,
-    pub(crate) oidc: bool,
-    pub(crate) served: bool,
-    mode: BearerMode,
-}
-
-impl Rules {
-    pub(crate) fn of(identity: &snapshot::Identity) -> Self {
-        let sources = identity.sources.as_slice();
-        let place = |kind| sources.iter().position(|source| *source == kind);
-        let by_address = sources.iter().position(|source| source.by_address());
-        Self {
-            // Without a list the control plane is asked, which says no.
-            by_address: sources.is_empty() || by_address.is_some(),
-            mtls: place(SourceKind::Mtls).map(|mtls| by_address.is_none_or(|other| mtls < other)),
-            token: place(SourceKind::Token).is_some(),
-            oidc: place(SourceKind::Oidc).is_some(),
-            served: place(SourceKind::ServeHeaders).is_some(),
-            mode: identity.bearer,
-        }
-    }
-}
-
-/// What a request shows.
-#[derive(Debug)]
-pub(crate) struct Facts<'a> {
-    pub(crate) address: [u8; 16],
-    pub(crate) port: u16,
-    /// Whom the client's certificate proves, and until when.
-    pub(crate) certificate: Option<(&'a Arc<Principal>, MonoMicros)>,
-    pub(crate) served: Served<'a>,
-    pub(crate) bearer: Option<Token<'a>>,
-}
-
-/// A credential of our shape.
-#[derive(Clone, Copy)]
-pub(crate) struct Token<'a> {
-    text: &'a str,
-    pub(crate) hash: Hash,
-}
-
-impl std::fmt::Debug for Token<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl<'a> Token<'a> {
-    /// `bytes` have one of the shapes, so they are ASCII.
-    pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
-        let mut context = Context::new(&SHA256);
-        context.update(bytes);
-        Some(Self {
-            text: std::str::from_utf8(bytes).ok()?,
-            hash: finish(context),
-        })
-    }
-
-    pub(crate) fn proof(&self) -> Proof {
-        Proof::Bearer {
-            token: Secret(self.text.to_owned()),
-        }
-    }
-}
-
-/// What the headers of `tailscale serve` say, on a listener that stands behind it.
-#[derive(Debug)]
-pub(crate) enum Served<'a> {
-    /// The listener does not, or the peer is not this machine: the headers mean nothing.
-    NotHere,
-    /// Nobody. The address, which is this machine's, proves nothing here.
-    Nobody,
-    /// The request cannot be believed.
-    Refused(&'static str),
-    User {
-        login: Cow<'a, str>,
-        capabilities: Cow<'a, str>,
-        hash: Hash,
-    },
-}
-
-impl<'a> Served<'a> {
-    pub(crate) fn user(login: Cow<'a, str>, capabilities: Cow<'a, str>) -> Self {
-        let mut context = Context::new(&SHA256);
-        context.update(b"\0served\0");
-        context.update(&(login.len() as u64).to_le_bytes());
-        context.update(login.as_bytes());
-        context.update(capabilities.as_bytes());
-        let hash = finish(context);
-        Self::User {
-            login,
-            capabilities,
-            hash,
-        }
-    }
-
-    pub(crate) fn hash(&self) -> Option<Hash> {
-        match self {
-            Self::User { hash, .. } => Some(*hash),
-            Self::NotHere | Self::Nobody | Self::Refused(_) => None,
-        }
-    }
-
-    pub(crate) fn proof(&self) -> Option<Proof> {
-        match self {
-            Self::User {
-                login, capabilities, ..
-            } => Some(Proof::Served {
-                login: login.clone().into_owned(),
-                capabilities: capabilities.clone().into_owned(),
-            }),
-            Self::NotHere | Self::Nobody | Self::Refused(_) => None,
-        }
-    }
-}
-
-fn finish(context: Context) -> Hash {
-    let mut hash = [0; 32];
-    hash.iter_mut()
-        .zip(context.finish().as_ref())
-        .for_each(|(to, byte)| *to = *byte);
-    hash
-}
+#[cfg(test)]
+mod tests;
 
 /// An answer and until when it holds.
 pub(crate) type Dated = (IdentityAnswer, MonoMicros);
@@ -198,34 +67,6 @@ pub(crate) struct Caller {
     pub(crate) basis: Basis,
     /// The credential is one of ours, which nobody else may see.
     pub(crate) own_credential: bool,
-}
-
-/// The proofs that a principal rests on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Basis {
-    pub(crate) address: bool,
-    pub(crate) served: Option<Hash>,
-    pub(crate) bearer: Option<Hash>,
-}
-
-impl Basis {
-    /// The address and nothing else.
-    pub(crate) const fn address_only() -> Self {
-        Self {
-            address: true,
-            served: None,
-            bearer: None,
-        }
-    }
-
-    /// Whether what is said about `whom` concerns a request from `address` that rests on this.
-    pub(crate) fn concerns(&self, whom: Whom, address: [u8; 16]) -> bool {
-        match whom {
-            Whom::Everyone => true,
-            Whom::Address(forgotten) => self.address && forgotten == address,
-            Whom::Proof(forgotten) => self.served == Some(forgotten) || self.bearer == Some(forgotten),
-        }
-    }
 }
 
 struct Peer {
@@ -647,61 +488,4 @@ fn connected((answer, valid_until): Dated, by: By) -> Connected {
         valid_until,
         by,
     }
-}
-
-/// The connection's principal within the scope of the credential as well as its own: takes away, never adds.
-fn narrowed(connection: &Arc<Principal>, bearer: &Arc<Principal>) -> Arc<Principal> {
-    let Some(scope) = &bearer.scope else {
-        return connection.clone();
-    };
-    let scope = match &connection.scope {
-        None => scope.clone(),
-        Some(own) => both(own, scope),
-    };
-    let mut principal = Principal::clone(connection);
-    principal.scope = Some(scope);
-    Arc::new(principal)
-}
-
-/// Two scopes as one that is no wider than either. Globs have no common part that could be written down, so two
-/// different lists leave nothing.
-fn both(one: &Scope, other: &Scope) -> Scope {
-    let models = match (&one.models, &other.models) {
-        (None, models) | (models, None) => models.clone(),
-        (Some(one), Some(other)) if one == other => Some(one.clone()),
-        (Some(_), Some(_)) => Some(Vec::new()),
-    };
-    let role: Option<Role> = match (one.role, other.role) {
-        (None, role) | (role, None) => role,
-        (Some(one), Some(other)) => Some(one.min(other)),
-    };
-    Scope { models, role }
-}
-
-/// Whether "unknown" about one port of an address holds for the others. Not where a proxy of the tailnet's daemon
-/// lends its own address to many: on this machine and within tailnets.
-pub(crate) fn unknown_on_every_port(address: [u8; 16]) -> bool {
-    !is_loopback(address)
-        && !TAILNETS
-            .iter()
-            .any(|net| in_network(address, net.address, net.prefix))
-}
-
-/// `100.64.0.0/10` (RFC 6598, mapped into IPv6) and Tailscale's unique local prefix.
-const TAILNETS: [NetworkPrefix; 2] = [
-    NetworkPrefix {
-        address: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 100, 64, 0, 0],
-        prefix: 96 + 10,
-    },
-    NetworkPrefix {
-        address: [0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        prefix: 48,
-    },
-];
-
-/// `127.0.0.0/8` or `::1`.
-pub(crate) fn is_loopback(address: [u8; 16]) -> bool {
-    let v6 = std::net::Ipv6Addr::from(address);
-    v6.to_ipv4_mapped()
-        .map_or_else(|| v6.is_loopback(), |v4| v4.is_loopback())
 }

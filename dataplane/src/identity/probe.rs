@@ -6,7 +6,8 @@ use sluice_proto::http1::{credential, parse_request};
 use sluice_shared::snapshot::{Role, Sealed, Snapshot, seal};
 use sluice_shared::units::MonoMicros;
 
-use super::known::{Facts, Known, Learnt, Resolved, Rules, Served, Step, Token};
+use super::facts::{Facts, Rules, Served, Token};
+use super::known::{Known, Learnt, Resolved, Step};
 use super::{IdentityAnswer, Key};
 use crate::config::{Config, Published};
 use crate::tls::TlsConfig;
@@ -89,7 +90,7 @@ impl Probe {
     }
 }
 
-fn compile(snapshot: &Snapshot, previous: Option<&Config>) -> Result<Config, String> {
+pub(super) fn compile(snapshot: &Snapshot, previous: Option<&Config>) -> Result<Config, String> {
     let bytes = seal(snapshot).map_err(|error| error.to_string())?;
     let sealed = Sealed::open(&bytes).map_err(|error| error.to_string())?;
     let published = Arc::new(Published::new(sealed).map_err(|error| error.to_string())?);

@@ -3,12 +3,15 @@
 use std::time::Instant;
 
 use ring::digest::{SHA256, digest};
-use sluice_shared::snapshot::{AuthMode, BearerMode, Listener, SourceKind, address_bits};
+use sluice_shared::snapshot::{
+    AuthMode, BearerMode, ClientAuth, Identity, Listener, SourceKind, TrustBundle, address_bits,
+};
 use sluice_shared::usage::Ended;
 use sluice_shared::wire::control::{IdentityAnswer, Principal, Proof, Scope, Whom};
 
 use crate::support::client::{Client, chat_stream, get, post_with};
 use crate::support::control::{Who, known, person};
+use crate::support::pki::{Authority, email};
 use crate::support::setup::plain;
 use crate::support::upstream::Upstream;
 use crate::support::{Gateway, Setup};
@@ -477,4 +480,66 @@ fn made_up_tokens_cost_only_those_who_show_them() {
     let asked = usize::try_from(gateway.control.proof_questions()).unwrap();
     assert!(asked <= SHARE + 1, "{asked} questions");
     assert_eq!(gateway.call(chat_with(&bearer(ALICE))).status, 200);
+}
+
+/// Red if a certificate is not the connection's proof in the place that the document gives it, or a token beside it
+/// passes for another.
+#[test]
+fn a_certificate_is_a_proof_of_the_connection() {
+    let upstream = Upstream::plain();
+    let (server, people) = (Authority::new(), Authority::new());
+    let mut setup = Setup::new(plain(upstream.address)).who(Who::somebody("alice"));
+    setup.snapshot.listeners = vec![server.gateway().listener(ClientAuth::Optional)];
+    setup.snapshot.identity = Identity {
+        sources: vec![SourceKind::Mtls, SourceKind::Static, SourceKind::Token],
+        certificates: vec![TrustBundle {
+            ca_pem: people.pem.clone(),
+            email: true,
+            ..TrustBundle::default()
+        }],
+        ..setup.snapshot.identity
+    };
+    let gateway = Gateway::start(setup);
+    gateway.control.set_proof(ALICE, Some(known(person("alice"))));
+    gateway
+        .control
+        .set_proof(BOB, Some(known(person("bob@example.com"))));
+    let bob = server.config(Some(&people.client(&[email("bob@example.com")])));
+    let nobody = server.config(None);
+    let check = |config, fields: &str, status: u16, says: &str| {
+        let mut client = gateway.secure_client(config);
+        for _ in 0..2 {
+            client.send(page(fields));
+            let answer = client.answer();
+            let text = answer.text();
+            assert_eq!(answer.status, status, "{fields}: {text}");
+            let code = answer.field("x-sluice-error");
+            let login = format!("x-sluice-login: {says}\r\n");
+            assert!(
+                code == Some(says) || text.contains(&login),
+                "{fields}: {code:?} {text}"
+            );
+        }
+    };
+    check(&bob, "", 200, "bob@example.com");
+    check(&bob, &bearer(BOB), 200, "bob@example.com");
+    check(&bob, &bearer(ALICE), 403, "identity_conflict");
+    check(&bob, &bearer(GONE), 401, "credential_refused");
+    check(&nobody, "", 200, "alice");
+    check(&nobody, &bearer(BOB), 403, "identity_conflict");
+    // Behind the address it counts where that is nobody's.
+    let last = |snapshot: &mut sluice_shared::snapshot::Snapshot| {
+        snapshot.identity.sources = vec![SourceKind::Static, SourceKind::Mtls, SourceKind::Token];
+    };
+    gateway.control.publish(last);
+    check(&bob, "", 200, "alice");
+    gateway.control.set_who(Who::Unknown);
+    gateway.control.forget(Whom::Everyone, false);
+    gateway.control.publish(|_| {});
+    check(&bob, "", 200, "bob@example.com");
+    check(&nobody, "", 403, "identity_unknown");
+    gateway.control.set_who(Who::Unavailable { retry_after_s: 3 });
+    gateway.control.forget(Whom::Everyone, false);
+    gateway.control.publish(|_| {});
+    check(&bob, "", 503, "identity_unavailable");
 }
