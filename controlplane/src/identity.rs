@@ -313,7 +313,7 @@ impl Identities {
 
     /// Whether answers may have been revoked while a data plane was not connected.
     pub(crate) fn revokes_by_itself(&self) -> bool {
-        self.sources().tailscale().is_some()
+        self.sources().tailscale().is_some() || self.proofs.get().is_some_and(|proofs| proofs.judges())
     }
 
     /// Answers a question of a data plane about an address.

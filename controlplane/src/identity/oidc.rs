@@ -113,6 +113,11 @@ impl Oidc {
         Self { issuers: out }
     }
 
+    /// Whether there are no issuers.
+    pub(super) fn is_empty(&self) -> bool {
+        self.issuers.is_empty()
+    }
+
     /// Whether an issuer stands here as it stands there.
     pub(super) fn same(&self, other: &Self, issuer: &str) -> bool {
         match (self.issuers.get(issuer), other.issuers.get(issuer)) {

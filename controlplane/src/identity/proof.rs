@@ -148,6 +148,12 @@ impl Proofs {
         self.tokens.revocations()
     }
 
+    /// Whether any credential may be known, and so be revoked.
+    pub(crate) fn judges(&self) -> bool {
+        let setting = self.setting();
+        setting.token || !setting.oidc.is_empty()
+    }
+
     fn prove_token(&self, token: &str, name: [u8; 32]) -> IdentityAnswer {
         loop {
             let setting = self.setting();

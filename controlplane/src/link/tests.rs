@@ -331,3 +331,66 @@ async fn many_questions_at_once_are_all_answered() {
     }
     asker.join().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_token_is_cut_at_once_and_forgotten_after_a_gap() {
+    use crate::identity::proof::Proofs;
+    use crate::identity::token::{Author, NewToken, Tokens};
+    use sluice_shared::snapshot::{Role, Secret};
+    use sluice_shared::wire::control::Proof;
+
+    let plane = Plane::start();
+    let store = crate::store::Sqlite::open(plane.folder.path()).await.unwrap();
+    let tokens = Tokens::open(Arc::new(store)).await.unwrap();
+    let mut identity = document("alice").identity;
+    identity.sources.push(SourceKind::Token);
+    let proofs = Proofs::new(&identity, plane.folder.path(), tokens.clone());
+    plane.identities.attach(&proofs);
+    let admin = Author {
+        login: "root".into(),
+        role: Role::Admin,
+        scoped: false,
+    };
+    let new = NewToken {
+        name: "ci".into(),
+        login: Some("carol".into()),
+        ..NewToken::default()
+    };
+    let (info, secret) = tokens.create(new, &admin).await.unwrap();
+    let ask = |data: &mut Data, ticket: u64| {
+        let token = Secret(secret.0.clone());
+        data.say(&ToControl::Prove {
+            ticket,
+            proof: Proof::Bearer { token },
+        });
+        match data.hear() {
+            ToData::Identity { ticket: same, answer } if same == ticket => answer,
+            other => panic!("{other:?}"),
+        }
+    };
+    let everyone = ToData::Forget {
+        whom: Whom::Everyone,
+        cut: false,
+    };
+    let mut data = plane.hello(0);
+    data.snapshot();
+    // What another control plane said may have been revoked since.
+    assert_eq!(data.hear(), everyone);
+    assert_eq!(login(&ask(&mut data, 1)), Some("carol"));
+    tokens.revoke(&info.id, &admin).await.unwrap();
+    let hash = crate::identity::token::hash(secret.0.as_bytes());
+    assert_eq!(
+        data.hear(),
+        ToData::Forget {
+            whom: Whom::Proof(hash),
+            cut: true
+        }
+    );
+    assert!(matches!(ask(&mut data, 2), IdentityAnswer::Refused { .. }));
+    // So may what was revoked while nobody was connected.
+    drop(data);
+    let mut data = plane.hello(0);
+    data.snapshot();
+    assert_eq!(data.hear(), everyone);
+    assert!(matches!(ask(&mut data, 3), IdentityAnswer::Refused { .. }));
+}
