@@ -80,22 +80,10 @@ impl Stamps {
         all.into_iter().any(|(path, before)| stamp(path) != *before)
     }
 
-    /// Folders of the files, each once.
-    pub(super) fn folders(&self) -> Vec<PathBuf> {
+    /// Every file that is looked at.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
         let all = self.file.iter().map(|(path, _)| path).chain(self.named.keys());
-        let mut folders: Vec<PathBuf> = all
-            .filter_map(|path| path.parent())
-            .map(|folder| {
-                if folder.as_os_str().is_empty() {
-                    PathBuf::from(".")
-                } else {
-                    folder.to_owned()
-                }
-            })
-            .collect();
-        folders.sort();
-        folders.dedup();
-        folders
+        all.cloned().collect()
     }
 }
 

@@ -645,12 +645,17 @@ fn redact_comment(text: &str, known: &[String]) -> String {
     }
     let mut words = String::with_capacity(out.len());
     let mut rest = out.as_str();
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.+/=".contains(c);
+    let mut behind_key = false;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.+/".contains(c);
     while let Some(start) = rest.find(is_part) {
         let (before, from) = rest.split_at(start);
         let (word, after) = from.split_at(from.find(|c| !is_part(c)).unwrap_or(from.len()));
+        let assigned = matches!(before.trim_matches([' ', '\t', '"', '\'']), ":" | "=");
+        let telling = word.len() >= 8 && word.bytes().any(|b| b.is_ascii_digit());
+        let secret = looks_like_key(word) || (behind_key && assigned && telling);
         words.push_str(before);
-        words.push_str(if looks_like_key(word) { MARKER } else { word });
+        words.push_str(if secret { MARKER } else { word });
+        behind_key = is_secret_key(word);
         rest = after;
     }
     words.push_str(rest);

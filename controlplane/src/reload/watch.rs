@@ -1,6 +1,8 @@
 //! The watch on the files of a document.
 
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,9 +26,9 @@ impl Configuration {
         let (notices, mut noticed) = mpsc::channel(1);
         let mut watching = Watching::default();
         loop {
-            let folders = self.folders();
-            if folders != watching.folders {
-                watching = Watching::start(folders, notices.clone());
+            let files = self.files();
+            if files != watching.files {
+                watching = Watching::start(files, notices.clone());
             }
             tokio::select! {
                 Some(()) = noticed.recv() => tokio::time::sleep(SETTLE).await,
@@ -45,8 +47,8 @@ impl Configuration {
         }
     }
 
-    fn folders(&self) -> Vec<PathBuf> {
-        self.turn().stamps.folders()
+    fn files(&self) -> Vec<PathBuf> {
+        self.turn().stamps.files()
     }
 
     fn anything_new(&self) -> bool {
@@ -54,28 +56,50 @@ impl Configuration {
     }
 }
 
-/// A watch on folders: a file itself is replaced, and with it what a watch on it would hold on to.
+/// A watch on the folders of files: a file itself is replaced, and with it what a watch on it would hold on to.
 #[derive(Default)]
 struct Watching {
-    folders: Vec<PathBuf>,
+    files: Vec<PathBuf>,
     /// Ends with this. A folder that cannot be watched is looked at all the same.
     _watcher: Option<notify::RecommendedWatcher>,
 }
 
 impl Watching {
-    fn start(folders: Vec<PathBuf>, notices: mpsc::Sender<()>) -> Self {
-        let told = move |_: notify::Result<notify::Event>| {
-            // A full channel already holds a notice.
-            let _ = notices.try_send(());
+    fn start(files: Vec<PathBuf>, notices: mpsc::Sender<()>) -> Self {
+        let names: HashSet<OsString> = files
+            .iter()
+            .filter_map(|file| file.file_name().map(ToOwned::to_owned))
+            .collect();
+        let told = move |event: notify::Result<notify::Event>| {
+            // An unreadable notice may be about anything. A busy neighbour (the store) is none of ours.
+            let ours = event.map_or(true, |event| {
+                let mut touched = event.paths.iter().filter_map(|path| path.file_name());
+                touched.any(|name| names.contains(name))
+            });
+            if ours {
+                // A full channel already holds a notice.
+                let _ = notices.try_send(());
+            }
         };
         let mut watcher = notify::recommended_watcher(told).ok();
-        for folder in &folders {
+        let folders: BTreeSet<&Path> = files
+            .iter()
+            .filter_map(|file| file.parent())
+            .map(|folder| {
+                if folder.as_os_str().is_empty() {
+                    Path::new(".")
+                } else {
+                    folder
+                }
+            })
+            .collect();
+        for folder in folders {
             if let Some(watcher) = &mut watcher {
                 let _ = watcher.watch(folder, RecursiveMode::NonRecursive);
             }
         }
         Self {
-            folders,
+            files,
             _watcher: watcher,
         }
     }

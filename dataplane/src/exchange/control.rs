@@ -1,5 +1,6 @@
 //! Relaying `/ui`, `/api` and `/aperture` to the control plane, with the principal in headers that only we can set.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily};
@@ -53,7 +54,14 @@ pub(super) async fn relay(
     };
     let request_id = conn.shard.next_request_id();
     let mut message = Vec::with_capacity(1_024);
-    write_head(head, policy, &request_id.hex(), body.bytes, &mut message);
+    write_head(
+        head,
+        policy,
+        conn.address,
+        &request_id.hex(),
+        body.bytes,
+        &mut message,
+    );
     let edits = Edits::default();
     edits
         .pieces(&body.chunks)
@@ -157,7 +165,14 @@ async fn refuse_after_body(conn: &mut Downstream, head: &Head, answer: &ErrorAns
     }
 }
 
-fn write_head(head: &Head, policy: &Policy, request_id: &[u8], body_bytes: u64, out: &mut Vec<u8>) {
+fn write_head(
+    head: &Head,
+    policy: &Policy,
+    address: [u8; 16],
+    request_id: &[u8],
+    body_bytes: u64,
+    out: &mut Vec<u8>,
+) {
     emit::request_line(out, head.parsed.method, head.parsed.target.of(&head.bytes));
     for (name, value) in head.parsed.end_to_end(&head.bytes) {
         if !is_identity_header(name) && !is_client_credential(name) {
@@ -175,9 +190,15 @@ fn write_head(head: &Head, policy: &Policy, request_id: &[u8], body_bytes: u64, 
     } else {
         emit::field(out, b"host", b"localhost");
     }
+    // What an answer about the caller's own rights depends on beside the names.
+    let address = IpAddr::from(address).to_canonical().to_string();
+    let scoped = if principal.scope.is_some() { "1" } else { "" };
     let mut text = Vec::new();
     for (name, value) in [
-        (&b"x-sluice-login"[..], principal.login.as_str()),
+        (&b"x-sluice-source"[..], principal.source.as_str()),
+        (b"x-sluice-address", address.as_str()),
+        (b"x-sluice-scoped", scoped),
+        (b"x-sluice-login"[..], principal.login.as_str()),
         (b"x-sluice-node", principal.node.as_str()),
         (b"x-sluice-tags", &principal.tags.join(",")),
         (b"x-sluice-groups", &principal.groups.join(",")),

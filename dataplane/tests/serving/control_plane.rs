@@ -24,7 +24,7 @@ fn pages_get_the_principal_that_only_we_can_set() {
         ..Principal::default()
     });
     let gateway = Gateway::start(Setup::new(plain(upstream.address)).who(who));
-    let spoof = "X-Sluice-Login: spoofed\r\nx_sluice_role: spoofed\r\nX-SLUICE-Groups: spoofed\r\nTailscale-User-Login: spoofed\r\n\
+    let spoof = "X-Sluice-Login: spoofed\r\nx_sluice_role: spoofed\r\nX-SLUICE-Groups: spoofed\r\nx-sluice-source: spoofed\r\nX-Sluice_Address: spoofed\r\nTailscale-User-Login: spoofed\r\n\
         X-Forwarded-For: spoofed\r\nCookie: spoofed\r\nAuthorization: spoofed\r\nConnection: x-sluice-login\r\n";
     for path in ["/api/requests?limit=1&x=%20", "/ui/", "/ui", "/aperture/config"] {
         let answer = gateway.call(post_with(path, spoof, b"{\"a\": 1}"));
@@ -43,6 +43,9 @@ fn pages_get_the_principal_that_only_we_can_set() {
             "x-sluice-tags: tag:a,tag:b",
             "x-sluice-groups: group:eng",
             "x-sluice-role: admin",
+            "x-sluice-source: static",
+            "x-sluice-address: 127.0.0.1",
+            "x-sluice-scoped: ",
             "host: localhost",
             "Content-Type: application/json",
         ] {

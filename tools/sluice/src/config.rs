@@ -1,6 +1,7 @@
 //! `sluice config`: the document of a running instance, and its history.
 
-use std::io::Read as _;
+use std::borrow::Cow;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -25,7 +26,7 @@ pub(crate) fn run(options: &ConfigOptions) -> Result<ExitCode> {
             if *json {
                 println!("{answer:#}");
             } else {
-                print!("{}", printable(text(&answer, "config")));
+                print!("{}", document(text(&answer, "config")));
                 eprintln!(
                     "version {} of {}; save with: sluice config put FILE --if-match '{}'",
                     answer["version"],
@@ -45,7 +46,7 @@ pub(crate) fn run(options: &ConfigOptions) -> Result<ExitCode> {
         }
         ConfigCommand::Show { id } => {
             let answer = client.get(&format!("/api/config/history/{id}"))?;
-            print!("{}", printable(text(&answer, "config")));
+            print!("{}", document(text(&answer, "config")));
         }
         ConfigCommand::Diff { id, against } => {
             let against = against.map_or_else(String::new, |against| format!("?against={against}"));
@@ -71,6 +72,15 @@ pub(crate) fn run(options: &ConfigOptions) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A document as it is, to be edited and saved again; on a terminal without what would act there.
+fn document(text: &str) -> Cow<'_, str> {
+    if std::io::stdout().is_terminal() {
+        Cow::Owned(printable(text))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 fn put(client: &Client<'_>, file: &Path, if_match: Option<&str>) -> Result<ExitCode> {

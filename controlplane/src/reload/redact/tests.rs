@@ -94,6 +94,12 @@ fn comments_keep_their_words_and_lose_their_secrets() {
         "{// \"apikey\": \"${env:K}\"\n}",
     );
     check("{// \"apikey\": \"open\n}", "{// \"apikey\": \"***\n}");
+    check("{// apikey = abcd1234efgh\n}", "{// apikey = ***\n}");
+    check("{// api_key: 'abcd1234efgh'\n}", "{// api_key: '***'\n}");
+    check(
+        "{// the token: see the documents\n}",
+        "{// the token: see the documents\n}",
+    );
     check("{// say \"hello\": \"you\"\n}", "{// say \"hello\": \"you\"\n}");
 }
 
