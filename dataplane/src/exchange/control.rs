@@ -198,7 +198,7 @@ fn write_head(
         (&b"x-sluice-source"[..], principal.source.as_str()),
         (b"x-sluice-address", address.as_str()),
         (b"x-sluice-scoped", scoped),
-        (b"x-sluice-login"[..], principal.login.as_str()),
+        (b"x-sluice-login", principal.login.as_str()),
         (b"x-sluice-node", principal.node.as_str()),
         (b"x-sluice-tags", &principal.tags.join(",")),
         (b"x-sluice-groups", &principal.groups.join(",")),
