@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily, error_headers, write_error};
-use sluice_proto::http1::{HeadScanner, Kind, Reject, Version, emit};
+use sluice_proto::http1::{HeadLimits, HeadScanner, Kind, Reject, Version, emit};
 use sluice_shared::ids::RequestId;
 
 use crate::answer::connection;
@@ -49,6 +49,23 @@ pub(crate) struct Downstream {
     pub(crate) buf: Vec<u8>,
     /// Who called last, which saves looking.
     pub(crate) last: Option<LastCaller>,
+}
+
+/// What counts while a head is waited for.
+struct Waiting {
+    head_limits: HeadLimits,
+    keep_alive_ms: u64,
+    head_ms: u64,
+}
+
+impl Waiting {
+    fn new(config: &Config) -> Self {
+        Self {
+            head_limits: config.head_limits,
+            keep_alive_ms: config.limits.keep_alive_ms,
+            head_ms: config.limits.head_ms,
+        }
+    }
 }
 
 /// What waiting for a head brought.
@@ -101,8 +118,15 @@ pub(crate) async fn serve(
             next = conn.refuse_unready().await;
             break;
         };
-        next = match conn.next_head(&config).await {
-            Incoming::Head(head_bytes) => exchange::run(&mut conn, &config, head_bytes).await,
+        // A connection may wait for a minute: meanwhile it holds no configuration, and its next request is judged by the
+        // one that is in use then.
+        let waiting = Waiting::new(&config);
+        drop(config);
+        next = match conn.next_head(&waiting).await {
+            Incoming::Head(head_bytes) => match conn.shard.config() {
+                Some(config) => exchange::run(&mut conn, &config, head_bytes).await,
+                None => conn.refuse_unready().await,
+            },
             Incoming::Refuse(reject) => {
                 conn.shard.metrics.borrow_mut().reject(reject_code(reject).name());
                 let answer =
@@ -135,14 +159,14 @@ pub(crate) async fn serve(
 }
 
 impl Downstream {
-    async fn next_head(&mut self, config: &Config) -> Incoming {
-        let mut scanner = HeadScanner::new(Kind::Request, config.head_limits);
+    async fn next_head(&mut self, waiting: &Waiting) -> Incoming {
+        let mut scanner = HeadScanner::new(Kind::Request, waiting.head_limits);
         let fd = self.sock.fd();
         self.watch.set_idle(self.buf.is_empty());
         let wait_ms = if self.buf.is_empty() {
-            config.limits.keep_alive_ms
+            waiting.keep_alive_ms
         } else {
-            config.limits.head_ms
+            waiting.head_ms
         };
         self.watch.arm_read(fd, Shard::now_ms().saturating_add(wait_ms));
         if self.buf.is_empty() && self.buf.capacity() > 0 {
@@ -175,7 +199,7 @@ impl Downstream {
             if !begun {
                 self.watch.set_idle(false);
                 self.watch
-                    .arm_read(fd, Shard::now_ms().saturating_add(config.limits.head_ms));
+                    .arm_read(fd, Shard::now_ms().saturating_add(waiting.head_ms));
             }
         }
     }

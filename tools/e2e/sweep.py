@@ -365,7 +365,7 @@ def document_run(sluice, folder, processes):
     (folder / "key").write_text(key_file.value + "\n")
     document = folder / "sluice.hujson"
 
-    def write(literal):
+    def write(literal, bearer="narrow"):
         text = {
             "providers": {
                 "good": {
@@ -381,6 +381,7 @@ def document_run(sluice, folder, processes):
                 "dns": {"baseurl": "http://no-such-host.invalid", "models": ["dns-*"], "apikey": key_dns.value},
                 "tls": {"baseurl": f"https://127.0.0.1:{echo.server_address[1]}", "models": ["tls-*"], "apikey": key_tls.value},
             },
+            "identity": {"sources": ["loopback", "token"], "bearer": bearer},
             "grants": [
                 {
                     "src": ["*"],
@@ -436,8 +437,9 @@ def document_run(sluice, folder, processes):
         expect(200, post(url, "/v1/chat/completions", chat(model), credentials))
         expect(200, post(url, "/v1/chat/completions", chat(model, stream=True), credentials))
         expect(200, post(url, "/v1/messages", chat(model, max_tokens=10), credentials))
+    # It says somebody else than the connection, which is a conflict.
     for token in tokens:
-        expect(200, post(url, "/v1/chat/completions", chat("good-1"), {"authorization": f"Bearer {token.value}"}))
+        expect(403, post(url, "/v1/chat/completions", chat("good-1"), {"authorization": f"Bearer {token.value}"}))
     expect(200, post(url, f"/v1beta/models/good-1:generateContent?key={query.value}",
                      {"contents": [{"parts": [{"text": prompt.value}]}]}, credentials))
     # Every way to fail that a caller or a provider has.
@@ -481,9 +483,14 @@ def document_run(sluice, folder, processes):
     # Documents that do not hold, and one that does.
     document.write_text('{ "providers": { "p": { "apikey": "' + key_late.value + '", "bas" } }')
     wait_for("the refusal of a broken document", lambda: b"rejected\":null" not in get(url, "/api/health").replace(b" ", b""))
-    write(key_late)
+    write(key_late, "replace")
     wait_for("the rotated key", lambda: b"rejected\":null" in get(url, "/api/health").replace(b" ", b""))
     expect(200, post(url, "/v1/chat/completions", chat("literal-1"), credentials))
+    # Now the token counts instead of the connection.
+    for token in tokens:
+        expect(200, post(url, "/v1/chat/completions", chat("good-1"), {"authorization": f"Bearer {token.value}"}))
+    if found != wanted:
+        raise SystemExit(f"statuses {found}, expected {wanted}")
     wait_for("records", lambda: get(url, "/api/requests?limit=1000").count(b"request_id") >= 25)
     # A plane that is killed in mid-stream leaves its journal for the next.
     killed = int((data / "dataplane.pid").read_text())
@@ -522,18 +529,19 @@ def issue_token(sluice, data, canaries):
     if not sluice_has(sluice, "token"):
         print("  SKIPPED: gateway tokens: this version issues none")
         return []
-    done = subprocess.run(
-        [sluice, "token", "create", "--login", "sweep@example.com", "--data", data], capture_output=True, text=True
-    )
-    found = [word for word in done.stdout.replace('"', " ").split() if word.startswith("slt_")]
-    if done.returncode != 0 or not found:
-        raise SystemExit(f"sluice token create: {done.stdout}{done.stderr}")
-    # Behind the prefix that all tokens have.
-    token = Canary("gateway token", found[0], stored_hash=True)
-    behind = Canary("gateway token", found[0][4:], stored_hash=False)
-    canaries.append(behind)
-    canaries.append(HashOnly("gateway token", found[0]))
-    return [token]
+    tokens = []
+    for login in ("sweep@example.com",):
+        done = subprocess.run(
+            [sluice, "token", "create", "--login", login, "--data", data], capture_output=True, text=True
+        )
+        found = [word for word in done.stdout.replace('"', " ").split() if word.startswith("slt_")]
+        if done.returncode != 0 or not found:
+            raise SystemExit(f"sluice token create: {done.stdout}{done.stderr}")
+        # Behind the prefix that all tokens have.
+        canaries.append(Canary(f"gateway token of {login}", found[0][4:]))
+        canaries.append(HashOnly(f"gateway token of {login}", found[0]))
+        tokens.append(Canary("gateway token", found[0]))
+    return tokens
 
 
 class HashOnly(Canary):
