@@ -1,6 +1,7 @@
 //! The daemon behind a Unix socket that goes away and comes back.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
@@ -46,6 +47,8 @@ impl Socket {
     /// The socket cannot be made.
     pub fn up(&mut self) -> io::Result<()> {
         let listener = UnixListener::bind(&self.path)?;
+        // As the daemon's: everybody may connect, the peer's credentials decide the rest.
+        std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(0o666))?;
         self.daemon.start();
         let daemon = self.daemon.clone();
         self.accepting = Some(tokio::spawn(async move {
