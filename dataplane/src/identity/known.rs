@@ -72,6 +72,7 @@ pub(crate) struct Caller {
 struct Peer {
     principal: Arc<Principal>,
     valid_until: MonoMicros,
+    era: u64,
     policy: Option<Rc<Policy>>,
 }
 
@@ -86,11 +87,13 @@ struct Combined {
 pub(crate) struct Known {
     peers: Table<[u8; 16], Peer>,
     /// Addresses that nobody knows, until when.
-    strangers: Table<[u8; 16], MonoMicros>,
-    proofs: Table<Hash, Dated>,
+    strangers: Table<[u8; 16], (MonoMicros, u64)>,
+    proofs: Table<Hash, (Dated, u64)>,
     /// Proofs that prove nothing; of their own, so that made-up ones push out no good one.
-    negatives: Table<Hash, Dated>,
+    negatives: Table<Hash, (Dated, u64)>,
     policies: Table<([u8; 16], Hash), Combined>,
+    /// What was learnt in an earlier era is forgotten. So forgetting everybody takes no time, however many they are.
+    era: u64,
 }
 
 /// What the connection proves, and by what.
@@ -120,11 +123,13 @@ impl Known {
             proofs: Table::new(limits::KNOWN_PROOFS_MAX),
             negatives: Table::new(limits::KNOWN_NOBODIES_MAX),
             policies: Table::new(limits::KNOWN_PROOFS_MAX),
+            era: 0,
         }
     }
 
     /// Takes an answer to a question down.
     pub(crate) fn learn(&mut self, key: Key, answer: &IdentityAnswer, valid_until: MonoMicros) {
+        let era = self.era;
         match (key, answer) {
             (_, IdentityAnswer::Unavailable { .. }) => {}
             (
@@ -143,6 +148,7 @@ impl Known {
                 let peer = Peer {
                     principal: principal.clone(),
                     valid_until,
+                    era,
                     policy: same.and_then(|peer| peer.policy),
                 };
                 self.peers.insert(address, peer);
@@ -150,20 +156,20 @@ impl Known {
             (Key::Peer { address, .. }, IdentityAnswer::Unknown) => {
                 self.peers.remove(&address);
                 if unknown_on_every_port(address) {
-                    self.strangers.insert(address, valid_until);
+                    self.strangers.insert(address, (valid_until, era));
                 }
             }
             (Key::Peer { .. }, _) => {}
             (Key::Proof(hash), IdentityAnswer::Known { .. }) => {
                 self.negatives.remove(&hash);
-                self.proofs.insert(hash, (answer.clone(), valid_until));
+                self.proofs.insert(hash, ((answer.clone(), valid_until), era));
             }
             (
                 Key::Proof(hash),
                 IdentityAnswer::Unknown | IdentityAnswer::Refused { .. } | IdentityAnswer::Foreign,
             ) => {
                 self.proofs.remove(&hash);
-                self.negatives.insert(hash, (answer.clone(), valid_until));
+                self.negatives.insert(hash, ((answer.clone(), valid_until), era));
             }
         }
     }
@@ -182,18 +188,19 @@ impl Known {
 
     /// Forgets everything. Compiled policies stay; they are used only with principals that are proven anew.
     pub(crate) fn forget_everyone(&mut self) {
-        self.peers.clear();
-        self.strangers.clear();
-        self.proofs.clear();
-        self.negatives.clear();
+        self.era = self.era.wrapping_add(1);
     }
 
     fn proof(&mut self, hash: &Hash, now: MonoMicros) -> Option<Dated> {
-        let valid = |dated: &&mut Dated| now < dated.1;
-        if let Some(known) = self.proofs.get(hash).filter(valid) {
+        let era = self.era;
+        let valid = |(dated, learnt): &&mut (Dated, u64)| now < dated.1 && *learnt == era;
+        if let Some((known, _)) = self.proofs.get(hash).filter(valid) {
             return Some(known.clone());
         }
-        self.negatives.get(hash).filter(valid).map(|known| known.clone())
+        self.negatives
+            .get(hash)
+            .filter(valid)
+            .map(|(known, _)| known.clone())
     }
 
     /// Looks a request up.
@@ -300,10 +307,11 @@ impl Known {
     }
 
     fn peer(&mut self, facts: &Facts<'_>, now: MonoMicros) -> Result<Connected, Key> {
+        let era = self.era;
         if let Some(peer) = self
             .peers
             .get(&facts.address)
-            .filter(|peer| now < peer.valid_until)
+            .filter(|peer| now < peer.valid_until && peer.era == era)
         {
             return Ok(Connected {
                 principal: Ok(peer.principal.clone()),
@@ -311,9 +319,12 @@ impl Known {
                 by: By::Address,
             });
         }
-        let known_stranger = self.strangers.get(&facts.address).filter(|until| now < **until);
+        let known_stranger = self
+            .strangers
+            .get(&facts.address)
+            .filter(|(until, learnt)| now < *until && *learnt == era);
         match known_stranger {
-            Some(until) => Ok(Connected {
+            Some((until, _)) => Ok(Connected {
                 principal: Err(Connection::Unknown),
                 valid_until: *until,
                 by: By::Nothing,
