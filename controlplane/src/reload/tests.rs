@@ -404,6 +404,7 @@ fn a_file_that_the_document_names_reloads_it() {
     assert!(f.state.view().rejected.is_none());
 }
 
+#[allow(clippy::print_stdout, reason = "the count is part of what the run shows")]
 #[test]
 fn rapid_rewrites_always_leave_the_last_good_document() {
     let f = Fixture::still(&text("first"));

@@ -514,6 +514,7 @@ async fn versions_are_listed_shown_and_taken_back() {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "the count is part of what the run shows")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answer_of_any_route_holds_a_secret() {
     let api = Api::with(&document("")).await;
