@@ -1,6 +1,8 @@
 //! Pages of other sites at the admin routes, over real sockets: turned away before anybody is identified, on every prefix
 //! and in every spelling of the path; what a person's own page and a program send goes through.
 
+#![allow(clippy::print_stdout, reason = "the count of a matrix is worth a line")]
+
 #[path = "up/gateway.rs"]
 #[allow(dead_code, reason = "shared with the other tests of the program")]
 mod gateway;

@@ -1,6 +1,8 @@
 //! What the kernel says about the processes of `sluice up`: who they are, what they may, what they show, where they
 //! listen, what others may read. Nothing here is taken from the program's own word.
 
+#![allow(clippy::print_stdout, reason = "a skipped part says so")]
+
 #[path = "up/gateway.rs"]
 #[allow(dead_code, reason = "shared with the other tests of the program")]
 mod gateway;

@@ -1,5 +1,7 @@
 //! A provider key that was replaced is gone: from the memory of every process of ours, not only from use.
 
+#![allow(clippy::print_stdout, reason = "a skipped part says so")]
+
 #[path = "up/gateway.rs"]
 #[allow(dead_code, reason = "shared with the other tests of the program")]
 mod gateway;
