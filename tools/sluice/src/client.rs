@@ -87,7 +87,7 @@ impl<'a> Client<'a> {
         let mut answer = Vec::new();
         let read = socket.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
         if answer.is_empty() {
-            sent.and(read.map(drop))
+            sent.and_then(|()| read.map(drop))
                 .context("the control plane did not answer")?;
             bail!("the control plane gave no answer");
         }
