@@ -55,8 +55,8 @@ pub struct Options {
     pub mock_url: Option<String>,
     /// What `${env:…}` refers to, and where provider keys are looked for.
     pub environment: HashMap<String, String>,
-    /// Address that replaces the document's listeners.
-    pub listen: Option<SocketAddr>,
+    /// Addresses that the document's listeners have instead of their own, in its order; empty: their own.
+    pub listen: Vec<SocketAddr>,
 }
 
 /// Why a control plane did not start, or stopped.

@@ -16,11 +16,13 @@ mod watch;
 mod write;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sluice_shared::ids::Epoch;
+use sluice_shared::snapshot::Listener;
 use sluice_shared::units::UnixMicros;
 use tokio::sync::watch as channel;
 
@@ -47,8 +49,8 @@ pub(crate) struct Source {
     pub(crate) file: Option<PathBuf>,
     pub(crate) mock_url: Option<String>,
     pub(crate) environment: HashMap<String, String>,
-    /// Address that replaces the document's listeners.
-    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Addresses that take the place of the document's; empty: the document's own.
+    pub(crate) listen: Vec<SocketAddr>,
     pub(crate) data: PathBuf,
 }
 
@@ -98,6 +100,27 @@ impl ConfigState {
     fn reject(&self, report: Report) {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).rejected = Some(report);
     }
+}
+
+/// The document's listeners at other addresses. As many addresses as listeners: each takes the place of its own. Otherwise
+/// all are as the first listener is, and serve everything; TLS is never lost by this, and headers of `tailscale serve` are
+/// believed on loopback only.
+fn listeners_at(addresses: &[SocketAddr], listeners: &[Listener]) -> Vec<Listener> {
+    let same_number = addresses.len() == listeners.len();
+    let at = |(index, address): (usize, &SocketAddr)| {
+        let mut listener = match listeners.get(index).filter(|_| same_number) {
+            Some(own) => own.clone(),
+            None => Listener {
+                llm: true,
+                admin: true,
+                ..listeners.first().cloned().unwrap_or_default()
+            },
+        };
+        listener.address = address.to_string();
+        listener.serve_headers &= address.ip().is_loopback();
+        listener
+    };
+    addresses.iter().enumerate().map(at).collect()
 }
 
 /// A document that can be used.
@@ -169,13 +192,8 @@ impl Source {
         let Some(mut document) = document else {
             return Err(report);
         };
-        if let Some(address) = self.listen {
-            document.listeners = vec![sluice_shared::snapshot::Listener {
-                address: address.to_string(),
-                llm: true,
-                admin: true,
-                ..sluice_shared::snapshot::Listener::default()
-            }];
+        if !self.listen.is_empty() {
+            document.listeners = listeners_at(&self.listen, &document.listeners);
         }
         Ok(Loaded {
             document: Arc::new(document),

@@ -121,7 +121,7 @@ pub(crate) struct Config {
     pub(crate) providers: Vec<Arc<Provider>>,
     pub(crate) limits: Limits,
     pub(crate) head_limits: HeadLimits,
-    /// What each listening address serves; one that is not named serves everything.
+    /// What each listening address serves; see [`Config::serves`] for one that is not named.
     pub(crate) listeners: Vec<snapshot::Listener>,
     /// Where principals come from.
     pub(crate) identity: snapshot::Identity,
@@ -194,7 +194,8 @@ pub(crate) struct Serves {
 }
 
 impl Config {
-    /// What the listener at this address serves.
+    /// What the listener at this address serves. A socket that is open and not named any more serves the admin pages only
+    /// where every named listener does.
     pub(crate) fn serves(&self, address: &str) -> Serves {
         self.listeners
             .iter()
@@ -202,7 +203,7 @@ impl Config {
             .map_or(
                 Serves {
                     llm: true,
-                    admin: true,
+                    admin: self.listeners.iter().all(|listener| listener.admin),
                 },
                 |listener| Serves {
                     llm: listener.llm,

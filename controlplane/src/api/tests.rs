@@ -66,7 +66,7 @@ impl Api {
             file: Some(file),
             mock_url: None,
             environment: std::collections::HashMap::new(),
-            listen: None,
+            listen: Vec::new(),
             data: folder.path().to_owned(),
         };
         let First { loaded, seen, .. } = source.first().unwrap();

@@ -29,7 +29,7 @@ fn source(folder: &Path, file: Option<PathBuf>) -> Source {
         file,
         mock_url: None,
         environment: HashMap::new(),
-        listen: None,
+        listen: Vec::new(),
         data: folder.to_owned(),
     }
 }
@@ -222,7 +222,7 @@ fn a_start_with_a_broken_document_uses_the_last_good_one() {
 fn an_address_from_outside_replaces_the_listeners() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source {
-        listen: Some("0.0.0.0:9999".parse().unwrap()),
+        listen: vec!["0.0.0.0:9999".parse().unwrap()],
         environment: HashMap::from([("OPENAI_API_KEY".into(), "k".into())]),
         ..source(folder.path(), None)
     };
@@ -237,6 +237,48 @@ fn an_address_from_outside_replaces_the_listeners() {
         (listeners, source.name().as_str()),
         (vec!["0.0.0.0:9999"], "built-in document")
     );
+}
+
+/// Red if an address on the command line takes a listener's names, TLS or PROXY senders away, or lets headers be forged.
+#[test]
+fn addresses_from_outside_keep_what_else_the_listeners_are() {
+    let at = |addresses: &[&str], listeners: &[Listener]| {
+        let addresses: Vec<SocketAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        listeners_at(&addresses, listeners)
+    };
+    let inner = Listener {
+        address: "127.0.0.1:0".into(),
+        admin: true,
+        serve_headers: true,
+        hosts: vec!["ai.example.com".into()],
+        ..Listener::default()
+    };
+    let outer = Listener {
+        address: "0.0.0.0:443".into(),
+        llm: true,
+        tls: Some(sluice_shared::snapshot::ListenerTls::default()),
+        ..Listener::default()
+    };
+    let moved = |listener: &Listener, address: &str| Listener {
+        address: address.into(),
+        ..listener.clone()
+    };
+    let both = [inner.clone(), outer.clone()];
+    assert_eq!(
+        at(&["127.0.0.1:5", "0.0.0.0:6"], &both),
+        [moved(&inner, "127.0.0.1:5"), moved(&outer, "0.0.0.0:6")]
+    );
+    let everything = |listener: &Listener| Listener {
+        llm: true,
+        admin: true,
+        ..listener.clone()
+    };
+    assert_eq!(
+        at(&["127.0.0.1:5"], &both),
+        [moved(&everything(&inner), "127.0.0.1:5")]
+    );
+    assert!(!at(&["10.0.0.1:5"], &both)[0].serve_headers);
+    assert!(at(&["10.0.0.1:5"], &[outer, inner])[0].tls.is_some());
 }
 
 #[test]

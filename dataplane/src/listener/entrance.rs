@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use sluice_shared::ids::Epoch;
-use sluice_shared::snapshot::{NetworkPrefix, in_network};
+use sluice_shared::snapshot::{Listener, NetworkPrefix, in_network};
 
 use crate::config::Config;
 use crate::tls::server::ServerTls;
@@ -48,11 +48,7 @@ impl Entrance {
             return self.clone();
         }
         let Some(listener) = config.listeners.iter().find(|l| l.address == address) else {
-            return Rc::new(Self {
-                epoch: Some(config.epoch),
-                proxy_senders: Vec::new(),
-                security: Security::Plain,
-            });
+            return Rc::new(self.unnamed(config, address));
         };
         let bundles = &config.identity.certificates;
         let security = match (&listener.tls, &self.security) {
@@ -71,6 +67,28 @@ impl Entrance {
             proxy_senders: listener.proxy_senders.clone(),
             security,
         })
+    }
+
+    /// The socket is open and the configuration does not name it: its listener was removed, and goes with the next
+    /// restart. Until then it stays as it was; it never becomes less guarded than what is configured.
+    fn unnamed(&self, config: &Config, address: &str) -> Self {
+        let guarded = |l: &Listener| l.tls.is_some() || !l.proxy_senders.is_empty();
+        let security = match (self.epoch, config.listeners.iter().any(guarded)) {
+            (Some(_), _) => self.security.clone(),
+            (None, false) => Security::Plain,
+            (None, true) => {
+                tracing::error!(
+                    listener = address,
+                    "not in the configuration, whose listeners have TLS or PROXY senders: connections are refused"
+                );
+                Security::Broken
+            }
+        };
+        Self {
+            epoch: Some(config.epoch),
+            proxy_senders: self.proxy_senders.clone(),
+            security,
+        }
     }
 
     /// Whether there was a configuration. Without one nobody knows whether connections should be encrypted.

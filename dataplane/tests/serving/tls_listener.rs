@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 
 use rustls::ClientConfig;
-use sluice_shared::snapshot::{ClientAuth, Snapshot};
+use sluice_shared::snapshot::{ClientAuth, Listener, Snapshot};
 use sluice_shared::usage::Ended;
 
 use crate::support::client::{Client, End, chat, chat_stream, get, post, post_with};
@@ -63,6 +63,31 @@ impl Secure {
             &format!("sluice_tls_failures_total{{reason=\"{reason}\"}}"),
         )
     }
+}
+
+/// Red if a listener that leaves the document while its socket stays open begins to serve without TLS, or all pages.
+#[test]
+fn a_listener_that_is_taken_out_stays_as_guarded_as_it_was() {
+    let upstream = Upstream::plain();
+    let secure = Secure::start(&upstream);
+    let elsewhere = Listener {
+        address: "127.0.0.1:1".into(),
+        llm: true,
+        ..Listener::default()
+    };
+    secure
+        .gateway
+        .control
+        .publish(|snapshot| snapshot.listeners = vec![elsewhere]);
+    let mut client = secure.client();
+    client.send(chat("m"));
+    assert_eq!(client.answer().status, 200);
+    client.send(get("/api/health"));
+    assert_eq!(client.answer().status, 404, "admin pages stand elsewhere now");
+    let mut plain = secure.gateway.client();
+    plain.send(get("/healthz"));
+    let (said, _) = plain.rest();
+    assert!(!said.starts_with(b"HTTP"), "answered without TLS");
 }
 
 /// Bytes that no two places of have in common.

@@ -139,9 +139,9 @@ pub(crate) struct ControlplaneOptions {
     /// Without a configuration: the mock provider's base URL, used instead of providers from the environment
     #[arg(long, value_name = "URL")]
     pub(crate) mock_url: Option<String>,
-    /// Address that the data plane listens on, where it is not the configuration's
-    #[arg(long, value_name = "IP:PORT")]
-    pub(crate) listen: Option<SocketAddr>,
+    /// Addresses that the data plane listens on, where they are not the configuration's
+    #[arg(long, value_name = "IP:PORT", value_delimiter = ',', value_parser = listen_address)]
+    pub(crate) listen: Vec<SocketAddr>,
 }
 
 /// Options of `sluice dataplane`.

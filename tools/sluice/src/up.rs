@@ -114,13 +114,14 @@ fn prepare(options: UpOptions) -> Result<Prepared> {
     })?;
     Ok(Prepared {
         config,
+        // A port that was left to the system is known only now.
+        overruled: !options.listen.is_empty() || found.listeners.iter().any(|address| address.port() == 0),
         found,
         instance: Rc::new(instance),
         shards,
         sockets,
         mock,
         mock_only: options.mock,
-        overruled: !options.listen.is_empty(),
         drain_s: options.drain,
         warning,
     })
@@ -142,7 +143,7 @@ async fn supervise(prepared: Prepared, log_format: LogFormat) -> Result<ExitCode
     let mock_address = mock.as_ref().and_then(|mock| mock.addresses.first().copied());
     let addresses = sockets.addresses.clone();
     // The control plane keeps the document's listeners unless they were overruled here.
-    let listen = addresses.first().copied().filter(|_| overruled);
+    let listen = if overruled { addresses.as_slice() } else { &[] };
     let lines: Vec<String> = addresses.iter().map(|address| format!("{address}\n")).collect();
     instance.write("listen", &lines.concat())?;
 
@@ -303,7 +304,7 @@ fn control_role(
     instance: &Instance,
     config: Option<&Path>,
     mock: Option<SocketAddr>,
-    listen: Option<SocketAddr>,
+    listen: &[SocketAddr],
     sees_environment: bool,
     log_format: LogFormat,
 ) -> Role {
@@ -314,7 +315,7 @@ fn control_role(
     if let Some(address) = mock {
         args.extend(["--mock-url".into(), format!("http://{address}").into()]);
     }
-    if let Some(address) = listen {
+    for address in listen {
         args.extend(["--listen".into(), address.to_string().into()]);
     }
     // It resolves `${env:NAME}` and finds the usual key variables, so it alone sees them.
