@@ -102,7 +102,8 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: StdListener) {
             std::process::abort();
         }
     };
-    let mut entrance = Entrance::unknown();
+    // Now, not only at the first connection: should the listener leave the configuration before, it stays what it was.
+    let mut entrance = Entrance::unknown().renewed(shard.config().as_ref(), &name);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
