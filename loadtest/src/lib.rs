@@ -3,8 +3,12 @@
 //! * [`mock`]: a server that answers every API kind the gateway knows, in the provider's exact shape, with settable
 //!   sizes, gaps and faults, and a ledger of what it served.
 //! * [`tailscaled`]: a stand-in for the tailnet's daemon, for tests of identity.
+//! * [`tailnet`]: what happens on a tailnet, played with that stand-in and a real gateway.
+//! * [`process`]: starting and measuring processes.
 //!
-//! The library half is what `sluice mock` and `sluice up` without keys use; the binary `loadtest` drives load.
+//! The library half is what `sluice mock`, `sluice up` without keys and tests use; the binary `loadtest` drives load.
 
 pub mod mock;
+pub mod process;
+pub mod tailnet;
 pub mod tailscaled;

@@ -7,7 +7,6 @@ mod gateway;
 mod generator;
 mod kill;
 mod measure;
-mod process;
 mod reconcile;
 mod reload;
 mod scenario;
@@ -18,6 +17,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use sluice_loadtest::mock::{self, MockOptions};
+use sluice_loadtest::{process, tailnet};
 
 #[derive(Parser)]
 #[command(name = "loadtest", version, about)]
@@ -74,6 +74,8 @@ enum Command {
     },
     /// Rewrite the document once a second under running streams
     Reload(reload::Options),
+    /// Play what happens on a tailnet, with a stand-in for its daemon and a real gateway, and time it
+    Tailnet(tailnet::Options),
     /// List the scenarios
     Scenarios,
 }
@@ -123,6 +125,16 @@ fn main() -> anyhow::Result<()> {
             sluice_loadtest::tailscaled::serve_file(&socket, &state, complain).await
         })),
         Command::Reload(options) => runtime.block_on(unless_stopped(reload::run(options))),
+        Command::Tailnet(options) => runtime.block_on(unless_stopped(async move {
+            let report = tailnet::run(&options).await?;
+            if options.json {
+                println!("{}", report.json());
+            } else {
+                print!("{}", report.table());
+            }
+            anyhow::ensure!(report.faults() == 0, "{} faults", report.faults());
+            Ok(())
+        })),
         Command::Scenarios => {
             for scenario in scenario::all() {
                 println!("{:<18} {}", scenario.name, scenario.about);

@@ -15,13 +15,16 @@ use anyhow::{Context as _, Result, bail};
 const TERM_LIMIT: Duration = Duration::from_secs(5);
 
 /// A process tree that is ended when this is dropped.
-pub(crate) struct Spawned {
+pub struct Spawned {
     child: Child,
 }
 
 impl Spawned {
     /// Starts a command line, on one core if asked. What it prints goes to a file in `dir`.
-    pub(crate) fn start(command: &[String], core: Option<usize>, dir: &Path, label: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The line is empty, or its program cannot be started.
+    pub fn start(command: &[String], core: Option<usize>, dir: &Path, label: &str) -> Result<Self> {
         let log = dir.join(format!("{label}.log"));
         let out = fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let mut line: Vec<String> = Vec::new();
@@ -40,17 +43,19 @@ impl Spawned {
         Ok(Self { child })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Id of the root process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether the root process has ended by itself.
-    pub(crate) fn ended(&mut self) -> bool {
+    pub fn ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Asks the root to end and waits; true if it did so within the limit.
-    pub(crate) fn terminate(&mut self, limit: Duration) -> bool {
+    pub fn terminate(&mut self, limit: Duration) -> bool {
         signal("TERM", self.pid());
         let begin = Instant::now();
         while begin.elapsed() < limit {
@@ -80,7 +85,7 @@ impl Drop for Spawned {
 }
 
 /// Sends a signal by the shell's `kill`; a process that is gone is no error.
-pub(crate) fn signal(name: &str, pid: u32) {
+pub fn signal(name: &str, pid: u32) {
     let _gone = Command::new("sh")
         .args(["-c", &format!("kill -{name} {pid}")])
         .stdout(Stdio::null())
@@ -89,7 +94,10 @@ pub(crate) fn signal(name: &str, pid: u32) {
 }
 
 /// Pins a running process (and the threads it will start) to a core.
-pub(crate) fn pin(pid: u32, core: usize) -> Result<()> {
+///
+/// # Errors
+/// `taskset` is missing or refuses.
+pub fn pin(pid: u32, core: usize) -> Result<()> {
     let status = Command::new("taskset")
         .args(["-a", "-p", "-c", &core.to_string(), &pid.to_string()])
         .stdout(Stdio::null())
@@ -102,14 +110,14 @@ pub(crate) fn pin(pid: u32, core: usize) -> Result<()> {
 }
 
 /// Whether a program is found on the path.
-pub(crate) fn on_path(program: &str) -> bool {
+pub fn on_path(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
         || Path::new("/usr/sbin").join(program).is_file()
 }
 
 /// The processes and all their descendants.
-pub(crate) fn tree(roots: &[u32]) -> BTreeSet<u32> {
+pub fn tree(roots: &[u32]) -> BTreeSet<u32> {
     let mut parents: Vec<(u32, u32)> = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry
@@ -144,7 +152,7 @@ fn parent(stat: &str) -> Option<u32> {
 }
 
 /// Nanoseconds on the CPU of these processes and their descendants.
-pub(crate) fn cpu_ns(roots: &[u32]) -> u64 {
+pub fn cpu_ns(roots: &[u32]) -> u64 {
     tree(roots).into_iter().map(process_cpu_ns).sum()
 }
 
@@ -179,13 +187,15 @@ fn ticks_ns(stat: &str) -> u64 {
 
 /// Resident and proportional memory of a process tree, in KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Memory {
-    pub(crate) rss: u64,
-    pub(crate) pss: u64,
+pub struct Memory {
+    /// Resident.
+    pub rss: u64,
+    /// Proportional.
+    pub pss: u64,
 }
 
 /// Memory of these processes and their descendants.
-pub(crate) fn memory(roots: &[u32]) -> Memory {
+pub fn memory(roots: &[u32]) -> Memory {
     tree(roots).into_iter().fold(Memory::default(), |sum, pid| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
@@ -204,8 +214,11 @@ fn kib(text: &str, key: &str) -> u64 {
 }
 
 /// Raises the limit of open files of this process as far as it may be; gives what it is then.
+///
+/// # Errors
+/// The limit cannot be read.
 #[allow(unsafe_code, reason = "limits have no safe form")]
-pub(crate) fn raise_open_files() -> std::io::Result<u64> {
+pub fn raise_open_files() -> std::io::Result<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,

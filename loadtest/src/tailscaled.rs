@@ -106,6 +106,8 @@ pub struct Tailscaled {
 struct Shared {
     table: Mutex<Table>,
     calls: Mutex<Vec<Call>>,
+    /// How long each `whois` took, up to its answer going out.
+    took: Mutex<Vec<Duration>>,
     asked: watch::Sender<usize>,
     running: AtomicUsize,
     running_max: AtomicUsize,
@@ -157,6 +159,7 @@ impl Tailscaled {
                     bus_refused: None,
                 }),
                 calls: Mutex::default(),
+                took: Mutex::default(),
                 asked: watch::channel(0).0,
                 running: AtomicUsize::new(0),
                 running_max: AtomicUsize::new(0),
@@ -301,6 +304,12 @@ impl Tailscaled {
     #[must_use]
     pub fn whois_running_max(&self) -> usize {
         self.shared.running_max.load(Ordering::Relaxed)
+    }
+
+    /// How long each `whois` took, from its request to its answer going out, oldest end first.
+    #[must_use]
+    pub fn whois_took(&self) -> Vec<Duration> {
+        hold(&self.shared.took).clone()
     }
 
     /// Connections that were taken.

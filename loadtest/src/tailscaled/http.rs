@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -121,7 +122,7 @@ async fn whois(
     let running = shared.running.fetch_add(1, Ordering::Relaxed) + 1;
     shared.running_max.fetch_max(running, Ordering::Relaxed);
     shared.asked.send_modify(|asked| *asked += 1);
-    let done = Running(daemon);
+    let done = Running(daemon, Instant::now());
     let fault = hold(&shared.table).fault.clone();
     let answer = daemon
         .whois(&parameter(query, "addr"), &parameter(query, "proto"))
@@ -171,11 +172,12 @@ async fn whois(
 }
 
 /// Counts a `whois` as under way until it is dropped, also when the client leaves.
-struct Running<'a>(&'a Tailscaled);
+struct Running<'a>(&'a Tailscaled, Instant);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.shared.running.fetch_sub(1, Ordering::Relaxed);
+        hold(&self.0.shared.took).push(self.1.elapsed());
     }
 }
 

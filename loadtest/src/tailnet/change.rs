@@ -1,0 +1,234 @@
+//! Peers that go, change, or give their address to somebody else, while requests of theirs run.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use super::Options;
+use super::lab::{EXTRA, Lab, PATIENCE, PAUSE, Peer, extra, text};
+use super::report::{Row, ms, spread};
+
+/// A change that is told has to be felt within this time.
+const CUT_MAX: Duration = Duration::from_secs(1);
+/// A change that is told to nobody, within this, and a second of a busy machine.
+const AGE_MAX: Duration = Duration::from_secs(31);
+/// Pause between requests that wait for such a change.
+const AGE_PAUSE: Duration = Duration::from_millis(50);
+/// Peers whose streams nothing happens to.
+const BYSTANDERS: usize = 10;
+/// Requests of an address after somebody else has got it.
+const AFTER_REUSE: usize = 20;
+
+/// Streams of others, which are to go on.
+struct Bystanders(Vec<JoinHandle<Instant>>);
+
+impl Bystanders {
+    async fn begin(lab: &Lab) -> Result<Self> {
+        let mut streams = Vec::new();
+        for peer in lab.people(BYSTANDERS).await? {
+            let stream = lab.open(peer.address).await?.stream(&peer.model).await?;
+            streams.push(tokio::spawn(stream.ended()));
+        }
+        Ok(Self(streams))
+    }
+
+    /// How many were cut.
+    fn cut(self) -> usize {
+        let cut = self.0.iter().filter(|stream| stream.is_finished()).count();
+        for stream in self.0 {
+            stream.abort();
+        }
+        cut
+    }
+}
+
+/// What happens to a peer, and what its next request gets.
+struct Turn {
+    name: &'static str,
+    happen: fn(&Lab, &Peer, usize),
+    /// Status of the next request, and its name in the records.
+    next: fn(usize) -> (u16, &'static str),
+}
+
+/// A peer is removed.
+pub(super) async fn remove(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
+    let turn = Turn {
+        name: "3 peer removed while it streams",
+        happen: |lab, peer, _| lab.daemon.remove(&peer.stable_id),
+        next: |_| (403, ""),
+    };
+    play(lab, options, &turn).await
+}
+
+/// A person's machine becomes a tagged one, with and without grants.
+pub(super) async fn retag(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
+    let turn = Turn {
+        name: "4 peer retagged while it streams",
+        happen: |lab, peer, run| {
+            let tag = if run % 2 == 0 { "tag:ci" } else { "tag:none" };
+            lab.daemon.change(&peer.stable_id, |node| node.tags = vec![tag.into()]);
+        },
+        next: |run| if run % 2 == 0 { (200, "tag:ci") } else { (403, "tag:none") },
+    };
+    play(lab, options, &turn).await
+}
+
+async fn play(lab: &Arc<Lab>, options: &Options, turn: &Turn) -> Result<Row> {
+    let mut row = Row::new(turn.name);
+    let bystanders = Bystanders::begin(lab).await?;
+    let mut times = Vec::new();
+    for run in 0..options.runs {
+        let peer = lab.person().await?;
+        let stream = lab.open(peer.address).await?.stream(&peer.model).await?;
+        let told = Instant::now();
+        (turn.happen)(lab, &peer, run);
+        let cut = stream.cut().await?;
+        times.push(cut.saturating_duration_since(told));
+        let (status, login) = (turn.next)(run);
+        let after = format!("{}-after", peer.model);
+        lab.expect(&after, login);
+        let next = lab.call(peer.address, &after).await?.status;
+        row.demand(next == status, || {
+            format!("the next request of {} got {next}, not {status}", peer.login)
+        });
+    }
+    let others = bystanders.cut();
+    row.demand(others == 0, || format!("{others} streams of others were cut"));
+    let slowest = times.iter().max().copied().unwrap_or_default();
+    if options.timed {
+        row.demand(slowest <= CUT_MAX, || format!("cut after {} ms", ms(slowest)));
+    }
+    row.figure("runs", options.runs);
+    row.figure("from the event to the cut, p50 / p99 / max ms", spread(&times));
+    row.figure("streams of others cut", format!("{others} of {BYSTANDERS}"));
+    Ok(row)
+}
+
+/// What the tailnet's policy grants changes; nobody is told.
+pub(super) async fn grants(lab: &Arc<Lab>, _options: &Options) -> Result<Row> {
+    let mut row = Row::new("5 grants of the tailnet's policy edited");
+    let gains = lab.person().await?;
+    let (loses, mut node) = lab.stranger();
+    node.cap_map = extra();
+    lab.daemon.put(node);
+    lab.heard().await?;
+    for (peer, status) in [(&gains, 403), (&loses, 200)] {
+        let first = lab.call(peer.address, EXTRA).await?.status;
+        row.demand(first == status, || format!("{first} before the edit, not {status}"));
+    }
+    let edited = Instant::now();
+    lab.daemon.grant(&gains.stable_id, extra());
+    lab.daemon.grant(&loses.stable_id, Value::Null);
+    let (gained, lost) = tokio::join!(until(lab, &gains, 200), until(lab, &loses, 403));
+    for (name, moment) in [("a grant counts after, ms", gained?), ("a withdrawn one no more after, ms", lost?)] {
+        let after = moment.saturating_duration_since(edited);
+        row.demand(after <= AGE_MAX, || format!("{name} {}", ms(after)));
+        row.figure(name, ms(after));
+    }
+    Ok(row)
+}
+
+async fn until(lab: &Lab, peer: &Peer, status: u16) -> Result<Instant> {
+    let begin = Instant::now();
+    let mut link = lab.open(peer.address).await?;
+    while begin.elapsed() < PATIENCE {
+        let answer = link.call(EXTRA).await?;
+        if answer.status == status {
+            return Ok(Instant::now());
+        }
+        if answer.close {
+            link = lab.open(peer.address).await?;
+        }
+        tokio::time::sleep(AGE_PAUSE).await;
+    }
+    anyhow::bail!("no {status} for {EXTRA}")
+}
+
+/// One of the requests that an address sends without pause.
+struct Sent {
+    begun: Instant,
+    model: String,
+    status: u16,
+}
+
+/// A node is deleted and its address given to somebody else, while the address asks without pause.
+pub(super) async fn reuse(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
+    let mut row = Row::new("8 address given to somebody else");
+    let mut late = Vec::new();
+    let mut counts = [0_usize; 3];
+    for _ in 0..options.runs {
+        let (old, node) = lab.stranger();
+        let (new, mut other) = lab.stranger();
+        other.addresses = vec![old.address];
+        lab.daemon.put(node);
+        lab.heard().await?;
+        let mut sent = Vec::new();
+        while sent.len() < 3 {
+            sent.push(send(lab, &old, sent.len()).await);
+        }
+        let removed = Instant::now();
+        lab.daemon.remove(&old.stable_id);
+        // Until the address is nobody's, requests count as the old one's.
+        while sent.last().is_some_and(|sent| sent.status == 200) && removed.elapsed() < PATIENCE {
+            sent.push(send(lab, &old, sent.len()).await);
+        }
+        lab.daemon.put(other);
+        let given = Instant::now();
+        let mut after = 0;
+        while after < AFTER_REUSE && given.elapsed() < PATIENCE {
+            let one = send(lab, &old, sent.len()).await;
+            after += usize::from(one.status == 200);
+            sent.push(one);
+        }
+        row.demand(after == AFTER_REUSE, || "the new one was not let in".into());
+        let served: Vec<&Sent> = sent.iter().filter(|sent| sent.status == 200).collect();
+        let records = lab.records(&format!("{}-", old.model), sent.len().saturating_sub(1)).await?;
+        let name = |sent: &Sent| {
+            let found = records.iter().find(|record| text(record, "model_asked") == sent.model);
+            found.map(|record| text(record, "user").to_owned())
+        };
+        let names: Vec<Option<String>> = served.iter().map(|sent| name(sent)).collect();
+        let switch = names.iter().position(|name| name.as_deref() == Some(&new.login));
+        let switch = switch.context("nothing was recorded for the new one")?;
+        for (index, found) in names.iter().enumerate() {
+            let wanted = if index < switch { &old.login } else { &new.login };
+            row.demand(found.as_deref() == Some(wanted), || {
+                format!("request {index} of {} recorded for {found:?}, not {wanted}", old.address)
+            });
+        }
+        let last = served.get(switch.saturating_sub(1)).context("the old one was never served")?;
+        let first_403 = sent.iter().find(|sent| sent.status != 200);
+        row.demand(first_403.is_none_or(|refused| last.begun < refused.begun), || {
+            "the old one was served after it had been refused".into()
+        });
+        late.push(last.begun.saturating_duration_since(removed));
+        counts[0] += switch;
+        counts[1] += sent.len() - served.len();
+        counts[2] += served.len() - switch;
+    }
+    let latest = late.iter().max().copied().unwrap_or_default();
+    if options.timed {
+        row.demand(latest <= CUT_MAX, || format!("the old one until {} ms after", ms(latest)));
+    }
+    row.figure("runs", options.runs);
+    row.figure("requests of the old one / refused / of the new one", format!("{} / {} / {}", counts[0], counts[1], counts[2]));
+    row.figure("last request begun as the old one after the event, p50 / p99 / max ms", spread(&late));
+    Ok(row)
+}
+
+async fn send(lab: &Lab, peer: &Peer, number: usize) -> Sent {
+    let model = format!("{}-{number:04}", peer.model);
+    let begun = Instant::now();
+    let status = match lab.call(peer.address, &model).await {
+        Ok(answer) => answer.status,
+        // Cut: it was the old one's.
+        Err(_) => 0,
+    };
+    if status != 200 {
+        tokio::time::sleep(PAUSE).await;
+    }
+    Sent { begun, model, status }
+}

@@ -1,0 +1,221 @@
+//! A client's connection to the gateway, from an address of the tailnet.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::proxy;
+
+/// How long an answer may be silent; only what hangs takes so long.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+/// Bytes of an answer that is read whole, at most.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+const FIELDS_MAX: usize = 64;
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// It bears `Retry-After`.
+    pub(super) retry_after: bool,
+    pub(super) body: Vec<u8>,
+    /// From the first byte of the request to the last one of the answer.
+    pub(super) took: Duration,
+    /// Nothing more can be asked on the connection.
+    pub(super) close: bool,
+}
+
+/// A connection. The header that says from where stands before the first request.
+pub(super) struct Link {
+    stream: TcpStream,
+    gateway: SocketAddr,
+    greeting: Vec<u8>,
+}
+
+impl Link {
+    pub(super) async fn open(gateway: SocketAddr, from: IpAddr) -> Result<Self> {
+        let stream = TcpStream::connect(gateway).await?;
+        stream.set_nodelay(true)?;
+        let greeting = proxy::header(SocketAddr::new(from, stream.local_addr()?.port()), gateway);
+        Ok(Self {
+            stream,
+            gateway,
+            greeting,
+        })
+    }
+
+    async fn send(&mut self, message: &str) -> Result<()> {
+        let mut bytes = std::mem::take(&mut self.greeting);
+        bytes.extend_from_slice(message.as_bytes());
+        self.stream.write_all(&bytes).await.context("sending")
+    }
+
+    /// Asks for a path.
+    pub(super) async fn get(&mut self, path: &str) -> Result<Answer> {
+        let message = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.gateway);
+        self.exchange(&message).await
+    }
+
+    /// A short call of a model.
+    pub(super) async fn call(&mut self, model: &str) -> Result<Answer> {
+        let message = self.chat(model, "", "x-mock-events: 1\r\n");
+        self.exchange(&message).await
+    }
+
+    /// Begins a stream that does not end by itself, and waits until some of it has come.
+    pub(super) async fn stream(mut self, model: &str) -> Result<Stream> {
+        let paced = "x-mock-events: 100000\r\nx-mock-gap-ms: 20\r\n";
+        let message = self.chat(model, r#","stream":true"#, paced);
+        self.send(&message).await?;
+        let mut seen = Vec::new();
+        while memchr::memmem::find(&seen, b"data:").is_none() {
+            let n = silent_read(&mut self.stream, &mut seen).await?;
+            if n == 0 || seen.len() > ANSWER_BYTES_MAX {
+                bail!(
+                    "no stream: {}",
+                    String::from_utf8_lossy(&seen).lines().next().unwrap_or_default()
+                );
+            }
+        }
+        Ok(Stream { stream: self.stream })
+    }
+
+    fn chat(&self, model: &str, option: &str, settings: &str) -> String {
+        let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hi"}}]{option}}}"#);
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n{settings}\
+             Content-Length: {}\r\n\r\n{body}",
+            self.gateway,
+            body.len()
+        )
+    }
+
+    async fn exchange(&mut self, message: &str) -> Result<Answer> {
+        let begin = Instant::now();
+        self.send(message).await?;
+        let mut bytes = Vec::new();
+        loop {
+            let n = silent_read(&mut self.stream, &mut bytes).await?;
+            if let Some(mut answer) = parse(&bytes)? {
+                answer.took = begin.elapsed();
+                return Ok(answer);
+            }
+            if n == 0 || bytes.len() > ANSWER_BYTES_MAX {
+                bail!("the connection ended within an answer");
+            }
+        }
+    }
+}
+
+async fn silent_read(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<usize> {
+    tokio::time::timeout(SILENCE_LIMIT, stream.read_buf(bytes))
+        .await
+        .context("silence")?
+        .context("reading")
+}
+
+/// A running stream.
+pub(super) struct Stream {
+    stream: TcpStream,
+}
+
+impl Stream {
+    /// Waits until it ends, however long that takes, and gives the moment.
+    pub(super) async fn ended(mut self) -> Instant {
+        let mut sink = vec![0; 16 << 10];
+        loop {
+            match self.stream.read(&mut sink).await {
+                Ok(0) | Err(_) => return Instant::now(),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Waits until it is cut and gives the moment.
+    ///
+    /// # Errors
+    /// Nobody cut it.
+    pub(super) async fn cut(self) -> Result<Instant> {
+        tokio::time::timeout(SILENCE_LIMIT, self.ended())
+            .await
+            .context("the stream was not cut")
+    }
+}
+
+/// The answer that these bytes are, if they are all of it.
+fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut head = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(length) = head.parse(bytes)? else {
+        return Ok(None);
+    };
+    let find = |name: &str| {
+        let found = head.headers.iter().find(|f| f.name.eq_ignore_ascii_case(name));
+        found.map(|f| String::from_utf8_lossy(f.value).into_owned())
+    };
+    let rest = bytes.get(length..).unwrap_or_default();
+    let body = if find("transfer-encoding").is_some() {
+        unchunk(rest)?
+    } else {
+        let length: usize = find("content-length").context("no length")?.trim().parse()?;
+        rest.get(..length).map(<[u8]>::to_vec)
+    };
+    Ok(body.map(|body| Answer {
+        status: head.code.unwrap_or(0),
+        retry_after: find("retry-after").is_some(),
+        body,
+        took: Duration::ZERO,
+        close: find("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
+    }))
+}
+
+/// A chunked body without trailers, if it is whole.
+fn unchunk(mut rest: &[u8]) -> Result<Option<Vec<u8>>> {
+    let mut out = Vec::new();
+    loop {
+        let Some(end) = memchr::memmem::find(rest, b"\r\n") else {
+            return Ok(None);
+        };
+        let digits = std::str::from_utf8(rest.get(..end).unwrap_or_default())?;
+        let size = usize::from_str_radix(digits.split(';').next().unwrap_or_default().trim(), 16)?;
+        let data = end.saturating_add(2);
+        let stop = data.checked_add(size).context("chunk too large")?;
+        let (Some(chunk), Some(behind)) = (rest.get(data..stop), rest.get(stop..stop.saturating_add(2)))
+        else {
+            return Ok(None);
+        };
+        if behind != b"\r\n" {
+            bail!("chunk longer than its size");
+        }
+        if size == 0 {
+            return Ok(Some(out));
+        }
+        out.extend_from_slice(chunk);
+        rest = rest.get(stop.saturating_add(2)..).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_whole_only_with_their_last_byte() {
+        for text in [
+            "HTTP/1.1 503 No\r\ncontent-length: 2\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{}",
+            "HTTP/1.1 503 No\r\nretry-after: 1\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1;x\r\n}\r\n0\r\n\r\n",
+        ] {
+            for cut in 0..text.len() {
+                assert!(parse(&text.as_bytes()[..cut]).unwrap().is_none(), "{cut}");
+            }
+            let answer = parse(text.as_bytes()).unwrap().unwrap();
+            assert_eq!((answer.status, answer.retry_after, answer.close), (503, true, true));
+            assert_eq!(answer.body, b"{}");
+        }
+        assert!(parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n").is_err());
+        assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+}
