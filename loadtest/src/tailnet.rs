@@ -19,10 +19,12 @@ mod syscalls;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Result;
 
 use lab::{Folder, Lab, Source};
+use report::ms;
 pub use report::{Report, Row};
 
 /// What to play.
@@ -97,41 +99,44 @@ async fn play(options: &Options, folder: &Path) -> Result<Report> {
     let lab = Lab::start(&options.sluice, options.shards, Source::Tailscale, folder).await?;
     let lab = Arc::new(lab);
     let mut rows = vec![
-        told("1 miss", asking::miss(&lab, options).await),
-        told("2 hit", asking::hit(&lab, options, folder).await),
-        told("10 slow daemon", outage::slow(&lab, options).await),
+        told("1 miss", asking::miss(&lab, options)).await,
+        told("2 hit", asking::hit(&lab, options, folder)).await,
+        told("10 slow daemon", outage::slow(&lab, options)).await,
     ];
     let changes = async {
         [
-            told("3 peer removed", change::remove(&lab, options).await),
-            told("4 peer retagged", change::retag(&lab, options).await),
-            told("8 address given to somebody else", change::reuse(&lab, options).await),
-            told("9 statuses", statuses::statuses(&lab).await),
+            told("3 peer removed", change::remove(&lab, options)).await,
+            told("4 peer retagged", change::retag(&lab, options)).await,
+            told("8 address given to somebody else", change::reuse(&lab, options)).await,
+            told("9 statuses", statuses::statuses(&lab)).await,
         ]
     };
     if options.patient {
-        let (changes, grants) = tokio::join!(Box::pin(changes), Box::pin(change::grants(&lab, options)));
+        let (changes, grants) = tokio::join!(Box::pin(changes), Box::pin(told("5 grants edited", change::grants(&lab, options))));
         rows.extend(changes);
-        rows.push(told("5 grants edited", grants));
-        rows.push(told("6 daemon restarted", outage::restart(&lab).await));
+        rows.push(grants);
+        rows.push(told("6 daemon restarted", outage::restart(&lab)).await);
     } else {
         rows.extend(Box::pin(changes).await);
     }
     if options.slow {
-        rows.push(told("7 daemon away for good", outage::away(&lab).await));
+        rows.push(told("7 daemon away for good", outage::away(&lab)).await);
     }
     rows.sort_by_key(|row| row.name.split(' ').next().and_then(|n| n.parse::<u32>().ok()));
-    rows.push(told("names in the records", names(&lab).await));
+    rows.push(told("names in the records", names(&lab)).await);
     Ok(Report { rows })
 }
 
-/// A scenario that could not be played to its end is not as declared.
-fn told(name: &'static str, row: Result<Row>) -> Row {
-    row.unwrap_or_else(|error| {
+/// Plays one. What could not be played to its end is not as declared.
+async fn told(name: &'static str, scenario: impl Future<Output = Result<Row>>) -> Row {
+    let begin = Instant::now();
+    let mut row = scenario.await.unwrap_or_else(|error| {
         let mut row = Row::new(name);
         row.faults.push(format!("{error:#}"));
         row
-    })
+    });
+    row.figure("played in, ms", ms(begin.elapsed()));
+    row
 }
 
 /// Every record of the whole run against who may have asked.

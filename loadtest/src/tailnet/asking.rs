@@ -13,9 +13,12 @@ use super::Options;
 use super::lab::{Lab, PATIENCE, Peer, Source};
 use super::report::{Row, ms, spread};
 use super::syscalls::Counting;
+use crate::tailscaled::Fault;
 
 /// New addresses at a time, to see how many questions are under way.
 const WAVE: usize = 64;
+/// What the daemon takes for each of them.
+const WAVE_PAUSE: Duration = Duration::from_millis(10);
 /// Questions under way at most.
 const IN_FLIGHT_MAX: usize = 4;
 /// An answer counts this long; whatever is to be a hit has to come sooner.
@@ -65,6 +68,8 @@ pub(super) async fn miss(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
     });
 
     let wave = lab.people(WAVE).await?;
+    // Questions that are answered at once are never many at a time.
+    lab.daemon.set_fault(Some(Fault::Slow(WAVE_PAUSE)));
     let mut calls = JoinSet::new();
     for peer in wave.clone() {
         let lab = Arc::clone(lab);
@@ -74,6 +79,7 @@ pub(super) async fn miss(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
         let status = status??;
         row.demand(status == 200, || format!("{status} within the wave"));
     }
+    lab.daemon.set_fault(None);
     let in_wave = lab.asked(&addresses(&wave));
     row.demand(in_wave == wave.len(), || {
         format!("{in_wave} questions about a wave of {}", wave.len())

@@ -116,8 +116,10 @@ pub(super) async fn grants(lab: &Arc<Lab>, _options: &Options) -> Result<Row> {
     lab.daemon.put(node);
     lab.heard().await?;
     for (peer, status) in [(&gains, 403), (&loses, 200)] {
-        let first = lab.call(peer.address, EXTRA).await?.status;
-        row.demand(first == status, || format!("{first} before the edit, not {status}"));
+        let first = lab.call(peer.address, EXTRA).await?;
+        row.demand(first.status == status, || {
+            format!("{} before the edit, not {status}: {}", first.status, String::from_utf8_lossy(&first.body))
+        });
     }
     let edited = Instant::now();
     lab.daemon.grant(&gains.stable_id, extra());

@@ -65,9 +65,9 @@ impl Link {
         self.exchange(&message).await
     }
 
-    /// Begins a stream that does not end by itself, and waits until some of it has come.
+    /// Begins a stream of a minute, and waits until some of it has come.
     pub(super) async fn stream(mut self, model: &str) -> Result<Stream> {
-        let paced = "x-mock-events: 100000\r\nx-mock-gap-ms: 20\r\n";
+        let paced = "x-mock-events: 3000\r\nx-mock-gap-ms: 20\r\n";
         let message = self.chat(model, r#","stream":true"#, paced);
         self.send(&message).await?;
         let mut seen = Vec::new();

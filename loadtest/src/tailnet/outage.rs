@@ -70,7 +70,8 @@ pub(super) async fn restart(lab: &Arc<Lab>) -> Result<Row> {
 
     lab.down();
     let gone = Instant::now();
-    // Nobody is told.
+    // Nobody is told of it.
+    lab.daemon.until_unwatched().await;
     lab.daemon.remove(&leaver.stable_id);
     let (mut refused, mut number) = (Vec::new(), 0);
     while gone.elapsed() < AWAY {
@@ -99,7 +100,14 @@ pub(super) async fn restart(lab: &Arc<Lab>) -> Result<Row> {
         }
         first.get_or_insert_with(|| back.elapsed());
     }
-    let next = lab.ask(&leaver).await?.status;
+    // Until the bus stands again, nobody there may mean that the daemon does not know its nodes yet.
+    let next = loop {
+        let next = lab.ask(&leaver).await?.status;
+        if next != 503 || back.elapsed() > PATIENCE {
+            break next;
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
     row.demand(next == 403, || format!("{next} for who was removed meanwhile"));
     tokio::time::sleep(Duration::from_secs(1)).await;
     seen.stop.store(true, Ordering::Relaxed);
