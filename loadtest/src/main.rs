@@ -127,9 +127,7 @@ fn main() -> anyhow::Result<()> {
         Command::Reload(options) => runtime.block_on(unless_stopped(reload::run(options))),
         Command::Tailnet(options) => {
             // The client measures while the daemon and the provider work.
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(unless_stopped(async move {
                 let report = tailnet::run(&options).await?;
                 if options.json {

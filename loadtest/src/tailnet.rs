@@ -17,6 +17,7 @@ mod report;
 mod statuses;
 mod syscalls;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,6 +37,9 @@ pub struct Options {
     /// Addresses that come for the first time
     #[arg(long, default_value_t = 300)]
     pub peers: usize,
+    /// New addresses at a time, to see how many questions are under way
+    #[arg(long, default_value_t = 64)]
+    pub wave: usize,
     /// Requests of known people
     #[arg(long, default_value_t = 2_000)]
     pub requests: usize,
@@ -69,6 +73,7 @@ impl Options {
         Self {
             sluice: sluice.to_owned(),
             peers: 20,
+            wave: 12,
             requests: 80,
             runs: 2,
             shards: 2,
@@ -112,7 +117,10 @@ async fn play(options: &Options, folder: &Path) -> Result<Report> {
         ]
     };
     if options.patient {
-        let (changes, grants) = tokio::join!(Box::pin(changes), Box::pin(told("5 grants edited", change::grants(&lab, options))));
+        let (changes, grants) = tokio::join!(
+            Box::pin(changes),
+            Box::pin(told("5 grants edited", change::grants(&lab, options)))
+        );
         rows.extend(changes);
         rows.push(grants);
         rows.push(told("6 daemon restarted", outage::restart(&lab)).await);
@@ -144,7 +152,7 @@ async fn names(lab: &Lab) -> Result<Row> {
     let mut row = Row::new("names in the records");
     let last = lab.person().await?;
     lab.ask(&last).await?;
-    lab.records(&last.model, 1).await?;
+    lab.served(&BTreeSet::from([last.model.as_str()])).await?;
     let (compared, wrong) = lab.wrong_names().await?;
     row.demand(compared > 0, || "nothing to compare".into());
     row.figure("records compared", compared);

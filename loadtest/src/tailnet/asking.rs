@@ -15,8 +15,6 @@ use super::report::{Row, ms, spread};
 use super::syscalls::Counting;
 use crate::tailscaled::Fault;
 
-/// New addresses at a time, to see how many questions are under way.
-const WAVE: usize = 64;
 /// What the daemon takes for each of them.
 const WAVE_PAUSE: Duration = Duration::from_millis(10);
 /// Questions under way at most.
@@ -25,12 +23,14 @@ const IN_FLIGHT_MAX: usize = 4;
 const FRESH: Duration = Duration::from_secs(28);
 /// People whose requests are hits.
 const REGULARS: usize = 20;
+/// Beginning of the name of the threads that serve requests.
+const SHARDS: &str = "shard-";
 /// Calls before.
 const WARM: usize = 5;
 /// Calls while system calls are counted.
 const COUNTED: u64 = 400;
 /// System calls that may be more or fewer for each request: timers tick meanwhile.
-const CALLS_OFF_MAX: f64 = 0.25;
+const CALLS_OFF_MAX: f64 = 0.1;
 
 fn addresses(peers: &[Peer]) -> BTreeSet<IpAddr> {
     peers.iter().map(|peer| peer.address).collect()
@@ -67,7 +67,7 @@ pub(super) async fn miss(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
         format!("{asked} questions about {} addresses", peers.len())
     });
 
-    let wave = lab.people(WAVE).await?;
+    let wave = lab.people(options.wave).await?;
     // Questions that are answered at once are never many at a time.
     lab.daemon.set_fault(Some(Fault::Slow(WAVE_PAUSE)));
     let mut calls = JoinSet::new();
@@ -85,7 +85,9 @@ pub(super) async fn miss(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
         format!("{in_wave} questions about a wave of {}", wave.len())
     });
     let in_flight = lab.daemon.whois_running_max();
-    row.demand(in_flight <= IN_FLIGHT_MAX, || format!("{in_flight} questions at a time"));
+    row.demand(in_flight <= IN_FLIGHT_MAX, || {
+        format!("{in_flight} questions at a time")
+    });
 
     row.figure("addresses", peers.len());
     row.figure("questions", asked);
@@ -93,7 +95,8 @@ pub(super) async fn miss(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
     row.figure("added by a new connection of a known one, ms", spread(&known));
     row.figure("a hit, ms", spread(&hits));
     row.figure("the daemon took, ms", spread(&took));
-    row.figure("most questions at a time, of a wave of 64", in_flight);
+    row.figure("new addresses at once", wave.len());
+    row.figure("most questions at a time", in_flight);
     Ok(row)
 }
 
@@ -173,7 +176,10 @@ async fn calls(
 async fn count(lab: &Lab, options: &Options, folder: &Path) -> Result<Result<[f64; 2], String>> {
     let other = Lab::start(&options.sluice, options.shards, Source::Static, folder).await?;
     let mut both = [0.0; 2];
-    for ((lab, label), out) in [(lab, "tailscale"), (&other, "static")].into_iter().zip(&mut both) {
+    for ((lab, label), out) in [(lab, "tailscale"), (&other, "static")]
+        .into_iter()
+        .zip(&mut both)
+    {
         match count_one(lab, label, folder).await? {
             Ok(calls) => *out = calls,
             Err(why) => return Ok(Err(why)),
@@ -194,7 +200,7 @@ async fn count_one(lab: &Lab, label: &str, folder: &Path) -> Result<Result<f64, 
         }
     }
     let pid = lab.data_plane().context("there is no data plane")?;
-    let counting = match Counting::begin(pid, folder, label).await {
+    let counting = match Counting::begin(pid, SHARDS, folder, label).await {
         Ok(counting) => counting,
         Err(why) => return Ok(Err(why)),
     };

@@ -1,14 +1,15 @@
 //! Peers that go, change, or give their address to somebody else, while requests of theirs run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::Options;
-use super::lab::{EXTRA, Lab, PATIENCE, PAUSE, Peer, extra, text};
+use super::lab::{EXTRA, Lab, PATIENCE, PAUSE, Peer, extra};
 use super::report::{Row, ms, spread};
 
 /// A change that is told has to be felt within this time.
@@ -69,9 +70,16 @@ pub(super) async fn retag(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
         name: "4 peer retagged while it streams",
         happen: |lab, peer, run| {
             let tag = if run % 2 == 0 { "tag:ci" } else { "tag:none" };
-            lab.daemon.change(&peer.stable_id, |node| node.tags = vec![tag.into()]);
+            lab.daemon
+                .change(&peer.stable_id, |node| node.tags = vec![tag.into()]);
         },
-        next: |run| if run % 2 == 0 { (200, "tag:ci") } else { (403, "tag:none") },
+        next: |run| {
+            if run % 2 == 0 {
+                (200, "tag:ci")
+            } else {
+                (403, "tag:none")
+            }
+        },
     };
     play(lab, options, &turn).await
 }
@@ -118,14 +126,21 @@ pub(super) async fn grants(lab: &Arc<Lab>, _options: &Options) -> Result<Row> {
     for (peer, status) in [(&gains, 403), (&loses, 200)] {
         let first = lab.call(peer.address, EXTRA).await?;
         row.demand(first.status == status, || {
-            format!("{} before the edit, not {status}: {}", first.status, String::from_utf8_lossy(&first.body))
+            format!(
+                "{} before the edit, not {status}: {}",
+                first.status,
+                String::from_utf8_lossy(&first.body)
+            )
         });
     }
     let edited = Instant::now();
     lab.daemon.grant(&gains.stable_id, extra());
     lab.daemon.grant(&loses.stable_id, Value::Null);
     let (gained, lost) = tokio::join!(until(lab, &gains, 200), until(lab, &loses, 403));
-    for (name, moment) in [("a grant counts after, ms", gained?), ("a withdrawn one no more after, ms", lost?)] {
+    for (name, moment) in [
+        ("a grant counts after, ms", gained?),
+        ("a withdrawn one no more after, ms", lost?),
+    ] {
         let after = moment.saturating_duration_since(edited);
         row.demand(after <= AGE_MAX, || format!("{name} {}", ms(after)));
         row.figure(name, ms(after));
@@ -156,12 +171,20 @@ struct Sent {
     status: u16,
 }
 
-/// A node is deleted and its address given to somebody else, while the address asks without pause.
+/// An address that was somebody's and is somebody else's.
+struct Reuse {
+    old: Peer,
+    new: Peer,
+    sent: Vec<Sent>,
+    removed: Instant,
+}
+
+/// A node is deleted and its address given to somebody else, while the address asks without pause. In turns, the address is
+/// nobody's for a while, or not for a moment.
 pub(super) async fn reuse(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
     let mut row = Row::new("8 address given to somebody else");
-    let mut late = Vec::new();
-    let mut counts = [0_usize; 3];
-    for _ in 0..options.runs {
+    let mut played = Vec::new();
+    for run in 0..options.runs {
         let (old, node) = lab.stranger();
         let (new, mut other) = lab.stranger();
         other.addresses = vec![old.address];
@@ -173,52 +196,88 @@ pub(super) async fn reuse(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
         }
         let removed = Instant::now();
         lab.daemon.remove(&old.stable_id);
-        // Until the address is nobody's, requests count as the old one's.
-        while sent.last().is_some_and(|sent| sent.status == 200) && removed.elapsed() < PATIENCE {
+        let pause = run.is_multiple_of(2);
+        while pause && sent.last().is_some_and(|sent| sent.status == 200) && removed.elapsed() < PATIENCE {
             sent.push(send(lab, &old, sent.len()).await);
         }
         lab.daemon.put(other);
-        let given = Instant::now();
-        let mut after = 0;
+        let (given, mut after) = (Instant::now(), 0);
         while after < AFTER_REUSE && given.elapsed() < PATIENCE {
             let one = send(lab, &old, sent.len()).await;
             after += usize::from(one.status == 200);
             sent.push(one);
         }
         row.demand(after == AFTER_REUSE, || "the new one was not let in".into());
-        let served: Vec<&Sent> = sent.iter().filter(|sent| sent.status == 200).collect();
-        let records = lab.records(&format!("{}-", old.model), sent.len().saturating_sub(1)).await?;
-        let name = |sent: &Sent| {
-            let found = records.iter().find(|record| text(record, "model_asked") == sent.model);
-            found.map(|record| text(record, "user").to_owned())
-        };
-        let names: Vec<Option<String>> = served.iter().map(|sent| name(sent)).collect();
-        let switch = names.iter().position(|name| name.as_deref() == Some(&new.login));
-        let switch = switch.context("nothing was recorded for the new one")?;
-        for (index, found) in names.iter().enumerate() {
-            let wanted = if index < switch { &old.login } else { &new.login };
-            row.demand(found.as_deref() == Some(wanted), || {
-                format!("request {index} of {} recorded for {found:?}, not {wanted}", old.address)
-            });
-        }
-        let last = served.get(switch.saturating_sub(1)).context("the old one was never served")?;
-        let first_403 = sent.iter().find(|sent| sent.status != 200);
-        row.demand(first_403.is_none_or(|refused| last.begun < refused.begun), || {
-            "the old one was served after it had been refused".into()
+        played.push(Reuse {
+            old,
+            new,
+            sent,
+            removed,
         });
-        late.push(last.begun.saturating_duration_since(removed));
-        counts[0] += switch;
-        counts[1] += sent.len() - served.len();
-        counts[2] += served.len() - switch;
+    }
+    let all = played.iter().flat_map(|reuse| &reuse.sent);
+    let models = all
+        .filter(|sent| sent.status == 200)
+        .map(|sent| sent.model.as_str());
+    let users = lab.served(&models.collect()).await?;
+    let mut late = Vec::new();
+    let mut counts = [0_usize; 3];
+    for reuse in &played {
+        late.push(reuse.judge(&users, &mut counts, &mut row));
     }
     let latest = late.iter().max().copied().unwrap_or_default();
     if options.timed {
-        row.demand(latest <= CUT_MAX, || format!("the old one until {} ms after", ms(latest)));
+        row.demand(latest <= CUT_MAX, || {
+            format!("the old one until {} ms after", ms(latest))
+        });
     }
     row.figure("runs", options.runs);
-    row.figure("requests of the old one / refused / of the new one", format!("{} / {} / {}", counts[0], counts[1], counts[2]));
-    row.figure("last request begun as the old one after the event, p50 / p99 / max ms", spread(&late));
+    let [old, refused, new] = counts;
+    row.figure(
+        "requests of the old one / refused / of the new one",
+        format!("{old} / {refused} / {new}"),
+    );
+    row.figure(
+        "last request begun as the old one after the event, p50 / p99 / max ms",
+        spread(&late),
+    );
     Ok(row)
+}
+
+impl Reuse {
+    /// The old one's, then perhaps refused ones, then the new one's, and never back. Gives how long after the event the
+    /// last request was begun that counts as the old one's.
+    fn judge(&self, users: &BTreeMap<String, String>, counts: &mut [usize; 3], row: &mut Row) -> Duration {
+        let mut stage = 0;
+        let mut last = self.removed;
+        for sent in &self.sent {
+            let user = users.get(&sent.model);
+            let now = match user {
+                None => 1,
+                Some(user) if *user == self.old.login => 0,
+                Some(user) if *user == self.new.login => 2,
+                Some(user) => {
+                    row.demand(false, || format!("{} was recorded for {user}", sent.model));
+                    continue;
+                }
+            };
+            row.demand(now >= stage, || {
+                format!(
+                    "{} ({}, {user:?}) after the next stage had begun",
+                    sent.model, sent.status
+                )
+            });
+            stage = stage.max(now);
+            if now == 0 {
+                last = last.max(sent.begun);
+            }
+            if let Some(count) = counts.get_mut(now) {
+                *count += 1;
+            }
+        }
+        row.demand(stage == 2, || format!("{} was never recorded", self.new.login));
+        last.saturating_duration_since(self.removed)
+    }
 }
 
 async fn send(lab: &Lab, peer: &Peer, number: usize) -> Sent {

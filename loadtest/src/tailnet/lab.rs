@@ -109,7 +109,9 @@ pub(super) const EXTRA: &str = "mock-extra";
 
 fn document(source: Source, upstream: SocketAddr, listen: SocketAddr, socket: &Path, owner: u32) -> Value {
     let identity = match source {
-        Source::Tailscale => json!({"sources": ["tailscale"], "tailscale": {"socket": socket, "owner": owner}}),
+        Source::Tailscale => {
+            json!({"sources": ["tailscale"], "tailscale": {"socket": socket, "owner": owner}})
+        }
         Source::Static => json!({"sources": ["static"], "static": [
             {"cidr": "100.64.0.0/10", "login": "somebody@example.com", "groups": ["group:eng"]},
             {"cidr": format!("{ADMIN_AT}/32"), "login": "admin@example.com"},
@@ -140,7 +142,11 @@ impl Lab {
         std::fs::create_dir(&place)?;
         std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755))?;
         let daemon = Tailscaled::new();
-        daemon.put(Node::person(1, &ADMIN_AT.to_string(), User::new(1_001, "admin@example.com")));
+        daemon.put(Node::person(
+            1,
+            &ADMIN_AT.to_string(),
+            User::new(1_001, "admin@example.com"),
+        ));
         daemon.put(Node::tagged(2, &SENTINEL_AT.to_string(), &["tag:ci"]));
         let path = place.join("tailscaled.sock");
         let socket = Socket::bind(&daemon, &path)?;
@@ -322,19 +328,24 @@ impl Lab {
         expected.entry(model.into()).or_default().insert(login.into());
     }
 
-    /// All request records, once there are at least so many answered ones of this prefix of the model.
-    pub(super) async fn records(&self, prefix: &str, count: usize) -> Result<Vec<Value>> {
+    /// Who was recorded as having asked for these models, once all of them are recorded as served.
+    pub(super) async fn served(&self, models: &BTreeSet<&str>) -> Result<BTreeMap<String, String>> {
         let begin = Instant::now();
         loop {
-            let mut records = self.all_records().await?;
-            records.retain(|record| text(record, "model_asked").starts_with(prefix));
-            if records.len() >= count {
-                return Ok(records);
+            let records = self.all_records().await?;
+            let served = records.iter().filter(|record| is_served(record));
+            let named = served.map(|record| (text(record, "model_asked"), text(record, "user")));
+            let users: BTreeMap<String, String> = named
+                .filter(|(model, _)| models.contains(model))
+                .map(|(model, user)| (model.to_owned(), user.to_owned()))
+                .collect();
+            if users.len() >= models.len() {
+                return Ok(users);
             }
             if begin.elapsed() > PATIENCE {
-                bail!("{} records of {prefix}*, {count} expected", records.len());
+                bail!("{} of {} requests are recorded", users.len(), models.len());
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -369,21 +380,27 @@ impl Lab {
         let mut wrong = Vec::new();
         for record in &records {
             let (model, user) = (text(record, "model_asked"), text(record, "user"));
-            let served = record.get("status").and_then(Value::as_u64) == Some(200);
+            let served = is_served(record);
             let Some(may_be) = expected.get(model) else {
                 continue;
             };
             compared += 1;
             // Who was let in is named; who was not may be nobody.
             if !may_be.contains(user) && (served || !user.is_empty()) {
-                wrong.push(format!("{model} was asked for by {may_be:?} and recorded for {user:?}"));
+                wrong.push(format!(
+                    "{model} was asked for by {may_be:?} and recorded for {user:?}"
+                ));
             }
         }
         Ok((compared, wrong))
     }
 }
 
-pub(super) fn text<'v>(record: &'v Value, field: &str) -> &'v str {
+fn is_served(record: &Value) -> bool {
+    record.get("status").and_then(Value::as_u64) == Some(200)
+}
+
+fn text<'v>(record: &'v Value, field: &str) -> &'v str {
     record.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -409,7 +426,10 @@ mod tests {
             assert_eq!(asked_address(target), expected, "{target}");
         };
         check("/localapi/v0/whois?addr=100.64.0.1&proto=tcp", Some("100.64.0.1"));
-        check("/localapi/v0/whois?proto=tcp&addr=100.64.0.1%3A80", Some("100.64.0.1"));
+        check(
+            "/localapi/v0/whois?proto=tcp&addr=100.64.0.1%3A80",
+            Some("100.64.0.1"),
+        );
         check("/localapi/v0/whois?addr=%5Bfd7a%3A%3A1%5D%3A80", Some("fd7a::1"));
         check("/localapi/v0/status", None);
     }

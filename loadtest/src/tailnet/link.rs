@@ -212,7 +212,10 @@ mod tests {
                 assert!(parse(&text.as_bytes()[..cut]).unwrap().is_none(), "{cut}");
             }
             let answer = parse(text.as_bytes()).unwrap().unwrap();
-            assert_eq!((answer.status, answer.retry_after, answer.close), (503, true, true));
+            assert_eq!(
+                (answer.status, answer.retry_after, answer.close),
+                (503, true, true)
+            );
             assert_eq!(answer.body, b"{}");
         }
         assert!(parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n").is_err());

@@ -47,7 +47,7 @@ async fn keep_asking(lab: Arc<Lab>, peer: Peer, seen: Arc<Seen>) -> Result<()> {
         if !whole {
             seen.failed.fetch_add(1, Ordering::Relaxed);
         }
-        if !whole || number % 5 == 0 || answer.is_ok_and(|answer| answer.close) {
+        if !whole || number.is_multiple_of(5) || answer.is_ok_and(|answer| answer.close) {
             link = lab.open(peer.address).await?;
         }
     }
@@ -115,13 +115,21 @@ pub(super) async fn restart(lab: &Arc<Lab>) -> Result<Row> {
         task??;
     }
     let failed = seen.failed.load(Ordering::Relaxed);
-    row.demand(failed == 0, || format!("{failed} requests of known people failed"));
+    row.demand(failed == 0, || {
+        format!("{failed} requests of known people failed")
+    });
     row.figure("away ms", ms(AWAY));
-    row.figure("requests of 20 known people", seen.requests.load(Ordering::Relaxed));
+    row.figure(
+        "requests of 20 known people",
+        seen.requests.load(Ordering::Relaxed),
+    );
     row.figure("of these failed", failed);
     row.figure("503 for new ones", refused.len());
     row.figure("which took, p50 / p99 / max ms", spread(&refused));
-    row.figure("back: somebody new let in after, ms", first.map(ms).unwrap_or_default());
+    row.figure(
+        "back: somebody new let in after, ms",
+        first.map(ms).unwrap_or_default(),
+    );
     row.figure("who was removed meanwhile cut after, ms", ms(cut));
     Ok(row)
 }
@@ -140,7 +148,9 @@ pub(super) async fn away(lab: &Arc<Lab>) -> Result<Row> {
         match answer.status {
             200 => served += 1,
             status => {
-                row.demand(status == 503 && answer.retry_after, || format!("{status} in the end"));
+                row.demand(status == 503 && answer.retry_after, || {
+                    format!("{status} in the end")
+                });
                 break confirmed.elapsed();
             }
         }
@@ -172,7 +182,9 @@ pub(super) async fn slow(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
     let mut times = Vec::new();
     for peer in &peers {
         let answer = lab.ask(peer).await?;
-        row.demand(answer.status == 503 && answer.retry_after, || format!("{} for somebody new", answer.status));
+        row.demand(answer.status == 503 && answer.retry_after, || {
+            format!("{} for somebody new", answer.status)
+        });
         times.push(answer.took);
         let known = lab.ask(&regular).await?.status;
         row.demand(known == 200, || format!("{known} for somebody known"));
@@ -189,7 +201,9 @@ pub(super) async fn slow(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
     }
     let slowest = times.iter().max().copied().unwrap_or_default();
     if options.timed {
-        row.demand(slowest <= WAIT_MAX + WAIT_NOISE, || format!("503 after {} ms", ms(slowest)));
+        row.demand(slowest <= WAIT_MAX + WAIT_NOISE, || {
+            format!("503 after {} ms", ms(slowest))
+        });
     }
     row.figure("503 for new ones", times.len());
     row.figure("which took, p50 / p99 / max ms", spread(&times));

@@ -46,7 +46,10 @@ mod tests {
     fn headers_have_the_bytes_of_the_specification() {
         let check = |from: &str, to: &str, expected: &[u8]| {
             let header = header(from.parse().unwrap(), to.parse().unwrap());
-            assert_eq!(header.get(..12), Some(&b"\x0d\x0a\x0d\x0a\x00\x0d\x0aQUIT\x0a"[..]));
+            assert_eq!(
+                header.get(..12),
+                Some(&b"\x0d\x0a\x0d\x0a\x00\x0d\x0aQUIT\x0a"[..])
+            );
             assert_eq!(header.get(12..), Some(expected), "{from} {to}");
         };
         check(

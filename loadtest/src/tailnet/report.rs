@@ -137,7 +137,11 @@ mod tests {
         row.demand(false, || "it broke".into());
         let report = Report { rows: vec![row] };
         assert_eq!(report.faults(), 1);
-        assert!(report.table().contains("| one | NO | took_ms 1.5 |"), "{}", report.table());
+        assert!(
+            report.table().contains("| one | NO | took_ms 1.5 |"),
+            "{}",
+            report.table()
+        );
         assert!(report.table().contains("one: it broke"));
         assert_eq!(report.json()["scenarios"][0]["figures"]["took_ms"], 1.5);
     }

@@ -29,7 +29,9 @@ pub(super) async fn statuses(lab: &Arc<Lab>) -> Result<Row> {
         ("tagged machine", 200, |node| node.tags = vec!["tag:ci".into()]),
         ("shared in", 403, |node| node.shared = true),
         ("expired", 403, |node| node.expired = true),
-        ("person's subnet router", 403, |node| node.primary_routes = vec!["10.9.0.0/16".into()]),
+        ("person's subnet router", 403, |node| {
+            node.primary_routes = vec!["10.9.0.0/16".into()];
+        }),
     ];
     for (kind, expected, change) in kinds {
         let (peer, mut node) = lab.stranger();
@@ -54,7 +56,9 @@ pub(super) async fn statuses(lab: &Arc<Lab>) -> Result<Row> {
         let status = lab.call(address, "mock-who-nobody").await?.status;
         let asked = lab.asked(&BTreeSet::from([address]));
         row.demand(status == 403, || format!("{kind}: {status}, not 403"));
-        row.demand(asked == questions, || format!("{kind}: {asked} questions, not {questions}"));
+        row.demand(asked == questions, || {
+            format!("{kind}: {asked} questions, not {questions}")
+        });
         row.figure(kind, status);
     }
     lab.expect("mock-who-nobody", "");
