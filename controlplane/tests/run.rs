@@ -78,6 +78,7 @@ async fn from_document_to_record() {
         &file,
         r#"{ // the key stands beside the document
         "providers": {"p": {"baseurl": "http://x", "models": ["m"], "apikey": "${file:key}"}},
+        "identity": {"sources": ["loopback"]},
         "grants": [{"src": ["*"], "capabilities": [{"role": "admin"}]}]}"#,
     )
     .unwrap();

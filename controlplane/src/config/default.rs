@@ -204,7 +204,7 @@ pub fn default_document(environment: &HashMap<String, String>, mock_url: Option<
         );
     }
     out.push_str(
-        "  },\n  \"grants\": [\n    { \"src\": [\"(loopback)\"], \"capabilities\": [\n      \
+        "  },\n  \"identity\": { \"sources\": [\"loopback\"] },\n  \"grants\": [\n    { \"src\": [\"(loopback)\"], \"capabilities\": [\n      \
          { \"role\": \"admin\", \"models\": \"**\", \"read_metrics\": true },\n    ] },\n  ],\n}\n",
     );
     out

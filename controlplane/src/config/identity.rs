@@ -24,7 +24,11 @@ pub(super) fn read(
     secrets: Sources<'_>,
     messages: &mut Messages<'_>,
 ) -> Identity {
-    let mut identity = Identity::default();
+    let mut identity = Identity {
+        // A document brought from a tailnet's gateway says nothing about identity and means the tailnet.
+        sources: vec![SourceKind::Tailscale, SourceKind::Loopback],
+        ..Identity::default()
+    };
     if let Some(fields) = field.and_then(|f| f.open(&keys::IDENTITY, messages)) {
         let mut named: Vec<(SourceKind, Field<'_>)> = Vec::new();
         if let Some(items) = fields.field("sources").and_then(|f| f.texts(messages)) {

@@ -391,7 +391,13 @@ impl Inner {
                 Err(error) => {
                     if !said {
                         said = true;
-                        tracing::warn!(error = %chain(&error), "cannot listen to the tailnet's daemon");
+                        if error.is_absence() {
+                            tracing::info!(
+                                "no tailnet daemon runs here; callers with tailnet addresses get 503 until one does"
+                            );
+                        } else {
+                            tracing::warn!(error = %chain(&error), "cannot listen to the tailnet's daemon");
+                        }
                     }
                     self.lock().refused = matches!(error, CallError::Status(_));
                     mask = MASK;

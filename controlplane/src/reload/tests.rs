@@ -20,6 +20,7 @@ struct Fixture {
 fn text(provider: &str) -> String {
     format!(
         r#"{{"providers": {{"{provider}": {{"baseurl": "http://x", "models": ["m"]}}}},
+        "identity": {{"sources": ["loopback"]}},
         "grants": [{{"src": ["*"], "capabilities": [{{"role": "admin"}}]}}]}}"#
     )
 }

@@ -25,7 +25,7 @@ pub(crate) static IDENTITY: Object = object(
         key(
             "sources",
             Shape::List(&Shape::Word(&SOURCES)),
-            r#"["loopback"]"#,
+            r#"["tailscale", "loopback"]"#,
             "Ways to prove who calls, asked in this order.",
         ),
         key(

@@ -61,6 +61,13 @@ pub(super) enum CallError {
     NotRunning,
 }
 
+impl CallError {
+    /// Whether there is no daemon at all.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// How the daemon is reached.
 pub(super) enum Dial {
     Socket {
