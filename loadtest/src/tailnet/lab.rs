@@ -127,7 +127,7 @@ fn document(source: Source, upstream: SocketAddr, listen: SocketAddr, socket: &P
             {"src": ["admin@example.com"], "capabilities": [{"role": "admin", "models": ["mock/*"], "read_metrics": true}]},
             {"src": ["login@example.com"], "capabilities": [models]},
             {"src": ["group:eng"], "capabilities": [models]},
-            {"src": ["tag:ci"], "capabilities": [models]},
+            {"src": ["tag:ci"], "capabilities": [models, {"models": ["mock/mock-ci-*"]}]},
         ],
     })
 }

@@ -89,7 +89,7 @@ pub(super) async fn restart(lab: &Arc<Lab>) -> Result<Row> {
     }
     lab.up()?;
     let back = Instant::now();
-    let cut = stream.cut().await?.saturating_duration_since(back);
+    let cut = tokio::spawn(stream.cut());
     let mut first = None;
     for peer in &strangers {
         while lab.ask(peer).await?.status != 200 {
@@ -100,6 +100,7 @@ pub(super) async fn restart(lab: &Arc<Lab>) -> Result<Row> {
         }
         first.get_or_insert_with(|| back.elapsed());
     }
+    let cut = cut.await??.saturating_duration_since(back);
     // Until the bus stands again, nobody there may mean that the daemon does not know its nodes yet.
     let next = loop {
         let next = lab.ask(&leaver).await?.status;
