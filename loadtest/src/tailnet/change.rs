@@ -292,8 +292,8 @@ pub(super) async fn reuse(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
 }
 
 impl Reuse {
-    /// The old one's, then perhaps refused ones, then the new one's. Counts those that go back, and gives how long after the event the
-    /// last request was begun that counts as the old one's.
+    /// The old one's, then perhaps refused ones, then the new one's. Counts those that go back, and gives how long after
+    /// the event the last request was begun that counts as the old one's.
     fn judge(
         &self,
         users: &BTreeMap<String, String>,

@@ -45,7 +45,10 @@ impl Counting {
                 break;
             }
             if strace.ended() || begin.elapsed() > ATTACH_LIMIT {
-                return Err(format!("strace cannot attach: {}", said.trim()));
+                return Err(format!(
+                    "strace cannot attach: {}",
+                    said.lines().next().unwrap_or_default()
+                ));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
