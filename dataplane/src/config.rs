@@ -197,19 +197,17 @@ impl Config {
     /// What the listener at this address serves. A socket that is open and not named any more serves the admin pages only
     /// where every named listener does.
     pub(crate) fn serves(&self, address: &str) -> Serves {
-        self.listeners
-            .iter()
-            .find(|listener| listener.address == address)
-            .map_or(
-                Serves {
-                    llm: true,
-                    admin: self.listeners.iter().all(|listener| listener.admin),
-                },
-                |listener| Serves {
-                    llm: listener.llm,
-                    admin: listener.admin,
-                },
-            )
+        let named = self.listeners.iter().find(|listener| listener.address == address);
+        match named {
+            Some(listener) => Serves {
+                llm: listener.llm,
+                admin: listener.admin,
+            },
+            None => Serves {
+                llm: true,
+                admin: self.listeners.iter().all(|listener| listener.admin),
+            },
+        }
     }
 }
 

@@ -6,8 +6,6 @@
     reason = "helpers of a test fail by panic, as the test does; figures are printed"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
 
 use sluice_dataplane::control_link::Published;
@@ -19,46 +17,10 @@ use sluice_shared::snapshot::{
 };
 use sluice_shared::wire::control::Principal;
 
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-    static BYTES: Cell<i64> = const { Cell::new(0) };
-}
+#[path = "support/alloc.rs"]
+mod alloc;
 
-struct Counting;
-
-fn count(bytes: i64) {
-    CALLS.with(|n| n.set(n.get() + 1));
-    BYTES.with(|n| n.set(n.get() + bytes));
-}
-
-fn size(layout: Layout) -> i64 {
-    i64::try_from(layout.size()).unwrap_or(i64::MAX)
-}
-
-// SAFETY: hands everything to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(size(layout));
-        // SAFETY: the caller's promise, handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        count(-size(layout));
-        // SAFETY: the caller's promise, handed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-/// Allocator calls, frees included, and bytes more than before.
-fn spent<T>(run: impl FnOnce() -> T) -> (u64, i64, T) {
-    let (calls, bytes) = (CALLS.with(Cell::get), BYTES.with(Cell::get));
-    let out = run();
-    (CALLS.with(Cell::get) - calls, BYTES.with(Cell::get) - bytes, out)
-}
+use alloc::counted as spent;
 
 /// A grant for everybody, one that adds a header to some models, and one for each of a thousand logins.
 fn published(epoch: u64) -> Arc<Published> {
