@@ -63,6 +63,10 @@ const fn is_trusted(peer: u32, own: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -73,6 +77,44 @@ mod tests {
         check(1001, 1000, false);
         check(1000, 0, false);
         check(u32::MAX, 1000, false);
+    }
+
+    /// Red if a process of another user gets a word out of a socket of ours, even where the file's mode lets it connect.
+    #[tokio::test]
+    #[allow(clippy::print_stdout, reason = "says that it skips")]
+    async fn a_peer_of_another_user_is_shut_out() {
+        if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+            println!("skipped: only root can become another user");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let open = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        open(folder.path(), 0o755);
+        let path = folder.path().join("x.sock");
+        let listener = OwnListener::bind(&path).unwrap();
+        open(&path, 0o666);
+        let stranger = std::thread::spawn(move || {
+            become_nobody();
+            let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+            let _ = stream.write_all(b"hello");
+            let mut answer = Vec::new();
+            // Closed or reset, never answered.
+            let _ = stream.read_to_end(&mut answer);
+            answer
+        });
+        let heard = tokio::task::spawn_blocking(move || stranger.join().unwrap());
+        tokio::select! {
+            _ = listener.accept() => panic!("a stranger was let in"),
+            heard = heard => assert_eq!(heard.unwrap(), b""),
+        }
+    }
+
+    /// Changes the user of this thread alone; libraries do it for all threads, the call itself does not.
+    #[allow(unsafe_code, reason = "the user of one thread has no safe form")]
+    fn become_nobody() {
+        // SAFETY: integer arguments only; the thread ends with the test that started it.
+        let status = unsafe { libc::syscall(libc::SYS_setresuid, 65_534, 65_534, 65_534) };
+        assert_eq!(status, 0);
     }
 
     #[tokio::test]
