@@ -24,13 +24,30 @@ pub(crate) fn wipe_freed() {
 #[derive(Debug)]
 pub(crate) struct Allocator;
 
-/// Overwrites a block so that the compiler cannot leave it out as a write that nobody reads.
+/// From this size on whole pages are given back to the system instead of being written.
+const LARGE_BYTES: usize = 128 << 10;
+const PAGE_BYTES: usize = 4_096;
+
+/// Overwrites a block so that the compiler cannot leave it out as a write that nobody reads. Of a large one, of which often
+/// only the beginning was ever used, the system takes the whole pages back: they read as zeros then and cost no memory.
 ///
 /// # Safety
-/// `block` must be valid for writes of `bytes` bytes.
+/// `block` must be valid for writes of `bytes` bytes, private to this process, and not be in use any more.
 unsafe fn wipe(block: *mut u8, bytes: usize) {
-    // SAFETY: as the caller promises.
-    unsafe { std::ptr::write_bytes(block, 0, bytes) };
+    let first = block.addr().next_multiple_of(PAGE_BYTES) - block.addr();
+    let pages = bytes.saturating_sub(first) / PAGE_BYTES * PAGE_BYTES;
+    // SAFETY: as the caller promises; all offsets lie within the block, and the advice concerns whole pages within it. A
+    // system with larger pages refuses it, and the block is written as a small one is.
+    unsafe {
+        let taken_back =
+            bytes >= LARGE_BYTES && libc::madvise(block.add(first).cast(), pages, libc::MADV_DONTNEED) == 0;
+        if taken_back {
+            std::ptr::write_bytes(block, 0, first);
+            std::ptr::write_bytes(block.add(first + pages), 0, bytes - first - pages);
+        } else {
+            std::ptr::write_bytes(block, 0, bytes);
+        }
+    }
     compiler_fence(Ordering::SeqCst);
 }
 
