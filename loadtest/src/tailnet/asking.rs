@@ -32,7 +32,7 @@ const COUNTED: u64 = 400;
 /// Counts, of which the lowest is taken: timers tick meanwhile, and the more the slower the machine is.
 const ROUNDS: usize = 3;
 /// System calls that may be more or fewer for each request. Whoever asked something for each made one more at least.
-const CALLS_OFF_MAX: f64 = 0.25;
+const CALLS_OFF_MAX: f64 = 0.5;
 
 fn addresses(peers: &[Peer]) -> BTreeSet<IpAddr> {
     peers.iter().map(|peer| peer.address).collect()
