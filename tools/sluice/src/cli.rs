@@ -88,6 +88,33 @@ Examples:
   sluice up --config /etc/sluice/sluice.hujson --data /var/lib/sluice --listen 0.0.0.0:8080
   sluice up --mock --listen 127.0.0.1:0      any free port; it is printed and stands in DATA/listen";
 
+/// Where a process keeps what it has.
+#[derive(Args, Debug)]
+pub(crate) struct PlaceOptions {
+    /// Directory for the store, the journal and the sockets; made if missing, for its owner only
+    #[arg(
+        long,
+        env = "SLUICE_DATA",
+        value_name = "DIR",
+        default_value = "./sluice-data"
+    )]
+    pub(crate) data: PathBuf,
+}
+
+/// The running instance that a command asks.
+#[derive(Args, Debug)]
+pub(crate) struct InstanceOptions {
+    /// The instance's data directory
+    #[arg(
+        long,
+        global = true,
+        env = "SLUICE_DATA",
+        value_name = "DIR",
+        default_value = "./sluice-data"
+    )]
+    pub(crate) data: PathBuf,
+}
+
 /// Options of `sluice up`.
 #[derive(Args, Debug)]
 #[command(after_help = UP_EXAMPLES)]
@@ -99,14 +126,8 @@ pub(crate) struct UpOptions {
     /// [default: 127.0.0.1:8080]
     #[arg(long, env = "SLUICE_LISTEN", value_name = "IP:PORT", value_delimiter = ',', value_parser = listen_address)]
     pub(crate) listen: Vec<SocketAddr>,
-    /// Directory for the store, the journal and the sockets; made if missing, for its owner only
-    #[arg(
-        long,
-        env = "SLUICE_DATA",
-        value_name = "DIR",
-        default_value = "./sluice-data"
-    )]
-    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: PlaceOptions,
     /// Data plane threads, each pinned to a core [default: the number of cores]
     #[arg(long, env = "SLUICE_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) shards: Option<u16>,
@@ -125,14 +146,8 @@ pub(crate) struct UpOptions {
 /// Options of `sluice controlplane`.
 #[derive(Args, Debug)]
 pub(crate) struct ControlplaneOptions {
-    /// Directory for the store, the journal and the sockets
-    #[arg(
-        long,
-        env = "SLUICE_DATA",
-        value_name = "DIR",
-        default_value = "./sluice-data"
-    )]
-    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: PlaceOptions,
     /// Configuration document; without it providers come from the environment
     #[arg(long, env = "SLUICE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -147,14 +162,8 @@ pub(crate) struct ControlplaneOptions {
 /// Options of `sluice dataplane`.
 #[derive(Args, Debug)]
 pub(crate) struct DataplaneOptions {
-    /// Directory for the store, the journal and the sockets
-    #[arg(
-        long,
-        env = "SLUICE_DATA",
-        value_name = "DIR",
-        default_value = "./sluice-data"
-    )]
-    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: PlaceOptions,
     /// Address to listen on, if no sockets are inherited (SLUICE_LISTEN_FDS)
     #[arg(long, env = "SLUICE_LISTEN", value_name = "IP:PORT", value_delimiter = ',', value_parser = listen_address)]
     pub(crate) listen: Vec<SocketAddr>,
@@ -231,14 +240,8 @@ pub(crate) struct UsageOptions {
     /// Print the API's JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// The instance's data directory
-    #[arg(
-        long,
-        env = "SLUICE_DATA",
-        value_name = "DIR",
-        default_value = "./sluice-data"
-    )]
-    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
 }
 
 /// Options of `sluice config`.
@@ -257,15 +260,8 @@ pub(crate) struct ConfigOptions {
     /// What to do
     #[command(subcommand)]
     pub(crate) command: ConfigCommand,
-    /// The instance's data directory
-    #[arg(
-        long,
-        global = true,
-        env = "SLUICE_DATA",
-        value_name = "DIR",
-        default_value = "./sluice-data"
-    )]
-    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
 }
 
 /// What `sluice config` does.
@@ -353,14 +349,8 @@ pub(crate) struct ExplainOptions {
     /// Print the API's JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// The instance's data directory
-    #[arg(
-        long,
-        env = "SLUICE_DATA",
-        value_name = "DIR",
-        default_value = "./sluice-data"
-    )]
-    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
 }
 
 /// Options of `sluice token`.
@@ -377,15 +367,8 @@ pub(crate) struct TokenOptions {
     /// What to do
     #[command(subcommand)]
     pub(crate) command: TokenCommand,
-    /// The instance's data directory
-    #[arg(
-        long,
-        global = true,
-        env = "SLUICE_DATA",
-        value_name = "DIR",
-        default_value = "./sluice-data"
-    )]
-    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
 }
 
 /// What `sluice token` does.

@@ -19,7 +19,7 @@ const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// # Errors
 /// If no instance answers, or it refuses.
 pub(crate) fn run(options: &ConfigOptions) -> Result<ExitCode> {
-    let client = Client::new(&options.data);
+    let client = Client::new(&options.instance.data);
     match &options.command {
         ConfigCommand::Get { json } => {
             let answer = client.get("/aperture/config")?;

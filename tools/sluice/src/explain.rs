@@ -22,7 +22,7 @@ const DENIED: u8 = 3;
 pub(crate) fn run(options: &ExplainOptions) -> Result<ExitCode> {
     let answer = match &options.config {
         Some(file) => offline(options, file)?,
-        None => Client::new(&options.data).get(&format!("/api/explain?{}", parameters(options)))?,
+        None => Client::new(&options.instance.data).get(&format!("/api/explain?{}", parameters(options)))?,
     };
     if options.json {
         println!("{answer:#}");

@@ -98,7 +98,7 @@ pub(crate) fn drop_privileges() {
 pub(crate) fn controlplane(options: ControlplaneOptions) -> Result<ExitCode> {
     let options = sluice_controlplane::Options {
         config_file: options.config,
-        data_dir: options.data,
+        data_dir: options.place.data,
         mock_url: options.mock_url,
         environment: environment::readable(),
         listen: options.listen,
@@ -147,7 +147,7 @@ pub(crate) fn dataplane(options: DataplaneOptions) -> Result<ExitCode> {
         .map(IntoRawFd::into_raw_fd)
         .collect();
     sluice_dataplane::run(sluice_dataplane::DataplaneOptions {
-        data_dir: options.data,
+        data_dir: options.place.data,
         listen_fds,
         listen: options.listen,
         shards: usize::from(options.shards.unwrap_or_else(crate::up::cores)),

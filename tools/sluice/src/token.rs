@@ -14,7 +14,7 @@ use crate::usage;
 /// # Errors
 /// If no instance answers, or it refuses.
 pub(crate) fn run(options: &TokenOptions) -> Result<ExitCode> {
-    let client = Client::new(&options.data);
+    let client = Client::new(&options.instance.data);
     match &options.command {
         TokenCommand::Create(wanted) => create(&client, wanted)?,
         TokenCommand::List { json } => {

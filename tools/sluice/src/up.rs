@@ -86,7 +86,7 @@ struct Prepared {
 }
 
 fn prepare(options: UpOptions) -> Result<Prepared> {
-    let config = config_path(options.config, &options.data)?;
+    let config = config_path(options.config, &options.place.data)?;
     if options.mock
         && let Some(path) = &config
     {
@@ -96,7 +96,7 @@ fn prepare(options: UpOptions) -> Result<Prepared> {
         );
     }
     let found = planes::look(config.as_deref(), options.mock)?;
-    let instance = Instance::claim(&options.data)?;
+    let instance = Instance::claim(&options.place.data)?;
     let shards = options.shards.unwrap_or_else(cores);
     let wanted = if options.listen.is_empty() {
         &found.listeners

@@ -20,7 +20,7 @@ pub(crate) fn run(options: &UsageOptions) -> Result<ExitCode> {
             query.push_str(&format!("&{name}={}", encoded(&moment(text)?)));
         }
     }
-    let answer = Client::new(&options.data).get(&format!("/api/usage?{query}"))?;
+    let answer = Client::new(&options.instance.data).get(&format!("/api/usage?{query}"))?;
     if options.json {
         println!("{answer:#}");
     } else {
