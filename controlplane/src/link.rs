@@ -170,6 +170,7 @@ impl Link {
                     port,
                 } => (ticket, Question::Address(address, port)),
                 ToControl::Prove { ticket, proof } => (ticket, Question::Proof(proof)),
+                ToControl::Lease { .. } => continue,
                 ToControl::SnapshotApplied { epoch } => {
                     tracing::info!(epoch = epoch.0, "snapshot applied");
                     continue;

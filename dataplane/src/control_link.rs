@@ -426,6 +426,10 @@ impl Worker {
                 self.outbox.post_all(|| ShardMessage::Forget { whom, cut });
                 Ok(())
             }
+            ToData::Leased { .. }
+            | ToData::BucketChanged { .. }
+            | ToData::RecallBucket { .. }
+            | ToData::QuotaMark { .. } => Ok(()),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod glob;
 pub mod ids;
 pub mod model_name;
 pub mod policy;
+pub mod quota;
 pub mod snapshot;
 pub mod units;
 pub mod usage;

@@ -21,9 +21,10 @@ use zeroize::Zeroize as _;
 
 use crate::api::{ApiKind, Flag};
 use crate::ids::Epoch;
+use crate::quota::{Terms, Unit};
 
 /// Version of the layout below. A data plane refuses every other.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Largest snapshot that is opened, in bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
 
@@ -70,6 +71,8 @@ pub struct Snapshot {
     pub listeners: Vec<Listener>,
     /// Bounds, all with defaults.
     pub limits: Limits,
+    /// Budgets, by name; see [`Capability::quotas`].
+    pub quotas: Vec<Quota>,
 }
 
 /// A configured upstream that serves models.
@@ -281,6 +284,9 @@ pub struct Capability {
     pub add_headers: Vec<Header>,
     /// May read `/metrics`.
     pub read_metrics: bool,
+    /// Names of [`Quota`]s that count for these models: all of them must pass, all are charged. A name that is not
+    /// defined refuses.
+    pub quotas: Vec<String>,
 }
 
 /// What a principal may do beside calling models.
@@ -291,6 +297,63 @@ pub enum Role {
     User,
     /// Configuration, everybody's usage and logs.
     Admin,
+}
+
+/// A budget: one bucket for each value of the templates in its name and each of its limits.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct Quota {
+    /// Name, with templates: `<user>`, `<node>`, `<group>`, `<model>`, `<provider>`, `<session>`.
+    pub name: String,
+    /// What is limited, each unit at most once. Empty: the definition cannot be read, and everybody it counts for is
+    /// refused.
+    pub limits: Vec<QuotaLimit>,
+    /// As if no grant named it.
+    pub disabled: bool,
+    /// What is reserved before a request is sent.
+    pub admission: Admission,
+    /// What happens to a stream that uses the bucket up.
+    pub on_exhausted: OnExhausted,
+    /// A request that asks for more output than is left is sent with a lower limit instead of being refused.
+    pub clamp_max_tokens: bool,
+    /// Status of a refusal: 400, 403 or 429.
+    pub deny_status: u16,
+    /// Whether a model without a price is refused under a limit in dollars.
+    pub refuse_unpriced: bool,
+}
+
+/// One limit of a [`Quota`].
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct QuotaLimit {
+    /// What is counted.
+    pub unit: Unit,
+    /// Ceiling and refill; [`Unit::Concurrency`] has no refill.
+    pub terms: Terms,
+}
+
+/// What is reserved before a request is sent.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[rkyv(derive(Debug))]
+pub enum Admission {
+    /// What such requests have used so far.
+    #[default]
+    Estimate,
+    /// The most that it can use.
+    Strict,
+    /// Nothing: any positive balance will do.
+    Positive,
+}
+
+/// What happens to a stream that uses its bucket up.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[rkyv(derive(Debug))]
+pub enum OnExhausted {
+    /// It goes on to its end.
+    #[default]
+    Finish,
+    /// It is ended with an error event.
+    Cut,
 }
 
 /// Where principals come from.

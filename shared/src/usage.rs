@@ -8,6 +8,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::api::{ApiKind, named_enum};
 use crate::ids::{Epoch, RequestId, ShardId};
+use crate::quota::Charge;
 use crate::units::{NanoUsd, UnixMicros};
 
 /// Token counts of one response, normalised. `None` means the provider did not say.
@@ -49,6 +50,10 @@ pub struct Usage {
     pub web_fetches: Option<u64>,
     /// Other hosted tool calls (file search, code interpreter, image generation).
     pub hosted_tools: Option<u64>,
+    /// Images in the answer to an image call.
+    pub images: Option<u64>,
+    /// Price tier that the answer names; `None`: the ordinary one, or none named.
+    pub tier: Option<ServiceTier>,
     /// Cost that the provider itself stated, in nanodollars, rounded half up.
     pub stated_cost: Option<NanoUsd>,
     /// Work billed on top of the counts above.
@@ -84,6 +89,18 @@ pub struct SideUsage {
     pub cache_write_1h: Option<u64>,
     /// See [`Usage::output`].
     pub output: Option<u64>,
+}
+
+named_enum! {
+    /// A price tier other than the ordinary one.
+    ServiceTier {
+        /// Answered within a day.
+        Batch = "batch",
+        /// Answered when there is room.
+        Flex = "flex" | "on_demand_flex",
+        /// Answered first.
+        Priority = "priority" | "on_demand_priority",
+    }
 }
 
 named_enum! {
@@ -178,6 +195,8 @@ pub struct UsageRecord {
     pub request_bytes: u64,
     /// Body bytes of the answer as sent to the client.
     pub response_bytes: u64,
+    /// What was taken from which bucket; while the request runs: what is reserved for it.
+    pub charges: Vec<Charge>,
 }
 
 impl UsageRecord {
@@ -219,6 +238,7 @@ impl UsageRecord {
             user_agent: None,
             request_bytes: 0,
             response_bytes: 0,
+            charges: Vec::new(),
         }
     }
 }

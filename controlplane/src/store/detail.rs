@@ -326,6 +326,8 @@ impl Row {
             web_fetches,
             hosted_tools,
             stated_cost: stated_cost.map(NanoUsd),
+            images: None,
+            tier: None,
             side: Vec::new(),
         };
         (r.cost, r.ttft_us) = (cost.map(NanoUsd), ttft_us);

@@ -65,6 +65,8 @@ pub(crate) fn full() -> UsageRecord {
         web_searches: Some(16),
         web_fetches: Some(17),
         hosted_tools: Some(18),
+        images: None,
+        tier: None,
         stated_cost: Some(NanoUsd(19)),
         side: vec![SideUsage {
             kind: "compaction".into(),

@@ -77,6 +77,7 @@ fn grant(login: &str, role: Option<Role>, model: Option<&str>, read_metrics: boo
             grants_models: model.is_some() || role.is_some(),
             add_headers: Vec::new(),
             read_metrics,
+            quotas: Vec::new(),
         }],
         ..Grant::default()
     }

@@ -363,6 +363,7 @@ fn serve_link(stream: UnixStream, state: &Mutex<State>) {
                 state.refused.push((*epoch, reason.clone()));
                 Ok(())
             }
+            ToControl::Lease { .. } => Ok(()),
         };
     }
 }

@@ -44,6 +44,7 @@ pub fn snapshot(providers: Vec<Provider>) -> Snapshot {
                 grants_models: true,
                 add_headers: Vec::new(),
                 read_metrics: true,
+                quotas: Vec::new(),
             }],
             ..Grant::default()
         }],

@@ -710,6 +710,7 @@ fn any_capability() -> impl Strategy<Value = Capability> {
     )
         .prop_map(
             |(role, models, grants_models, add_headers, read_metrics)| Capability {
+                quotas: Vec::new(),
                 role,
                 models,
                 grants_models,

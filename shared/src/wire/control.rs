@@ -17,10 +17,12 @@ use rkyv::{Archive, Deserialize, Serialize, rancor};
 use zeroize::Zeroize as _;
 
 use crate::ids::Epoch;
+use crate::quota::Unit;
+use crate::quota::ledger::{Ask, Grant};
 use crate::snapshot::{AppValue, Capability, Role, Secret};
 
 /// Version of the frames. The sides must agree exactly.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Bytes of a frame header.
 pub const HEADER_BYTES: usize = 16;
 /// Largest payload, in bytes. Snapshots do not travel in frames but as sealed memory files beside them.
@@ -68,6 +70,15 @@ pub enum ToControl {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// What is there for me in this bucket? Also reports what was given back. Answered by [`ToData::Leased`].
+    Lease {
+        /// Chosen by the asker, returned in the answer; the same for every question about this bucket.
+        ticket: u64,
+        /// Which bucket.
+        bucket: Bucket,
+        /// The question.
+        ask: Ask,
+    },
 }
 
 /// What the control plane says.
@@ -93,6 +104,63 @@ pub enum ToData {
         whom: Whom,
         /// Also end what runs: the principal is gone or has become another.
         cut: bool,
+    },
+    /// Answer to [`ToControl::Lease`]. A question older than the last is not answered.
+    Leased {
+        /// Ticket of the question.
+        ticket: u64,
+        /// What was found.
+        answer: LeaseAnswer,
+    },
+    /// More may be there now than the last answer said, or the terms are others: ask again if it matters.
+    BucketChanged {
+        /// Number of the bucket.
+        bucket: u64,
+    },
+    /// Somebody else is short: give back what lies idle, by a question with `need: 0`.
+    RecallBucket {
+        /// Number of the bucket.
+        bucket: u64,
+    },
+    /// A bucket has been used up to one of its marks; for the metrics.
+    QuotaMark {
+        /// Name of the quota, with its templates.
+        quota: String,
+        /// 50, 80 or 100 percent.
+        percent: u8,
+    },
+}
+
+/// Names a bucket.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Bucket {
+    /// Name of the quota, with its templates.
+    pub quota: String,
+    /// The name with the templates filled in.
+    pub name: String,
+    /// What it counts.
+    pub unit: Unit,
+}
+
+/// What the ledger says about a bucket.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum LeaseAnswer {
+    /// The bucket is there.
+    Granted {
+        /// Its number, for charges.
+        bucket: u64,
+        /// What the holder has of it.
+        grant: Grant,
+    },
+    /// No such limit is defined: refused until a configuration defines it.
+    Undefined {
+        /// Of the question.
+        seq: u64,
+    },
+    /// The ledger cannot be read or written now.
+    Unavailable {
+        /// Of the question.
+        seq: u64,
     },
 }
 
@@ -451,6 +519,19 @@ mod tests {
                 reason: "no".into(),
             },
             ToControl::SnapshotApplied { epoch: Epoch(5) },
+            ToControl::Lease {
+                ticket: 4,
+                bucket: Bucket {
+                    quota: "daily:<user>".into(),
+                    name: "daily:alice".into(),
+                    unit: Unit::Usd,
+                },
+                ask: Ask {
+                    seq: 1,
+                    need: 2,
+                    ..Ask::default()
+                },
+            },
         ];
         let whoms = [Whom::Everyone, Whom::Address([1; 16]), Whom::Proof([2; 32])];
         let mut to_data = vec![ToData::Snapshot {
@@ -462,6 +543,29 @@ mod tests {
                 .into_iter()
                 .map(|answer| ToData::Identity { ticket: 1, answer }),
         );
+        let grant = Grant {
+            seq: 1,
+            granted: 2,
+            ..Grant::default()
+        };
+        let leases = [
+            LeaseAnswer::Granted { bucket: 1, grant },
+            LeaseAnswer::Undefined { seq: 2 },
+            LeaseAnswer::Unavailable { seq: 3 },
+        ];
+        to_data.extend(
+            leases
+                .into_iter()
+                .map(|answer| ToData::Leased { ticket: 1, answer }),
+        );
+        to_data.extend([
+            ToData::BucketChanged { bucket: 1 },
+            ToData::RecallBucket { bucket: 1 },
+            ToData::QuotaMark {
+                quota: "daily:<user>".into(),
+                percent: 80,
+            },
+        ]);
         to_data.extend(whoms.into_iter().map(|whom| ToData::Forget { whom, cut: true }));
         let control = to_control.iter().map(|frame| (frame.encode().unwrap(), true));
         let data = to_data.iter().map(|frame| (frame.encode().unwrap(), false));
