@@ -21,6 +21,7 @@ mod pem;
 mod policy;
 mod providers;
 mod reader;
+#[cfg(test)]
 mod redact;
 mod schema;
 mod secret;
@@ -35,7 +36,8 @@ pub use default::default_document;
 pub(crate) use hujson::DOCUMENT_BYTES_MAX;
 pub use message::Message;
 pub use policy::{PolicyCapabilities, capabilities_of_cap_map, capabilities_of_policy};
-pub use redact::{SecretSpan, secrets_in};
+#[cfg(test)]
+pub(crate) use redact::secrets_in;
 pub use schema::schema;
 
 use domain::Document;

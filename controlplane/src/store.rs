@@ -24,7 +24,7 @@ use sluice_shared::usage::{Ended, UsageRecord};
 
 pub(crate) use detail::side_json;
 pub(crate) use sqlite::Sqlite;
-pub(crate) use tokens::StoredToken;
+pub(crate) use tokens::{StoredToken, TokenInfo};
 
 /// File of the SQLite store in the data directory.
 pub const FILE: &str = "store.sqlite";

@@ -1,4 +1,5 @@
-//! Where the secrets of a document stand, so that the API can show it without them and put them back on a save.
+//! Where the secrets of a document stand, told a second time and in another way than the redaction of the API does: its tests
+//! compare the two.
 //!
 //! Judged by the key, at any depth, known or not: a misspelt `api_key` holds a key all the same.
 
@@ -7,23 +8,22 @@ use super::reader::join;
 
 /// A value that must not be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretSpan {
+pub(crate) struct SecretSpan {
     /// Place in the document, e.g. `providers.openai.apikey`, `providers.openai.add_headers[0]`.
-    pub path: String,
+    pub(crate) path: String,
     /// Byte offset at which the value begins, its quotes included.
-    pub start: usize,
+    pub(crate) start: usize,
     /// Byte offset behind the value.
-    pub end: usize,
+    pub(crate) end: usize,
     /// What may be shown of a text before its secret part: `Authorization: ` of a header, else nothing.
-    pub keep: String,
+    pub(crate) keep: String,
     /// The value only refers to secrets, `${env:NAME}` or `${file:PATH}`: it may be shown.
-    pub reference: bool,
+    pub(crate) reference: bool,
 }
 
 /// Finds every value that is a secret by its key, in the order of the document; of duplicate keys all. `None` if the
 /// text does not parse: then nothing of it can be shown.
-#[must_use]
-pub fn secrets_in(text: &str) -> Option<Vec<SecretSpan>> {
+pub(crate) fn secrets_in(text: &str) -> Option<Vec<SecretSpan>> {
     // Offsets count from the beginning of the text, its byte-order mark included.
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let shift = text.len() - body.len();

@@ -16,13 +16,14 @@ use std::time::{Duration, SystemTime};
 
 use sluice_shared::snapshot::{Role, Secret};
 use sluice_shared::units::UnixMicros;
-use sluice_shared::wire::control::{Principal, Scope};
+use sluice_shared::wire::control::Principal;
 use tokio::sync::{Notify, broadcast};
 
 pub(crate) use new::{NewToken, TokenError};
 pub(crate) use secret::{NoRandom, PREFIX, hash};
 
 use crate::link::chain;
+pub(crate) use crate::store::TokenInfo;
 use crate::store::{Store, StoreError, StoredToken};
 
 /// How often uses are written, at most.
@@ -41,30 +42,6 @@ pub(crate) struct Author {
     pub(crate) role: Role,
     /// Came with a credential that is limited to some models: could otherwise rid itself of the limit.
     pub(crate) scoped: bool,
-}
-
-/// A token as people may see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TokenInfo {
-    /// Public name, eight characters; says nothing about the secret.
-    pub(crate) id: String,
-    /// For people.
-    pub(crate) name: String,
-    /// Login; empty if there are tags.
-    pub(crate) login: String,
-    /// Sorted.
-    pub(crate) tags: Vec<String>,
-    /// Sorted.
-    pub(crate) groups: Vec<String>,
-    /// What it is limited to.
-    pub(crate) scope: Scope,
-    /// Login of the author.
-    pub(crate) created_by: String,
-    pub(crate) created_at: UnixMicros,
-    pub(crate) expires_at: UnixMicros,
-    /// Coarse, by minutes.
-    pub(crate) last_used_at: Option<UnixMicros>,
-    pub(crate) revoked_at: Option<UnixMicros>,
 }
 
 /// What is said about a token.
@@ -117,7 +94,7 @@ impl Tokens {
         let mut book = Book::default();
         let now = UnixMicros(unix_micros());
         for token in store.tokens().await? {
-            let told = token.expires_at <= now;
+            let told = token.info.expires_at <= now;
             book.insert(token, told);
         }
         Ok(Arc::new(Self {
@@ -163,15 +140,15 @@ impl Tokens {
         let Some(Held { token, .. }) = book.by_hash.get(hash) else {
             return Verdict::Refused("unknown token");
         };
-        if token.revoked_at.is_some() {
+        if token.info.revoked_at.is_some() {
             return Verdict::Refused("token was revoked");
         }
-        if token.expires_at <= now {
+        if token.info.expires_at <= now {
             return Verdict::Refused("token has expired");
         }
         Verdict::Known {
-            principal: principal(token),
-            remaining: Duration::from_micros(token.expires_at.0 - now.0),
+            principal: principal(&token.info),
+            remaining: Duration::from_micros(token.info.expires_at.0 - now.0),
         }
     }
 
@@ -188,7 +165,7 @@ impl Tokens {
             .read()
             .by_hash
             .values()
-            .filter(|held| lives(&held.token, now))
+            .filter(|held| lives(&held.token.info, now))
             .count()
             >= new::TOKENS_MAX
         {
@@ -199,9 +176,8 @@ impl Tokens {
             id = secret::id()?;
         }
         let secret = secret::generate()?;
-        let token = StoredToken {
+        let info = TokenInfo {
             id,
-            hash: hash(secret.0.as_bytes()),
             name: checked.name,
             login: checked.login,
             tags: checked.tags,
@@ -213,6 +189,10 @@ impl Tokens {
             last_used_at: None,
             revoked_at: None,
         };
+        let token = StoredToken {
+            hash: hash(secret.0.as_bytes()),
+            info: info.clone(),
+        };
         let token = self
             .in_store(move |store, wait| {
                 wait.block_on(store.add_token(&token))?;
@@ -220,15 +200,14 @@ impl Tokens {
             })
             .await?;
         tracing::info!(
-            id = %token.id,
-            name = %token.name,
-            login = %token.login,
-            tags = %token.tags.join(","),
+            id = %info.id,
+            name = %info.name,
+            login = %info.login,
+            tags = %info.tags.join(","),
             author = %author.login,
-            expires_at = token.expires_at.0 / 1_000_000,
+            expires_at = info.expires_at.0 / 1_000_000,
             "token created"
         );
-        let info = info(&token, 0);
         self.write().insert(token, false);
         self.changed.notify_one();
         Ok((info, secret))
@@ -237,11 +216,7 @@ impl Tokens {
     /// Every token, oldest first; also those that ended within the last year.
     pub(crate) fn list(&self) -> Vec<TokenInfo> {
         let book = self.read();
-        let mut list: Vec<TokenInfo> = book
-            .by_hash
-            .values()
-            .map(|held| info(&held.token, held.used.load(Ordering::Relaxed)))
-            .collect();
+        let mut list: Vec<TokenInfo> = book.by_hash.values().map(Held::info).collect();
         list.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         list
     }
@@ -250,24 +225,22 @@ impl Tokens {
     /// to the next start; the error says so. One that is revoked already stays as it is.
     pub(crate) async fn revoke(&self, id: &str, author: &Author) -> Result<TokenInfo, TokenError> {
         let now = self.now();
-        let (token, info) = {
+        let (hash, info) = {
             let mut book = self.write();
             let unknown = || TokenError::Unknown(id.chars().take(64).collect());
             let hash = *book.by_id.get(id).ok_or_else(unknown)?;
             let held = book.by_hash.get_mut(&hash).ok_or_else(unknown)?;
-            if author.role != Role::Admin && held.token.login != author.login {
+            if author.role != Role::Admin && held.token.info.login != author.login {
                 // To a user, the tokens of others do not exist.
                 return Err(unknown());
             }
-            held.token.revoked_at.get_or_insert(now);
-            (
-                held.token.clone(),
-                info(&held.token, held.used.load(Ordering::Relaxed)),
-            )
+            held.token.info.revoked_at.get_or_insert(now);
+            (hash, held.info())
         };
-        self.tell(token.hash);
-        tracing::info!(id = %token.id, name = %token.name, login = %token.login, author = %author.login, "token revoked");
-        self.in_store(move |store, wait| Ok(wait.block_on(store.revoke_token(&token.id, now))?))
+        self.tell(hash);
+        tracing::info!(id = %info.id, name = %info.name, login = %info.login, author = %author.login, "token revoked");
+        let id = info.id.clone();
+        self.in_store(move |store, wait| Ok(wait.block_on(store.revoke_token(&id, now))?))
             .await?;
         Ok(info)
     }
@@ -295,7 +268,7 @@ impl Tokens {
             if held.told {
                 continue;
             }
-            match held.token.expires_at.0.checked_sub(now.0) {
+            match held.token.info.expires_at.0.checked_sub(now.0) {
                 Some(remaining) if remaining > 0 => next = next.min(Duration::from_micros(remaining)),
                 _ => {
                     held.told = true;
@@ -315,7 +288,7 @@ impl Tokens {
             .filter_map(|held| {
                 let used = held.used.load(Ordering::Relaxed);
                 (held.used_stored.swap(used, Ordering::Relaxed) != used)
-                    .then(|| (held.token.id.clone(), UnixMicros(used)))
+                    .then(|| (held.token.info.id.clone(), UnixMicros(used)))
             })
             .collect();
         if uses.is_empty() {
@@ -373,11 +346,22 @@ impl Tokens {
     }
 }
 
+impl Held {
+    /// The token with its last use, stored or not.
+    fn info(&self) -> TokenInfo {
+        let used = self.used.load(Ordering::Relaxed);
+        TokenInfo {
+            last_used_at: (used != 0).then_some(UnixMicros(used)),
+            ..self.token.info.clone()
+        }
+    }
+}
+
 impl Book {
     /// `told`: the end by expiry needs no telling any more.
     fn insert(&mut self, token: StoredToken, told: bool) {
-        let used = token.last_used_at.map_or(0, |time| time.0);
-        self.by_id.insert(token.id.clone(), token.hash);
+        let used = token.info.last_used_at.map_or(0, |time| time.0);
+        self.by_id.insert(token.info.id.clone(), token.hash);
         self.by_hash.insert(
             token.hash,
             Held {
@@ -390,11 +374,11 @@ impl Book {
     }
 }
 
-fn lives(token: &StoredToken, now: UnixMicros) -> bool {
+fn lives(token: &TokenInfo, now: UnixMicros) -> bool {
     token.revoked_at.is_none() && token.expires_at > now
 }
 
-fn principal(token: &StoredToken) -> Principal {
+fn principal(token: &TokenInfo) -> Principal {
     Principal {
         source: "token".into(),
         login: if token.tags.is_empty() {
@@ -407,22 +391,6 @@ fn principal(token: &StoredToken) -> Principal {
         groups: token.groups.clone(),
         scope: Some(token.scope.clone()),
         ..Principal::default()
-    }
-}
-
-fn info(token: &StoredToken, used: u64) -> TokenInfo {
-    TokenInfo {
-        id: token.id.clone(),
-        name: token.name.clone(),
-        login: token.login.clone(),
-        tags: token.tags.clone(),
-        groups: token.groups.clone(),
-        scope: token.scope.clone(),
-        created_by: token.created_by.clone(),
-        created_at: token.created_at,
-        expires_at: token.expires_at,
-        last_used_at: (used != 0).then_some(UnixMicros(used)),
-        revoked_at: token.revoked_at,
     }
 }
 

@@ -14,10 +14,16 @@ const COLUMNS: &str =
 /// A token as it is stored: everything but the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredToken {
-    /// Public name of the token, not derived from the secret.
-    pub(crate) id: String,
     /// SHA-256 of the whole token.
     pub(crate) hash: [u8; 32],
+    pub(crate) info: TokenInfo,
+}
+
+/// A token as people may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TokenInfo {
+    /// Public name, eight characters, not derived from the secret.
+    pub(crate) id: String,
     /// For people.
     pub(crate) name: String,
     /// Login; empty if there are tags.
@@ -63,9 +69,8 @@ fn read(row: &Row<'_>) -> Result<StoredToken, StoreError> {
     };
     let must = |name: &'static str| move || StoreError::Column(name);
     let role: Option<String> = row.get(7)?;
-    Ok(StoredToken {
+    let info = TokenInfo {
         id: row.get(0)?,
-        hash: row.get(1)?,
         name: row.get(2)?,
         login: row.get(3)?,
         tags: list(4, "tags")?.ok_or_else(must("tags"))?,
@@ -84,10 +89,15 @@ fn read(row: &Row<'_>) -> Result<StoredToken, StoreError> {
         expires_at: time(10, "expires_at")?.ok_or_else(must("expires_at"))?,
         last_used_at: time(11, "last_used_at")?,
         revoked_at: time(12, "revoked_at")?,
+    };
+    Ok(StoredToken {
+        hash: row.get(1)?,
+        info,
     })
 }
 
 pub(super) fn add(connection: &Connection, token: &StoredToken) -> Result<(), StoreError> {
+    let StoredToken { hash, info: token } = token;
     let json = |list: &[String]| serde_json::json!(list).to_string();
     let role = token.scope.role.map(|role| match role {
         Role::User => "user",
@@ -97,7 +107,7 @@ pub(super) fn add(connection: &Connection, token: &StoredToken) -> Result<(), St
         &format!("INSERT INTO tokens ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         params![
             token.id,
-            token.hash.as_slice(),
+            hash.as_slice(),
             token.name,
             token.login,
             json(&token.tags),
@@ -148,21 +158,23 @@ mod tests {
 
     fn token(id: &str) -> StoredToken {
         StoredToken {
-            id: id.into(),
             hash: [7; 32],
-            name: "ci \"ü\"".into(),
-            login: String::new(),
-            tags: vec!["tag:a".into(), "tag:'b".into()],
-            groups: vec!["group:x".into()],
-            scope: Scope {
-                models: Some(vec!["p/**".into()]),
-                role: Some(Role::User),
+            info: TokenInfo {
+                id: id.into(),
+                name: "ci \"ü\"".into(),
+                login: String::new(),
+                tags: vec!["tag:a".into(), "tag:'b".into()],
+                groups: vec!["group:x".into()],
+                scope: Scope {
+                    models: Some(vec!["p/**".into()]),
+                    role: Some(Role::User),
+                },
+                created_by: "root".into(),
+                created_at: UnixMicros(1),
+                expires_at: UnixMicros(u64::MAX >> 1),
+                last_used_at: None,
+                revoked_at: None,
             },
-            created_by: "root".into(),
-            created_at: UnixMicros(1),
-            expires_at: UnixMicros(u64::MAX >> 1),
-            last_used_at: None,
-            revoked_at: None,
         }
     }
 
@@ -188,8 +200,8 @@ mod tests {
             .tokens_used(&[("first".into(), UnixMicros(4)), ("nobody".into(), UnixMicros(4))])
             .await
             .unwrap();
-        first.revoked_at = Some(UnixMicros(5));
-        first.last_used_at = Some(UnixMicros(4));
+        first.info.revoked_at = Some(UnixMicros(5));
+        first.info.last_used_at = Some(UnixMicros(4));
         assert_eq!(store.tokens().await.unwrap(), [first]);
     }
 

@@ -1,5 +1,7 @@
 //! Life of a token: made, used, narrowed, revoked, expired, and all of it again after a restart.
 
+use sluice_shared::wire::control::Scope;
+
 use super::new::{DAY, LIFETIME_MAX};
 use super::*;
 use crate::store::Sqlite;
@@ -443,18 +445,20 @@ async fn ended_tokens_go_after_a_year() {
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(folder.path()).await.unwrap());
     let token = |id: &str, expires: u64, revoked: Option<u64>| StoredToken {
-        id: id.into(),
         hash: hash(id.as_bytes()),
-        name: id.into(),
-        login: "alice".into(),
-        tags: vec![],
-        groups: vec![],
-        scope: Scope::default(),
-        created_by: "root".into(),
-        created_at: UnixMicros(1),
-        expires_at: UnixMicros(expires),
-        last_used_at: None,
-        revoked_at: revoked.map(UnixMicros),
+        info: TokenInfo {
+            id: id.into(),
+            name: id.into(),
+            login: "alice".into(),
+            tags: vec![],
+            groups: vec![],
+            scope: Scope::default(),
+            created_by: "root".into(),
+            created_at: UnixMicros(1),
+            expires_at: UnixMicros(expires),
+            last_used_at: None,
+            revoked_at: revoked.map(UnixMicros),
+        },
     };
     let now = unix_micros();
     let long_ago = now - KEPT_AFTER_END - DAY;
