@@ -15,9 +15,10 @@
 //!   they say holds for every model that is granted otherwise.
 //! - A scope limits the role and the models. It leaves `read_metrics` alone: that is either granted by name, or
 //!   follows from the role.
+//! - Quotas are the one thing that takes: every quota that any matching capability names must pass ([`Rules::counting`]).
 //!
-//! What cannot be read gives nothing: a pattern that does not parse matches no model, a header that is no header is
-//! not added. The control plane reports both when it reads the document.
+//! What cannot be read gives nothing: a pattern that does not parse matches no model (and quotas beside it count for
+//! every model), a header that is no header is not added. The control plane reports both when it reads the document.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::ids::Epoch;
 use crate::snapshot::{AuthMode, Authorization, Capability, Header, Provider, Role, Snapshot, Source};
 use crate::wire::control::Principal;
 
+mod budget;
 mod decide;
 mod explain;
 mod nearest;
@@ -35,9 +37,11 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use budget::{Budget, Counting};
 pub use decide::{Candidate, Decision};
 pub use explain::{
     ApiAnswer, By, CandidateAnswer, CapabilityView, Explanation, MatchedGrant, ModelAnswer, Outcome,
+    QuotaAnswer,
 };
 pub use source::applies;
 
@@ -51,6 +55,7 @@ pub struct Rules {
     aliases: HashMap<Box<str>, Box<str>>,
     grants: Vec<CompiledGrant>,
     index: source::Index,
+    budgets: budget::Budgets,
 }
 
 /// What rules know of a provider.
@@ -83,6 +88,10 @@ pub struct Rule {
     /// May read `/metrics`.
     pub read_metrics: bool,
     headers: Box<[Header]>,
+    /// Names of the quotas that count for these models.
+    quotas: Box<[Box<str>]>,
+    /// A pattern of it does not parse. It grants nothing, and its quotas count for every model.
+    unread: bool,
 }
 
 /// Where a capability comes from.
@@ -160,6 +169,7 @@ impl Rules {
                 .collect(),
             index: source::Index::new(grants.iter().map(|grant| grant.sources.as_slice())),
             grants,
+            budgets: budget::Budgets::new(&snapshot.quotas),
         })
     }
 
@@ -240,6 +250,16 @@ impl Rule {
                 .filter(|header| is_header(header))
                 .cloned()
                 .collect(),
+            quotas: capability
+                .quotas
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+            unread: capability
+                .models
+                .iter()
+                .flatten()
+                .any(|pattern| Glob::parse(pattern).is_err()),
         }
     }
 

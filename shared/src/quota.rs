@@ -27,6 +27,7 @@ use crate::api::named_enum;
 pub mod bucket;
 pub mod lease;
 pub mod ledger;
+pub mod name;
 pub mod shard;
 
 pub use bucket::{Accrual, Rate, Terms};

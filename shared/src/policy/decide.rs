@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{Granted, Rules, Served};
+use super::{Counting, Granted, Rules, Served};
 use crate::api::Flag;
 use crate::glob::Glob;
 use crate::snapshot::Header;
@@ -30,6 +30,9 @@ pub struct Candidate<'a> {
     pub model: &'a str,
     /// Headers that grants add, each name once, none that the provider is sent anyway.
     pub headers: Vec<&'a Header>,
+    /// Quotas that count for it, see [`Rules::counting`]; none for calls that name no model, which look at what is
+    /// stored and are not billed.
+    pub quotas: Vec<Counting<'a>>,
 }
 
 impl Rules {
@@ -92,6 +95,10 @@ impl Rules {
                 .headers(granted, provider, model)
                 .map(|(_, header)| header)
                 .collect(),
+            quotas: match self.providers.get(provider) {
+                Some(served) if !model.is_empty() => self.counting(granted, &served.id, model),
+                _ => Vec::new(),
+            },
         }
     }
 

@@ -6,6 +6,7 @@ use super::nearest::distance;
 use super::source::{applies, names};
 use super::{Granted, Origin, Rule, Rules};
 use crate::api::Flag;
+use crate::quota::name::Values;
 use crate::snapshot::{Role, Source};
 use crate::wire::control::{Principal, Scope};
 
@@ -71,6 +72,8 @@ pub struct CapabilityView {
     pub read_metrics: bool,
     /// Names of the headers it adds.
     pub headers: Vec<String>,
+    /// Names of the quotas that count for its models.
+    pub quotas: Vec<String>,
 }
 
 /// What becomes of a model name.
@@ -125,6 +128,21 @@ pub struct CandidateAnswer {
     pub granted_by: Vec<By>,
     /// Names of the headers that grants add, and the grant of each.
     pub headers: Vec<(String, Origin)>,
+    /// Quotas that count for it: all of them must pass.
+    pub quotas: Vec<QuotaAnswer>,
+}
+
+/// A quota that counts for a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaAnswer {
+    /// Its name, with placeholders.
+    pub name: String,
+    /// Where it is named first.
+    pub origin: Origin,
+    /// Whether it is defined and can be read; if not, every call is refused.
+    pub usable: bool,
+    /// Its buckets for this principal, provider and model, for a request that names no session.
+    pub buckets: Vec<String>,
 }
 
 /// Pairs of names that are compared to find the nearest: 1,000 grants for somebody with a few groups.
@@ -324,7 +342,37 @@ impl View<'_> {
             headers: headers
                 .map(|(origin, header)| (header.name.clone(), origin))
                 .collect(),
+            quotas: self.quotas(id, model),
         }
+    }
+
+    /// The quotas that count, and their buckets.
+    fn quotas(&self, provider: &str, model: &str) -> Vec<QuotaAnswer> {
+        let values = Values {
+            user: &self.principal.login,
+            node: &self.principal.node,
+            model,
+            provider,
+            ..Values::default()
+        };
+        let counting = self.rules.counting(self.granted, provider, model);
+        let answers = counting.into_iter().map(|counting| {
+            let budget = counting.budget.and_then(|at| self.rules.budget(at));
+            let mut buckets = Vec::new();
+            if let Some(budget) = budget {
+                let mut scratch = String::new();
+                budget.names(&self.principal.groups, values, &mut scratch, |name| {
+                    buckets.push(name.to_owned());
+                });
+            }
+            QuotaAnswer {
+                name: counting.name.to_owned(),
+                origin: counting.origin,
+                usable: budget.is_some(),
+                buckets,
+            }
+        });
+        answers.collect()
     }
 
     /// Why a principal with a role is granted none of these.
@@ -385,6 +433,7 @@ impl CapabilityView {
             grants_models: rule.grants_models,
             read_metrics: rule.read_metrics,
             headers: rule.headers.iter().map(|header| header.name.clone()).collect(),
+            quotas: rule.quotas.iter().map(|name| name.to_string()).collect(),
         }
     }
 }

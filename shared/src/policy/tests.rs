@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::snapshot::{Alias, Grant, Secret, address_bits, in_network};
+use crate::quota::name::Values;
+use crate::quota::{Terms, Unit};
+use crate::snapshot::{Alias, Grant, Quota, QuotaLimit, Secret, address_bits, in_network};
 use crate::wire::control::Scope;
 
 /// The definition: every grant is tried, every provider asked, every pattern read anew.
@@ -71,6 +73,34 @@ mod naive {
             && capabilities
                 .iter()
                 .any(|c| c.grants_models && covers(c.models.as_ref(), provider, model))
+    }
+
+    /// Names of the quotas that count, and whether each can be used.
+    pub(super) fn counting(
+        snapshot: &Snapshot,
+        capabilities: &[&Capability],
+        provider: &str,
+        model: &str,
+    ) -> Vec<(String, bool)> {
+        let mut out: Vec<(String, bool)> = Vec::new();
+        for capability in capabilities {
+            let globs = capability.models.as_ref();
+            let unread = globs.is_some_and(|globs| globs.iter().any(|glob| Glob::parse(glob).is_err()));
+            if !unread && !covers(globs, provider, model) {
+                continue;
+            }
+            for name in &capability.quotas {
+                let defined = snapshot.quotas.iter().find(|quota| quota.name == *name);
+                let counts = defined.is_none_or(|quota| !quota.disabled);
+                if counts && out.iter().all(|(before, _)| before != name) {
+                    out.push((
+                        name.clone(),
+                        defined.is_some_and(|quota| !quota.limits.is_empty()),
+                    ));
+                }
+            }
+        }
+        out
     }
 
     /// Served, and the candidates: provider, model, header lines.
@@ -157,6 +187,25 @@ fn models(patterns: &[&str]) -> Capability {
         grants_models: true,
         ..Capability::default()
     }
+}
+
+fn quota(name: &str) -> Quota {
+    Quota {
+        name: name.into(),
+        limits: vec![QuotaLimit {
+            unit: Unit::Usd,
+            terms: Terms {
+                capacity: 10,
+                ..Terms::default()
+            },
+        }],
+        ..Quota::default()
+    }
+}
+
+fn naming(mut capability: Capability, quotas: &[&str]) -> Capability {
+    capability.quotas = quotas.iter().map(|&name| name.into()).collect();
+    capability
 }
 
 fn login(name: &str) -> Source {
@@ -642,6 +691,151 @@ fn an_explanation_names_grants_and_headers_but_never_a_value() {
     assert_eq!(model.apis[0].outcome, Outcome::Allowed);
 }
 
+#[test]
+fn every_quota_that_any_matching_capability_names_counts() {
+    let mut snapshot = example(vec![
+        grant(
+            vec![Source::Any],
+            vec![
+                role(Role::User),
+                naming(Capability::default(), &["floating"]),
+                naming(models(&["p/m1"]), &["m1", "floating"]),
+                naming(models(&["q/**"]), &["q"]),
+            ],
+        ),
+        grant(
+            vec![login("alice")],
+            vec![naming(
+                role(Role::User),
+                &["alice", "off", "empty", "nowhere", "bad<"],
+            )],
+        ),
+        grant(
+            vec![login("bob")],
+            vec![naming(
+                Capability {
+                    models: Some(vec!["x/*[".into()]),
+                    ..Capability::default()
+                },
+                &["unread"],
+            )],
+        ),
+    ]);
+    for name in ["floating", "m1", "q", "alice", "off", "empty", "bad<", "unread"] {
+        let mut quota = quota(name);
+        quota.disabled = name == "off";
+        if name == "empty" {
+            quota.limits.clear();
+        }
+        snapshot.quotas.push(quota);
+    }
+    let rules = Rules::compile(&snapshot).unwrap();
+    let check = |principal: &Principal, provider: &str, model: &str, expected: &[&str]| {
+        let granted = rules.granted(principal, at("10.0.0.1"));
+        let counting = rules.counting(&granted, provider, model);
+        let seen: Vec<String> = counting
+            .iter()
+            .map(|counting| {
+                let budget = counting.budget.and_then(|at| rules.budget(at));
+                assert_eq!(
+                    budget.map(|b| b.quota.name.as_str()),
+                    counting.budget.map(|_| counting.name)
+                );
+                format!("{}{}", counting.name, if budget.is_some() { "" } else { "!" })
+            })
+            .collect();
+        assert_eq!(seen, expected, "{} {provider}/{model}", principal.login);
+    };
+    let (alice, bob, carol) = (person("alice"), person("bob"), person("carol"));
+    check(&carol, "p", "m1", &["floating", "m1"]);
+    check(&carol, "p", "m2", &["floating"]);
+    check(&carol, "q", "m1", &["floating", "q"]);
+    // What cannot be used refuses; what is disabled does not exist.
+    check(
+        &alice,
+        "p",
+        "m2",
+        &["floating", "alice", "empty!", "nowhere!", "bad<!"],
+    );
+    // A pattern that cannot be read covers everything here, and grants nothing.
+    check(&bob, "p", "m2", &["floating", "unread"]);
+    // A scope takes no quota away, and what came with the principal counts, too.
+    let scoped = Principal {
+        scope: Some(Scope {
+            role: None,
+            models: Some(vec!["p/m1".into()]),
+        }),
+        capabilities: vec![naming(Capability::default(), &["m1", "q"])],
+        ..person("carol")
+    };
+    check(&scoped, "p", "m2", &["floating", "m1", "q"]);
+}
+
+#[test]
+fn an_explanation_names_quotas_and_buckets() {
+    let mut snapshot = example(vec![grant(
+        vec![Source::Any],
+        vec![naming(
+            role(Role::User),
+            &["daily:<user>", "<group>/<model>", "gone"],
+        )],
+    )]);
+    snapshot.quotas = vec![quota("daily:<user>"), quota("<group>/<model>")];
+    let rules = Rules::compile(&snapshot).unwrap();
+    let alice = Principal {
+        groups: vec!["group:a".into(), "group:b".into(), "group:a".into()],
+        ..person("alice")
+    };
+    let provider = &snapshot.providers[0];
+    let model = provider.models[0].replace('*', "x");
+    let explained = rules.explain(
+        &alice,
+        at("10.0.0.1"),
+        None,
+        Some(&format!("{}/{model}", provider.id)),
+    );
+    let answer = &explained.model.as_ref().unwrap().apis[0].candidates[0];
+    let seen: Vec<(&str, bool, Vec<&str>)> = answer
+        .quotas
+        .iter()
+        .map(|q| {
+            (
+                q.name.as_str(),
+                q.usable,
+                q.buckets.iter().map(String::as_str).collect(),
+            )
+        })
+        .collect();
+    let (a, b) = (format!("group:a/{model}"), format!("group:b/{model}"));
+    assert_eq!(
+        seen,
+        [
+            ("daily:<user>", true, vec!["daily:alice"]),
+            ("<group>/<model>", true, vec![a.as_str(), b.as_str()]),
+            ("gone", false, vec![]),
+        ]
+    );
+    assert_eq!(
+        explained.grants[0].capabilities[0].quotas,
+        ["daily:<user>", "<group>/<model>", "gone"]
+    );
+    // Without a group there is one bucket for all who have none.
+    let explained = rules.explain(
+        &person("bob"),
+        at("10.0.0.1"),
+        None,
+        Some(&format!("{}/{model}", provider.id)),
+    );
+    let answer = &explained.model.as_ref().unwrap().apis[0].candidates[0];
+    assert_eq!(answer.quotas[1].buckets, [format!("(none)/{model}")]);
+    let budget = rules.budget(0).unwrap();
+    assert!(budget.limit(Unit::Usd).is_some() && budget.limit(Unit::Tokens).is_none());
+    let mut scratch = String::new();
+    budget.names(&[], Values::default(), &mut scratch, |name| {
+        assert_eq!(name, "daily:")
+    });
+}
+
 fn any_name() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
         "a@x",
@@ -707,10 +901,11 @@ fn any_capability() -> impl Strategy<Value = Capability> {
         any::<bool>(),
         prop::collection::vec(any_header(), 0..3),
         any::<bool>(),
+        prop::collection::vec("(a|b|gone|empty|off|g:<group>)", 0..3),
     )
         .prop_map(
-            |(role, models, grants_models, add_headers, read_metrics)| Capability {
-                quotas: Vec::new(),
+            |(role, models, grants_models, add_headers, read_metrics, quotas)| Capability {
+                quotas,
                 role,
                 models,
                 grants_models,
@@ -781,6 +976,19 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
                 })
                 .collect(),
             grants,
+            quotas: vec![
+                quota("a"),
+                quota("b"),
+                quota("g:<group>"),
+                Quota {
+                    limits: Vec::new(),
+                    ..quota("empty")
+                },
+                Quota {
+                    disabled: true,
+                    ..quota("off")
+                },
+            ],
             ..Snapshot::default()
         }
     })
@@ -814,6 +1022,16 @@ proptest! {
                     }).collect()),
                 };
                 prop_assert_eq!(seen, (served, expected), "{} on {}", asked, flag.name());
+                if let Decision::Allowed(candidates) = &decision {
+                    for candidate in candidates {
+                        let id = &snapshot.providers[candidate.provider].id;
+                        let expected = naive::counting(&snapshot, &capabilities, id, candidate.model);
+                        let seen: Vec<(String, bool)> = candidate.quotas.iter()
+                            .map(|counting| (counting.name.to_owned(), counting.budget.is_some()))
+                            .collect();
+                        prop_assert_eq!(seen, expected, "{} of {}", candidate.model, id);
+                    }
+                }
                 // The explanation tells what the decision does.
                 let explained = rules.explain(&principal, address, Some(flag), Some(asked));
                 let api = &explained.model.as_ref().unwrap().apis[0];
