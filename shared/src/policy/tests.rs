@@ -832,7 +832,7 @@ fn an_explanation_names_quotas_and_buckets() {
     assert!(budget.limit(Unit::Usd).is_some() && budget.limit(Unit::Tokens).is_none());
     let mut scratch = String::new();
     budget.names(&[], Values::default(), &mut scratch, |name| {
-        assert_eq!(name, "daily:")
+        assert_eq!(name, "daily:");
     });
 }
 
