@@ -18,6 +18,7 @@ pub mod mailbox;
 pub mod metrics;
 #[doc(hidden)]
 pub mod policy;
+mod quota;
 mod service_thread;
 mod shard;
 mod sock;

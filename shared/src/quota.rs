@@ -25,6 +25,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::api::named_enum;
 
 pub mod bucket;
+pub mod estimate;
 pub mod lease;
 pub mod ledger;
 pub mod name;

@@ -1,0 +1,3 @@
+//! Budgets on a shard.
+
+pub(crate) mod need;
