@@ -75,6 +75,20 @@ pub const fn signed(amount: u64) -> i64 {
     }
 }
 
+/// How far one counter that only grows is from another: `plus` of them less `minus` of them. Such counters may pass
+/// 2^64 and begin anew at 0; what lies between them never comes near 2^63, so the difference is always exact.
+#[must_use]
+#[allow(
+    clippy::cast_possible_wrap,
+    reason = "two's complement is what makes the difference exact"
+)]
+pub const fn apart(plus: [u64; 2], minus: [u64; 2]) -> i64 {
+    plus[0]
+        .wrapping_add(plus[1])
+        .wrapping_sub(minus[0])
+        .wrapping_sub(minus[1]) as i64
+}
+
 /// A balance as an amount: a debt is 0.
 #[must_use]
 #[allow(clippy::cast_sign_loss, reason = "a negative value became 0 before")]

@@ -34,22 +34,62 @@ impl Rate {
         Some(u64::try_from(us).unwrap_or(u64::MAX))
     }
 
-    /// A part of it, in millionths, rounded down; more than a million counts as one million.
+    /// A part of it, in millionths, rounded down; a million or more is all of it.
     #[must_use]
     pub fn share(self, ppm: u32) -> Self {
-        // The amount stays whole and the time grows: nothing is lost to rounding but below one amount a period.
-        let ppm = u128::from(ppm.min(1_000_000));
-        let amount = u128::from(self.amount).saturating_mul(ppm);
-        let per_us = u128::from(self.per_us).saturating_mul(1_000_000);
-        match (u64::try_from(amount), u64::try_from(per_us)) {
-            (Ok(amount), Ok(per_us)) if amount > 0 => Self { amount, per_us },
-            (_, _) if amount == 0 => Self::NONE,
-            _ => Self {
-                amount: u64::try_from(amount.checked_div(1_000_000).unwrap_or(0)).unwrap_or(AMOUNT_MAX),
-                per_us: self.per_us,
-            },
+        if ppm >= WHOLE_PPM {
+            return self;
+        }
+        // The amount stays whole and the time grows, so that nothing is rounded, unless a number became too large.
+        let common = gcd(ppm, WHOLE_PPM);
+        let parts = u64::from(ppm.checked_div(common).unwrap_or(0));
+        let of = u64::from(WHOLE_PPM.checked_div(common).unwrap_or(1));
+        match (self.amount.checked_mul(parts), self.per_us.checked_mul(of)) {
+            (Some(0), _) => Self::NONE,
+            (Some(amount), Some(per_us)) => Self { amount, per_us },
+            _ => {
+                let amount = u128::from(self.amount).saturating_mul(u128::from(parts));
+                Self {
+                    // Never more than the whole, since `parts` is below `of`.
+                    amount: u64::try_from(amount.checked_div(u128::from(of)).unwrap_or(0)).unwrap_or(0),
+                    per_us: self.per_us,
+                }
+            }
         }
     }
+
+    /// How much of `whole` this is, in millionths, rounded up and at most a million.
+    #[must_use]
+    pub fn part_of(self, whole: Self) -> u32 {
+        if self.amount == 0 || self.per_us == 0 {
+            return 0;
+        }
+        let mine = u128::from(self.amount).saturating_mul(u128::from(whole.per_us));
+        let all = u128::from(whole.amount).saturating_mul(u128::from(self.per_us));
+        if mine >= all {
+            return WHOLE_PPM;
+        }
+        // A product that does not fit counts as the whole, which promises too little to others and never too much.
+        let up = mine
+            .checked_mul(u128::from(WHOLE_PPM))
+            .and_then(|up| up.checked_add(all.saturating_sub(1)))
+            .and_then(|up| up.checked_div(all));
+        up.and_then(|up| u32::try_from(up).ok())
+            .unwrap_or(WHOLE_PPM)
+            .min(WHOLE_PPM)
+    }
+}
+
+/// All of a refill, in millionths.
+pub(super) const WHOLE_PPM: u32 = 1_000_000;
+
+/// Largest common divisor; of two numbers of which one is 0: the other.
+const fn gcd(mut a: u32, mut b: u32) -> u32 {
+    while let Some(rest) = a.checked_rem(b) {
+        a = b;
+        b = rest;
+    }
+    a
 }
 
 /// What a bucket may hold and how it is refilled.

@@ -1,18 +1,35 @@
 //! The holder's side: what a node has of a bucket, and what it says to the ledger.
 //!
 //! The node's own cell (free amount, sum of charges) is shared between threads and stands elsewhere; here is what one
-//! thread of the node keeps beside it. Between asking and being answered nothing is credited from the share of the
-//! refill, because the ledger may be granting that same time.
+//! thread of the node keeps beside it.
+//!
+//! The share of the refill is for the time in which the ledger is away. While it is there, it refills and grants; so an
+//! answer starts that time anew, and between asking and being answered nothing is credited, because the ledger may be
+//! granting that same time. Every question says up to when the time is used up (`answered`, `used_us`), so that the
+//! ledger knows the most that the node may have, whether or not the answer arrives:
+//!
+//! ```text
+//! answer 4 ─────advance────▶ since ── ── ── ask 5 ── ── ── ▶ answer 5: since = its arrival
+//!    └──────── used_us ───────┘                     └─ lost: since stays, and goes on counting
+//! ```
+//!
+//! A node that shares the refill with others gives up the time until it asks, or nobody could be granted that time
+//! before the node has asked once more. One that has all of the refill keeps it: should the ledger die before it
+//! answers, what has been refilled since the last answer is not out of reach.
 
 use super::bucket::{Accrual, Rate, Terms};
 use super::ledger::{Ask, Grant};
-use super::{signed, unsigned};
+use super::{apart, unsigned};
 use crate::units::MonoMicros;
 
 /// A node's lease of one bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holder {
     seq: u64,
+    /// Question whose answer came last; 0: none yet.
+    answered: u64,
+    /// When that answer came.
+    answered_at: MonoMicros,
     seen: u64,
     returned: u64,
     advanced: u64,
@@ -31,6 +48,7 @@ impl Holder {
     pub fn new(now: MonoMicros) -> Self {
         Self {
             since: now,
+            answered_at: now,
             ..Self::default()
         }
     }
@@ -44,7 +62,7 @@ impl Holder {
     /// Whether the ledger has ever answered.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        self.seen > 0 || self.terms.capacity > 0 || self.share.amount > 0 || (self.seq > 0 && !self.asking)
+        self.answered > 0
     }
 
     /// Whether a question is under way.
@@ -56,20 +74,21 @@ impl Holder {
     /// Ever granted, credited by itself and given back. With the sum of charges: what the node has.
     #[must_use]
     pub fn held(&self, charged: u64) -> i64 {
-        signed(self.seen)
-            .saturating_add(signed(self.advanced))
-            .saturating_sub(signed(self.returned))
-            .saturating_sub(signed(charged))
+        apart([self.seen, self.advanced], [self.returned, charged])
     }
 
-    /// The next question. Call [`Self::advance`] first only where the ledger was away.
+    /// The next question. Call [`Self::advance`] first where the ledger was away, and only there.
     pub fn ask(&mut self, need: u64, now: MonoMicros) -> Ask {
         self.seq = self.seq.saturating_add(1);
         self.asking = true;
-        self.since = now;
-        self.accrual.clear();
+        if need == 0 || self.share != self.terms.rate {
+            self.since = now;
+            self.accrual.clear();
+        }
         Ask {
             seq: self.seq,
+            answered: self.answered,
+            used_us: self.since.since(self.answered_at),
             seen: self.seen,
             returned: self.returned,
             advanced: self.advanced,
@@ -83,12 +102,15 @@ impl Holder {
             return None;
         }
         self.asking = false;
+        self.answered = grant.seq;
+        self.answered_at = now;
         self.since = now;
         self.accrual.clear();
         self.share = grant.share;
         self.terms = grant.terms;
-        let more = grant.granted.saturating_sub(self.seen);
-        self.seen = grant.granted.max(self.seen);
+        // Never below what was seen.
+        let more = unsigned(apart([grant.granted, 0], [self.seen, 0]));
+        self.seen = self.seen.wrapping_add(more);
         Some(more)
     }
 
@@ -111,7 +133,7 @@ impl Holder {
         if more == room {
             self.accrual.clear();
         }
-        self.advanced = self.advanced.saturating_add(more);
+        self.advanced = self.advanced.wrapping_add(more);
         more
     }
 
@@ -123,6 +145,6 @@ impl Holder {
 
     /// Gives back what was taken out of the cell for it.
     pub fn give_back(&mut self, amount: u64) {
-        self.returned = self.returned.saturating_add(amount);
+        self.returned = self.returned.wrapping_add(amount);
     }
 }

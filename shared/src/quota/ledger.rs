@@ -1,20 +1,26 @@
 //! The granter's side: the true balance of a bucket, and what of it is leased to whom.
 //!
-//! Every counter of a lease only grows, so a message that comes twice or late changes nothing: the larger value
-//! holds. A grant that its holder has not seen when it asks again is taken back, which makes a lost answer harmless.
+//! The counters of a lease only grow, and questions are numbered, so a message that comes twice or late changes
+//! nothing. A grant that its holder has not seen when it asks again is taken back, which makes a lost answer harmless.
+//! Until it asks again nobody knows whether the answer arrived. What is free for others is therefore what is left in
+//! the worse of two cases ([`Lease::outstanding`]):
+//!
+//! - it arrived: the holder has what was granted, and its share of the refill from the answer on;
+//! - it did not: the holder has what it had seen, and its share from the time that its question named.
 //!
 //! The balance contains what is leased. It falls by charges alone, which come from the journal, each once; it grows
 //! by refill and by hand, never above the ceiling. A lease is over when the journal of its holder has been stored to
 //! its end: what it had not charged by then was never spent.
+//!
+//! Charges come late, because a journal is read behind the present, or after an hour in which nobody read it. Refill
+//! that did not fit meanwhile is remembered ([`Account::spilled`]) and makes good for what had been charged before it:
+//! the balance is what it would be had every charge been known at its moment.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::bucket::{Accrual, Rate, Terms};
-use super::{signed, unsigned};
+use super::bucket::{Accrual, Rate, Terms, WHOLE_PPM};
+use super::{AMOUNT_MAX, apart, signed, unsigned};
 use crate::units::UnixMicros;
-
-/// Millionths of the refill that holders may be promised together.
-const WHOLE_PPM: u32 = 1_000_000;
 
 /// The true state of one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +33,11 @@ pub struct Account {
     pub accrual: Accrual,
     /// Up to when it has been refilled.
     pub as_of: UnixMicros,
-    /// Sum of all charges.
+    /// Sum of all charges, for people; at most `u64::MAX`.
     pub charged: u64,
+    /// Refill that did not fit since the bucket has been full; 0 while it is not full. A charge from before that
+    /// refill takes of this first.
+    pub spilled: u64,
 }
 
 /// What one holder has of a bucket.
@@ -40,16 +49,22 @@ pub struct Lease {
     pub seq: u64,
     /// Ever granted.
     pub granted: u64,
+    /// Ever granted, as far as the holder knew when it asked last.
+    pub seen: u64,
     /// Ever given back.
     pub returned: u64,
     /// Ever credited by the holder itself, from its share of the refill, while we were away.
     pub advanced: u64,
-    /// Ever charged by it, as stored from its journal.
+    /// Ever charged by it, as stored from its journal; see [`Self::charge`].
     pub charged: u64,
-    /// Its share of the refill, in millionths.
-    pub share_ppm: u32,
-    /// When it last reported `advanced`: since then it may have credited its share without our knowing.
+    /// Its share of the refill, if the last answer arrived.
+    pub share: Rate,
+    /// When that answer was given: if it arrived, the share may have been credited from here on.
     pub as_of: UnixMicros,
+    /// Its share of the refill, if the last answer did not arrive.
+    pub share_before: Rate,
+    /// From when on that share may have been credited without our knowing.
+    pub since: UnixMicros,
 }
 
 /// A holder's question. All sums are since the holder began.
@@ -58,6 +73,11 @@ pub struct Lease {
 pub struct Ask {
     /// Counts the holder's questions about this bucket, from 1.
     pub seq: u64,
+    /// The question whose answer came last; 0: none yet.
+    pub answered: u64,
+    /// Microseconds after the arrival of that answer for which the holder will credit itself nothing more: they are in
+    /// `advanced`, or given up.
+    pub used_us: u64,
     /// Granted, as far as it knows.
     pub seen: u64,
     /// Given back.
@@ -74,11 +94,11 @@ pub struct Ask {
 pub struct Grant {
     /// Of the question.
     pub seq: u64,
-    /// Ever granted; never below what the holder said that it had seen.
+    /// Ever granted; never behind what the holder said that it had seen.
     pub granted: u64,
     /// Ceiling and refill in force.
     pub terms: Terms,
-    /// What the holder may credit itself while the ledger is away, from the moment it asked.
+    /// What the holder may credit itself while the ledger is away, from the arrival of this on.
     pub share: Rate,
 }
 
@@ -92,6 +112,7 @@ impl Account {
             accrual: Accrual { remainder: 0 },
             as_of: now,
             charged: 0,
+            spilled: 0,
         }
     }
 
@@ -102,12 +123,21 @@ impl Account {
         };
         self.as_of = to;
         let came = self.accrual.take(self.terms.rate, elapsed);
+        self.credit(came);
+    }
+
+    /// Adds refill; what does not fit is remembered.
+    fn credit(&mut self, came: u64) {
+        let room = unsigned(self.terms.ceiling().saturating_sub(self.balance));
         self.balance = self.balance.saturating_add(signed(came));
+        if came >= room {
+            self.spilled = self.spilled.saturating_add(came.saturating_sub(room));
+        }
         self.cap();
     }
 
     /// The clock of a new process says another time: what was refilled in a future that has not come yet counts as
-    /// refilled, and time goes on from now.
+    /// refilled, and time goes on from now. To be called for each of its leases, too ([`Lease::resume`]).
     pub fn resume(&mut self, now: UnixMicros) {
         if self.as_of > now {
             self.as_of = now;
@@ -122,20 +152,42 @@ impl Account {
         }
     }
 
-    /// Charges what a request used at a moment, which is refilled up to first. A moment in the future is `now`.
+    /// Charges what a request used at a moment, which is refilled up to first. A moment in the future is `now`. An
+    /// amount above [`AMOUNT_MAX`] is cut to it. Beside this, the lease of the holder takes note ([`Lease::charge`]).
     pub fn charge(&mut self, amount: u64, at: UnixMicros, now: UnixMicros) {
-        self.refill(at.min(now));
-        self.balance = self.balance.saturating_sub(signed(amount));
+        let amount = amount.min(AMOUNT_MAX);
+        let at = at.min(now);
+        let late_us = self.as_of.0.saturating_sub(at.0);
+        self.refill(at);
         self.charged = self.charged.saturating_add(amount);
+        if amount == 0 {
+            return;
+        }
+        // What came after that moment and did not fit would have fitted.
+        let fits = Accrual::default()
+            .take(self.terms.rate, late_us)
+            .min(self.spilled);
+        let missing = amount.saturating_sub(fits);
+        self.spilled = fits.saturating_sub(amount);
+        self.balance = self.balance.saturating_sub(signed(missing));
     }
 
-    /// Other terms: what time has brought until now is kept, what is above the new ceiling is gone.
+    /// Other terms: what time has brought until now is kept, what is above the new ceiling is gone. A bucket of which
+    /// nothing was ever charged is full, as a new one would be: one that is never refilled, as for requests that run
+    /// at the same time, could not grow otherwise.
     pub fn set_terms(&mut self, terms: Terms, now: UnixMicros) {
         self.refill(now);
+        if terms == self.terms {
+            return;
+        }
         if terms.rate != self.terms.rate {
             self.accrual.clear();
         }
+        self.spilled = 0;
         self.terms = terms;
+        if self.charged == 0 {
+            self.balance = terms.ceiling();
+        }
         self.cap();
     }
 
@@ -148,7 +200,7 @@ impl Account {
         unsigned(self.balance.saturating_sub(before))
     }
 
-    /// What is not leased to anybody; negative where leases and advances exceed the balance.
+    /// What is not leased to anybody, as of the last refill; negative where leases and advances exceed the balance.
     #[must_use]
     pub fn free(&self, leases: &[Lease]) -> i64 {
         leases.iter().fold(self.balance, |free, lease| {
@@ -171,39 +223,61 @@ impl Account {
             return None;
         }
         self.refill(now);
+        let now = self.as_of;
+        if lease.seq > 0 {
+            // Time that the holder has seen pass and our clock has not, because it was put back while we were away.
+            let credited = unsigned(apart([ask.advanced, 0], [lease.advanced, 0]));
+            self.credit(credited.saturating_sub(lease.unreported(now)));
+        }
+        if ask.answered == lease.seq {
+            lease.share_before = lease.share;
+            lease.since = UnixMicros(lease.as_of.0.saturating_add(ask.used_us)).min(now);
+        }
         lease.seq = ask.seq;
         // What it has not seen, it cannot have spent.
+        lease.seen = ask.seen;
         lease.granted = ask.seen;
-        lease.returned = lease.returned.max(ask.returned);
-        lease.advanced = lease.advanced.max(ask.advanced);
-        lease.as_of = self.as_of;
-        let promised = others
-            .iter()
-            .fold(0u32, |sum, other| sum.saturating_add(other.share_ppm));
-        let holders = u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let fair = WHOLE_PPM.checked_div(holders).unwrap_or(0);
-        lease.share_ppm =
-            WHOLE_PPM
-                .saturating_sub(promised)
-                .min(if others.is_empty() { WHOLE_PPM } else { fair });
-        let free = self
-            .free(others)
-            .saturating_sub(lease.outstanding(self.terms, self.as_of));
-        let free = unsigned(free);
+        lease.returned = ask.returned;
+        lease.advanced = ask.advanced;
+        lease.as_of = now;
+        lease.share = self.terms.rate.share(self.share_ppm(others));
+        let known = lease.known(lease.granted);
+        let free = unsigned(self.free(others).saturating_sub(known));
         let part = if others.is_empty() {
             free
         } else {
-            let parts = u64::from(holders).saturating_mul(2);
-            free.checked_div(parts).unwrap_or(0).max(ask.need.min(free))
+            let parts = holders(others).saturating_mul(2);
+            free.checked_div(u64::from(parts))
+                .unwrap_or(0)
+                .max(ask.need.min(free))
         };
-        lease.granted = lease.granted.saturating_add(part);
+        lease.granted = lease.granted.wrapping_add(part);
         Some(Grant {
             seq: ask.seq,
             granted: lease.granted,
             terms: self.terms,
-            share: self.terms.rate.share(lease.share_ppm),
+            share: lease.share,
         })
     }
+
+    /// The share of the refill for one more holder beside others: all of it if it is alone, else at most an equal part
+    /// of what they have not been promised.
+    fn share_ppm(&self, others: &[Lease]) -> u32 {
+        if others.is_empty() {
+            return WHOLE_PPM;
+        }
+        let promised = others.iter().fold(0u32, |sum, other| {
+            let rate = self.terms.rate;
+            sum.saturating_add(other.share.part_of(rate).max(other.share_before.part_of(rate)))
+        });
+        let fair = WHOLE_PPM.checked_div(holders(others)).unwrap_or(0);
+        WHOLE_PPM.saturating_sub(promised).min(fair)
+    }
+}
+
+/// How many holders there are with one more than these.
+fn holders(others: &[Lease]) -> u32 {
+    u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 impl Lease {
@@ -213,21 +287,50 @@ impl Lease {
         Self {
             holder,
             as_of: now,
+            since: now,
             ..Self::default()
         }
     }
 
-    /// What the holder may still have: granted and credited, less given back and charged; with what it may have
-    /// credited itself since it last reported.
+    /// Takes note of a charge from the holder's journal: so much less is outstanding.
+    pub fn charge(&mut self, amount: u64) {
+        self.charged = self.charged.wrapping_add(amount.min(AMOUNT_MAX));
+    }
+
+    /// The clock of a new process says another time; see [`Account::resume`].
+    pub fn resume(&mut self, now: UnixMicros) {
+        self.as_of = self.as_of.min(now);
+        self.since = self.since.min(now);
+    }
+
+    /// The most that the holder may have: granted and credited, less given back and charged, with what it may have
+    /// credited itself since it last reported; whether or not the last answer has arrived.
     #[must_use]
     pub fn outstanding(&self, terms: Terms, now: UnixMicros) -> i64 {
-        let since = now.0.saturating_sub(self.as_of.0);
-        let unreported = Accrual::default().take(terms.rate.share(self.share_ppm), since);
-        let plus = signed(self.granted).saturating_add(signed(self.advanced));
-        let minus = signed(self.returned).saturating_add(signed(self.charged));
-        let known = plus.saturating_sub(minus);
-        // It never credits itself above the ceiling.
-        let most = terms.ceiling().saturating_sub(known).max(0);
-        known.saturating_add(signed(unreported).min(most))
+        let arrived = credited(self.known(self.granted), self.share, self.as_of, terms, now);
+        let lost = credited(self.known(self.seen), self.share_before, self.since, terms, now);
+        arrived.max(lost)
     }
+
+    /// What the holder has by its own report, if it had been granted this much.
+    fn known(&self, granted: u64) -> i64 {
+        apart([granted, self.advanced], [self.returned, self.charged])
+    }
+
+    /// The most that the holder may have credited itself since it last reported.
+    fn unreported(&self, now: UnixMicros) -> u64 {
+        let arrived = share_of(self.share, self.as_of, now);
+        let lost = share_of(self.share_before, self.since, now);
+        arrived.max(lost)
+    }
+}
+
+fn share_of(share: Rate, since: UnixMicros, now: UnixMicros) -> u64 {
+    Accrual::default().take(share, now.0.saturating_sub(since.0))
+}
+
+/// With the share of the refill since a moment. No holder credits itself above the ceiling.
+fn credited(known: i64, share: Rate, since: UnixMicros, terms: Terms, now: UnixMicros) -> i64 {
+    let room = unsigned(terms.ceiling().saturating_sub(known));
+    known.saturating_add(signed(share_of(share, since, now).min(room)))
 }
