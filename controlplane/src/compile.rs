@@ -29,7 +29,7 @@ pub(crate) fn compile(document: &Document, epoch: Epoch) -> Snapshot {
         },
         listeners: document.listeners.clone(),
         limits: document.limits.clone(),
-        quotas: Vec::new(),
+        quotas: document.quotas.clone(),
     }
 }
 

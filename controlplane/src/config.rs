@@ -4,6 +4,7 @@
 //! holds a secret. The environment is an argument; files are read only where the document names them (`${file:…}`,
 //! `tls.ca_file`).
 
+pub(crate) mod amount;
 mod base_url;
 mod default;
 pub(crate) mod domain;
@@ -20,6 +21,7 @@ mod nearest;
 mod pem;
 mod policy;
 mod providers;
+mod quotas;
 mod reader;
 #[cfg(test)]
 mod redact;
@@ -177,8 +179,12 @@ fn summary(document: &Document) -> String {
     } else {
         format!(" ({})", enabled.join(", "))
     };
+    let quotas = match document.quotas.len() {
+        0 => String::new(),
+        number => format!(", {}", count(number, "quota")),
+    };
     format!(
-        "{}{named}, {}, {}, {}",
+        "{}{named}, {}, {}, {}{quotas}",
         count(enabled.len(), "provider"),
         count(document.grants.len(), "grant"),
         count(document.aliases.len(), "alias").replace("aliass", "aliases"),

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use sluice_shared::snapshot::{
-    Alias, AuthMode, Authorization, BaseUrl, BearerMode, CostRule, Grant, Header, Limits, Listener, Secret,
-    SourceKind, Timeouts, TrustBundle,
+    Alias, AuthMode, Authorization, BaseUrl, BearerMode, CostRule, Grant, Header, Limits, Listener, Quota,
+    Secret, SourceKind, Timeouts, TrustBundle,
 };
 
 /// A whole document.
@@ -18,6 +18,8 @@ pub(crate) struct Document {
     pub(crate) providers: Vec<Provider>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) aliases: Vec<Alias>,
+    /// By name.
+    pub(crate) quotas: Vec<Quota>,
     pub(crate) identity: Identity,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) limits: Limits,

@@ -8,6 +8,7 @@ use super::keys::{self, CAPABILITY_KEY};
 use super::message::Messages;
 use super::nearest::nearest;
 use super::providers::model_name;
+use super::quotas::UNREADABLE;
 use super::reader::{Field, Fields};
 use super::{header, secret};
 
@@ -145,8 +146,13 @@ fn names_models(field: &Field<'_>) -> bool {
 }
 
 fn misspelt_models(key: &str) -> bool {
+    misspelt(key, "models")
+}
+
+/// Whether a key is not known, and was probably to be this one.
+fn misspelt(key: &str, meant: &str) -> bool {
     let known = keys::CAPABILITY.names();
-    !known.contains(&key) && nearest(key, &known) == Some("models")
+    !known.contains(&key) && nearest(key, &known) == Some(meant)
 }
 
 fn source(text: &str) -> Result<Source, String> {
@@ -179,22 +185,34 @@ fn capability(
 ) -> Option<Capability> {
     let fields = field.open(&keys::CAPABILITY, messages)?;
     let names = around.map(|around| around.names);
-    let mut out = Capability::default();
+    let mut out = Capability {
+        quotas: quotas(&fields, names, messages),
+        ..Capability::default()
+    };
+    // Whatever else is left out of it: its budgets hold, then for all models.
+    let budgets = (!out.quotas.is_empty()).then(|| out.clone());
     if let Some(role) = fields.field("role") {
-        out.role = match role.text(messages)? {
-            "admin" => Some(Role::Admin),
-            "user" => Some(Role::User),
+        out.role = match role.text(messages) {
+            Some("admin") => Some(Role::Admin),
+            Some("user") => Some(Role::User),
             other => {
-                role.warn(
-                    messages,
-                    format!("unknown role {other:?}; known are admin and user; the capability is left out"),
-                );
-                return None;
+                if let Some(other) = other {
+                    role.warn(
+                        messages,
+                        format!(
+                            "unknown role {other:?}; known are admin and user; the capability is left out"
+                        ),
+                    );
+                }
+                return budgets;
             }
         };
     }
     match fields.field("models") {
-        Some(models) => out.models = Some(globs(&models, names, messages)?),
+        Some(models) => match globs(&models, names, messages) {
+            Some(globs) => out.models = Some(globs),
+            None => return budgets,
+        },
         // A misspelt `models` must not widen the capability to every model.
         None if fields.all().any(|(key, _)| misspelt_models(key)) => out.models = Some(Vec::new()),
         None => {}
@@ -259,19 +277,41 @@ fn globs(field: &Field<'_>, names: Option<&Names<'_>>, messages: &mut Messages<'
     Some(out)
 }
 
+/// `quotas`: names of budgets. What cannot be read is a name that nobody defined, so that its calls are refused.
+fn quotas(fields: &Fields<'_>, names: Option<&Names<'_>>, messages: &mut Messages<'_>) -> Vec<String> {
+    let mut out: Vec<&str> = Vec::new();
+    for (_, field) in fields.all().filter(|(key, _)| misspelt(key, "quotas")) {
+        messages.warn(
+            field.key_at,
+            &field.path,
+            "may have been meant to name a quota, so its calls are refused",
+        );
+        out.push(UNREADABLE);
+    }
+    let field = fields.field("quotas");
+    let items = match &field {
+        None => Vec::new(),
+        Some(field) => field.array(messages).unwrap_or_else(|| {
+            out.push(UNREADABLE);
+            Vec::new()
+        }),
+    };
+    for item in items {
+        let name = item.open(&keys::QUOTA_REFERENCE, messages).and_then(|reference| {
+            let known = names.map(|names| names.quotas.as_slice());
+            reference_to(&reference, &item, "bucket", "quota", known, messages)
+        });
+        let name = name.unwrap_or(UNREADABLE);
+        if !out.contains(&name) {
+            out.push(name);
+        }
+    }
+    out.into_iter().map(str::to_owned).collect()
+}
+
 /// Fields that a later version acts on: their types and the names in them are checked now.
 fn without_effect(fields: &Fields<'_>, names: Option<&Names<'_>>, messages: &mut Messages<'_>) {
     let mut later = Vec::new();
-    if let Some(quotas) = fields.field("quotas") {
-        for item in quotas.array(messages).unwrap_or_default() {
-            let Some(reference) = item.open(&keys::QUOTA_REFERENCE, messages) else {
-                continue;
-            };
-            let known = names.map(|names| names.quotas.as_slice());
-            reference_to(&reference, &item, "bucket", "quota", known, messages);
-        }
-        later.push(quotas);
-    }
     if let Some(hooks) = fields.field("send_hooks") {
         for item in hooks.array(messages).unwrap_or_default() {
             let Some(reference) = item.open(&keys::SEND_HOOK, messages) else {
@@ -328,25 +368,32 @@ fn without_effect(fields: &Fields<'_>, names: Option<&Names<'_>>, messages: &mut
     }
 }
 
-fn reference_to(
-    fields: &Fields<'_>,
+/// The name that a reference holds, known or not.
+fn reference_to<'a>(
+    fields: &Fields<'a>,
     item: &Field<'_>,
     key: &str,
     what: &str,
     known: Option<&[&str]>,
     messages: &mut Messages<'_>,
-) {
+) -> Option<&'a str> {
     let Some(field) = fields.field(key) else {
         item.warn(messages, format!("needs {key:?}, the name of a {what}"));
-        return;
+        return None;
     };
-    let Some(name) = field.text(messages) else { return };
+    let name = field.text(messages)?;
+    let then = if what == "quota" {
+        ", so its calls are refused"
+    } else {
+        ""
+    };
     if let Some(known) = known.filter(|known| !known.contains(&name)) {
         field.warn(
             messages,
-            format!("names an unknown {what} {name:?}{}", hint(name, known)),
+            format!("names an unknown {what} {name:?}{then}{}", hint(name, known)),
         );
     }
+    Some(name)
 }
 
 fn hint(word: &str, known: &[&str]) -> String {

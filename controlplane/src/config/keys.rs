@@ -9,12 +9,14 @@ mod identity;
 mod later;
 mod limits;
 mod providers;
+mod quotas;
 
 pub(crate) use access::{CAPABILITY, CAPABILITY_KEY, EVENTS, GRANT, QUOTA_REFERENCE, SEND, SEND_HOOK};
 pub(crate) use identity::{ALGORITHMS, BUNDLE, IDENTITY, ISSUER, LISTENER, LISTENER_TLS, NETWORK, TAILSCALE};
-pub(crate) use later::{DATABASE, EXPORTERS, HOOK, MCP, PLACEHOLDERS, PURGE, QUOTA, RETENTION, S3};
+pub(crate) use later::{DATABASE, EXPORTERS, HOOK, MCP, PURGE, RETENTION, S3};
 pub(crate) use limits::{LIMITS, MILLIS_MAX, TIMEOUTS};
 pub(crate) use providers::{COMPATIBILITY, COST_RULE, MODEL_BYTES_MAX, PROVIDER, PROVIDER_TLS};
+pub(crate) use quotas::{PLACEHOLDERS, QUOTA, QUOTA_LIMIT};
 
 /// An object with known keys.
 #[derive(Debug)]
@@ -179,7 +181,7 @@ pub(crate) static DOCUMENT: Object = object(
             "quotas",
             Shape::Map(&Shape::Object(&QUOTA)),
             "{}",
-            "Token buckets of money, by name; a name may hold <user>, <node>, <group>, <model>, <provider>, <session>. No effect in this version.",
+            "Budgets, by name; a name may hold <user>, <node>, <group>, <model>, <provider>, <session>: a bucket for each.",
         ),
         key(
             "hooks",

@@ -2,7 +2,7 @@
 //! document that is fine today is fine when they come.
 
 use super::hujson::Value;
-use super::keys::{self, PLACEHOLDERS};
+use super::keys;
 use super::message::Messages;
 use super::reader::Field;
 use super::secret::Sources;
@@ -19,92 +19,6 @@ pub(super) fn notice(field: &Field<'_>, messages: &mut Messages<'_>) {
         &field.path,
         format!("{} {verb} no effect in this version", field.path),
     );
-}
-
-/// `quotas`: names may hold placeholders, amounts are dollars.
-pub(super) fn quotas(field: &Field<'_>, messages: &mut Messages<'_>) {
-    notice(field, messages);
-    let Some(fields) = field.open_names(messages) else {
-        return;
-    };
-    for (name, quota) in fields.all() {
-        if let Some(bad) = bad_placeholder(name) {
-            messages.warn(
-                quota.key_at,
-                &quota.path,
-                format!("bad quota template: {bad}; known are {}", PLACEHOLDERS.join(" ")),
-            );
-        }
-        let Some(parts) = quota.open(&keys::QUOTA, messages) else {
-            continue;
-        };
-        for (key, expected) in [
-            ("capacity", "an amount, e.g. \"$10.00\""),
-            (
-                "rate",
-                "an amount per min, hour, day, week or month, e.g. \"$5.00/day\"",
-            ),
-        ] {
-            let Some(part) = parts.field(key) else { continue };
-            let Some(text) = part.text(messages) else { continue };
-            let good = match key {
-                "capacity" => units::nanodollars(text).is_some(),
-                _ => units::dollar_rate(text).is_some(),
-            };
-            if !good {
-                part.warn(messages, format!("expected {expected}"));
-            }
-        }
-        let amounts = ["capacity", "tokens", "requests", "concurrency"];
-        if !amounts.iter().any(|key| parts.field(key).is_some()) {
-            messages.warn(
-                quota.key_at,
-                &quota.path,
-                "quota without capacity: its calls will be refused",
-            );
-        }
-        if let Some(part) = parts.field("on_exceed") {
-            part.word("", messages);
-        }
-        if let Some(part) = parts.field("deny_status")
-            && !matches!(&part.node.value, Value::Number(text) if ["400", "403", "429"].contains(&text.as_str()))
-        {
-            part.warn(messages, "known are 400, 403 and 429");
-        }
-        for key in ["tokens", "requests"] {
-            if let Some(part) = parts.field(key)
-                && !matches!(part.node.value, Value::Number(_) | Value::Text(_))
-            {
-                part.text(messages);
-            }
-        }
-        if let Some(part) = parts.field("concurrency") {
-            part.integer(messages);
-        }
-        for key in ["cut", "disabled"] {
-            if let Some(part) = parts.field(key) {
-                part.boolean(messages);
-            }
-        }
-        for key in ["admission", "unpriced", "description"] {
-            if let Some(part) = parts.field(key) {
-                part.text(messages);
-            }
-        }
-    }
-}
-
-fn bad_placeholder(name: &str) -> Option<String> {
-    let mut rest = name;
-    while let Some(at) = rest.find(['<', '>']) {
-        let from = rest.get(at..)?;
-        let Some(known) = PLACEHOLDERS.iter().find(|p| from.starts_with(**p)) else {
-            let end = from.find('>').map_or(from.len(), |end| end + 1);
-            return Some(format!("{:?}", from.get(..end).unwrap_or(from)));
-        };
-        rest = from.get(known.len()..)?;
-    }
-    None
 }
 
 /// `hooks`: each needs a URL of a scheme that is spoken.
@@ -267,21 +181,4 @@ pub(super) fn mcp_servers<'a>(field: Option<&Field<'a>>) -> Vec<&'a str> {
         .flat_map(|member| members(&member.node))
         .map(|member| member.key.as_str())
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quota_names_hold_known_placeholders_only() {
-        let check = |name: &str, expected: Option<&str>| {
-            assert_eq!(bad_placeholder(name).as_deref(), expected, "{name}");
-        };
-        check("team", None);
-        check("daily:<user>:<model>", None);
-        check("daily:<usr>", Some("\"<usr>\""));
-        check("a<user", Some("\"<user\""));
-        check("a>b", Some("\">\""));
-    }
 }

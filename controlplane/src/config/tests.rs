@@ -1,6 +1,7 @@
 //! Every message with its path, line and column; what the rest of a document becomes.
 
-use sluice_shared::snapshot::{AuthMode, Authorization, Role, Source};
+use sluice_shared::quota::{Rate, Terms, Unit};
+use sluice_shared::snapshot::{AuthMode, Authorization, QuotaLimit, Role, Source};
 
 use super::*;
 
@@ -8,6 +9,7 @@ mod examples;
 mod files;
 mod messages;
 mod mutations;
+mod quotas;
 mod schema;
 
 fn environment() -> HashMap<String, String> {
@@ -133,9 +135,7 @@ fn a_document_in_apertures_words_applies_unchanged() {
     assert_eq!(
         noticed,
         [
-            "grants[0].app[\"tailscale.com/cap/aperture\"][1].quotas",
             "grants[0].app[\"tailscale.com/cap/aperture\"][1].send_hooks",
-            "quotas",
             "hooks",
             "exporters",
             "database"
@@ -155,7 +155,21 @@ fn a_document_in_apertures_words_applies_unchanged() {
     );
     assert_eq!(
         report.summary,
-        "1 provider (anthropic), 1 grant, 0 aliases, 1 listener"
+        "1 provider (anthropic), 1 grant, 0 aliases, 1 listener, 1 quota"
+    );
+    assert_eq!(capabilities[1].quotas, ["daily:<user>"]);
+    assert_eq!(
+        document.quotas[0].limits,
+        [QuotaLimit {
+            unit: Unit::Usd,
+            terms: Terms {
+                capacity: 10_000_000_000,
+                rate: Rate {
+                    amount: 5_000_000_000,
+                    per_us: 86_400_000_000
+                },
+            },
+        }]
     );
 }
 

@@ -57,30 +57,6 @@ pub(crate) fn factor_ppm(text: &str) -> Option<u64> {
     u64::try_from(scaled(text, 1_000_000)?).ok()
 }
 
-/// Reads an amount of US dollars, `$10`, `$0.25`, `$5.00`, to nine decimals. In nanodollars.
-pub(crate) fn nanodollars(text: &str) -> Option<u64> {
-    let number = text.strip_prefix('$')?;
-    let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-    if decimals > 9 || number.starts_with('.') || number.ends_with('.') {
-        return None;
-    }
-    u64::try_from(scaled(number, 1_000_000_000)?).ok()
-}
-
-/// Reads `$5.00/day`: nanodollars and the milliseconds that they are for; a month has 30 days.
-pub(crate) fn dollar_rate(text: &str) -> Option<(u64, u64)> {
-    let (amount, period) = text.split_once('/')?;
-    let millis = match period {
-        "min" => 60_000,
-        "hour" => 3_600_000,
-        "day" => 86_400_000,
-        "week" => 7 * 86_400_000,
-        "month" => 30 * 86_400_000,
-        _ => return None,
-    };
-    Some((nanodollars(amount)?, millis))
-}
-
 /// `number` (decimal, at most 18 digits on either side of the point) times `factor`, rounded down.
 fn scaled(number: &str, factor: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -155,41 +131,5 @@ mod tests {
         check("-1", None);
         check("1e3", None);
         check("", None);
-    }
-
-    #[test]
-    fn amounts_of_money() {
-        let check = |text: &str, expected: Option<u64>| assert_eq!(nanodollars(text), expected, "{text}");
-        check("$10.00", Some(10_000_000_000));
-        check("$0", Some(0));
-        check("$0.000000001", Some(1));
-        check("$18446744073.709551615", Some(u64::MAX));
-        for refused in [
-            "",
-            "$",
-            "10",
-            "$-1",
-            "$.5",
-            "$5.",
-            "$1e3",
-            "$0.0000000001",
-            "$18446744074",
-            "$1,000",
-            "$ 1",
-        ] {
-            check(refused, None);
-        }
-        assert_eq!(dollar_rate("$5.00/day"), Some((5_000_000_000, 86_400_000)));
-        assert_eq!(dollar_rate("$1/min"), Some((1_000_000_000, 60_000)));
-        for refused in [
-            "$5.00",
-            "$5.00/",
-            "$5.00/year",
-            "5/day",
-            "$5.00/Day",
-            "$5/day/day",
-        ] {
-            assert_eq!(dollar_rate(refused), None, "{refused}");
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! Errors make a document unusable: it does not parse, it is empty, a secret in it cannot be resolved. Everything else
 //! is a warning: the part concerned is left out or has its default, and the rest applies.
 
-use sluice_shared::snapshot::{Alias, Role};
+use sluice_shared::snapshot::{Alias, Role, SourceKind};
 
 use super::domain::Document;
 use super::grants::{self, Around, Names};
@@ -11,7 +11,7 @@ use super::hujson::{self, Value};
 use super::message::Messages;
 use super::reader::Field;
 use super::secret::Sources;
-use super::{identity, keys, later, limits, listeners, providers};
+use super::{identity, keys, later, limits, listeners, providers, quotas};
 
 /// Reads a document. `None` if it holds nothing to read; otherwise what can be used of it, beside the messages.
 pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>) -> Option<Document> {
@@ -122,7 +122,20 @@ pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>
     }
 
     if let Some(field) = quotas {
-        later::quotas(&field, messages);
+        let named: Vec<&str> = document
+            .grants
+            .iter()
+            .flat_map(|grant| &grant.capabilities)
+            .flat_map(|capability| &capability.quotas)
+            .map(String::as_str)
+            .collect();
+        let sources = &document.identity.sources;
+        let policy = [SourceKind::Tailscale, SourceKind::ServeHeaders];
+        let naming = quotas::Naming {
+            named: &named,
+            policy: policy.iter().any(|source| sources.contains(source)),
+        };
+        document.quotas = quotas::read(&field, naming, messages);
     }
     if let Some(field) = hooks {
         later::hooks(&field, secrets, messages);

@@ -78,7 +78,7 @@ pub(crate) static CAPABILITY: Object = grant_object(
             "quotas",
             Shape::List(&Shape::Object(&QUOTA_REFERENCE)),
             "[]",
-            "Buckets that must have money left. No effect in this version.",
+            "Budgets that count for these models, or for all if it names none: all must have enough left, and all are charged.",
         ),
         key(
             "send_hooks",
@@ -127,8 +127,12 @@ pub(crate) static CAPABILITY: Object = grant_object(
 
 pub(crate) static QUOTA_REFERENCE: Object = grant_object(
     "quota_reference",
-    "Names a bucket.",
-    &[required("bucket", Shape::Text, "Name of a quota.")],
+    "Names a quota.",
+    &[required(
+        "bucket",
+        Shape::Text,
+        "Name of a quota, as it is defined: daily:<user>.",
+    )],
 );
 
 pub(crate) static SEND_HOOK: Object = grant_object(

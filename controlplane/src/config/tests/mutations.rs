@@ -29,7 +29,8 @@ fn whole() -> String {
   "x.example.com/cap": [{"deep": [1, -2.5e3, null, true, "\u00e9\n"]}]}}],
 "temp_grants": [{"src": ["tag:ci"], "capabilities": [{"role": "user", "models": ["openai/*"], "read_metrics": true}]}],
 "limits": {"head_bytes": "64KiB", "head_ms": 5000, "in_flight": 10},
-"quotas": {"daily:<user>": {"capacity": "$10.00", "rate": "$5.00/day", "on_exceed": "reject", "deny_status": 403}},
+"quotas": {"daily:<user>": {"capacity": "$10.00", "rate": "$5.00/day", "on_exceed": "reject", "deny_status": 403,
+  "tokens": {"capacity": "1.5M", "rate": "10k/hour"}, "requests": "5/min", "concurrency": 8, "admission": "strict"}},
 "hooks": {"pii": {"url": "http://guard/x", "apikey": "${env:KEY}", "timeout": "5s", "fail_policy": "fail_open"}},
 "exporters": {"s3": {"bucket_name": "b", "prefix": "p", "every": 60, "access_secret": "${env:KEY}"}},
 "database": {"retention": {"duration": "30d", "purge": ["captures"]}}, "mcp": {"servers": {"f": {}}},
@@ -48,7 +49,7 @@ fn small() -> String {
         r#"{"providers": {"p": {"baseurl": "http://x/y", "models": ["m"], "apikey": "${env:KEY}", "weight": 3, "timeouts": {"idle": "2s"}}},
 "identity": {"sources": ["oidc", "static"], "static": [{"cidr": "10.0.0.0/8", "login": "a"}]},
 "grants": [{"src": ["*"], "capabilities": [{"role": "admin"}, {"models": ["p/**"], "quotas": [{"bucket": "q"}]}]}],
-"limits": {"head_ms": "2s"}, "quotas": {"q": {"capacity": "$1.00"}}, "listeners": [{"address": "127.0.0.1:1"}]} // end"#,
+"limits": {"head_ms": "2s"}, "quotas": {"q": {"capacity": "$1.00", "tokens": "5k/day", "requests": 7}}, "listeners": [{"address": "127.0.0.1:1"}]} // end"#,
     )
 }
 

@@ -95,7 +95,7 @@ fn problems_of(text: &str) -> Vec<String> {
 
 #[test]
 fn the_schema_agrees_with_the_examples() {
-    for name in ["aperture", "laptop", "no-tailnet", "tailnet"] {
+    for name in ["aperture", "budgets", "laptop", "no-tailnet", "tailnet"] {
         let text = std::fs::read_to_string(files::docs(&format!("examples/{name}.hujson"))).unwrap();
         assert_eq!(problems_of(&text), Vec::<String>::new(), "{name}");
     }
