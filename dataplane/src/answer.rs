@@ -2,7 +2,9 @@
 //!
 //! No IO here. The caller reads into a buffer, calls [`Answer::push`], sends what lies in `out`. The body passes
 //! unchanged; only its framing is written anew, and the usage chunk that we asked for ourselves is held back.
+//! [`Answer::cut`] ends a stream before its end, behind a whole event.
 
+use sluice_proto::error_body::StreamFraming;
 use sluice_proto::http1::{
     BadAnswer, BodyDecoder, BodyError, Framing, HeadLimits, HeadScanner, INTERIM_ANSWERS_MAX, Kind, Method,
     ResponseHead, Version, emit, parse_response,
@@ -10,6 +12,10 @@ use sluice_proto::http1::{
 use sluice_proto::meter::{BedrockCounts, Meter, Outcome, ResponseFacts};
 use sluice_proto::sse::UsageChunkFilter;
 use sluice_shared::api::ApiKind;
+
+mod boundary;
+
+use boundary::Boundaries;
 
 /// What the answer is an answer to.
 pub(crate) struct Expect {
@@ -25,6 +31,8 @@ pub(crate) struct Expect {
     pub(crate) stream: bool,
     /// We asked for the usage chunk, the client did not.
     pub(crate) withhold_usage: bool,
+    /// A stream may have to be cut.
+    pub(crate) may_cut: bool,
     /// Identity of the request, told to the client; empty for none.
     pub(crate) request_id: [u8; 32],
 }
@@ -70,11 +78,42 @@ pub(crate) struct Answer {
     body: BodyDecoder,
     meter: Option<Box<Meter>>,
     filter: Option<Box<Filter>>,
+    events: Option<Box<Events>>,
 }
 
 struct Filter {
     chunk: UsageChunkFilter,
     kept: Vec<u8>,
+}
+
+/// What cutting a stream takes.
+struct Events {
+    framing: StreamFraming,
+    boundaries: Boundaries,
+    /// The body bytes that the last push appended.
+    last: Option<Written>,
+}
+
+/// Body bytes in a buffer of what the client gets.
+struct Written {
+    /// Where their framing begins.
+    from: usize,
+    /// Where they begin.
+    body_from: usize,
+    body_to: usize,
+    /// How many of them are whole events; `None`: they lie within one event, or in what has none.
+    whole: Option<usize>,
+}
+
+/// What became of cutting a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Behind a whole event and the news: the client reads why, and then the end.
+    Told,
+    /// Nothing can be said in this stream: it must break off.
+    Untold,
+    /// An event has begun; it is to be tried again with the next bytes.
+    NotYet,
 }
 
 enum Stage {
@@ -100,6 +139,7 @@ impl Answer {
             body: BodyDecoder::new(Framing::None),
             meter: None,
             filter: None,
+            events: None,
         }
     }
 
@@ -123,6 +163,9 @@ impl Answer {
     /// # Errors
     /// A [`Fault`]; if nothing had begun, `out` is as before and another answer may be given.
     pub(crate) fn push(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        if let Some(events) = &mut self.events {
+            events.last = None;
+        }
         let mut carried;
         let mut rest: &mut [u8] = bytes;
         while let Stage::Head(scanner, held) = &mut self.stage {
@@ -179,6 +222,61 @@ impl Answer {
         }
     }
 
+    /// Whether the body is a stream of which a part is worth something, so that it can be cut.
+    pub(crate) fn is_cuttable(&self) -> bool {
+        self.events.is_some() && matches!(self.stage, Stage::Body)
+    }
+
+    /// Ends a stream before its end. To be called right after [`Self::push`], with what it wrote: what is not a whole
+    /// event is taken back from `out`, and `tell` puts the news behind; it returns whether there are any.
+    ///
+    /// The body ends properly behind the news. A stream that broke off there would lose them on its way: browsers' and
+    /// Node's `fetch` drop what they have read and not handed on when a body turns out to be broken.
+    pub(crate) fn cut(
+        &mut self,
+        out: &mut Vec<u8>,
+        tell: impl FnOnce(StreamFraming, &mut Vec<u8>) -> bool,
+    ) -> Cut {
+        let Some(events) = &mut self.events else {
+            return Cut::Untold;
+        };
+        let framing = events.framing;
+        let mut news = Vec::new();
+        match framing {
+            StreamFraming::JsonArray | StreamFraming::Opaque => return Cut::Untold,
+            StreamFraming::Sse | StreamFraming::EventStream | StreamFraming::Ndjson => {}
+        }
+        let mut kept = Vec::new();
+        match events.last.take() {
+            Some(Written { whole: None, .. }) => return Cut::NotYet,
+            None if !events.boundaries.is_between() => return Cut::NotYet,
+            None => {}
+            Some(Written {
+                from,
+                body_from,
+                body_to,
+                whole: Some(whole),
+            }) => {
+                let body = out.get(body_from..body_to).unwrap_or_default();
+                kept.extend_from_slice(body.get(..whole).unwrap_or_default());
+                self.body_bytes = self.body_bytes.saturating_sub(body.len() as u64);
+                out.truncate(from);
+            }
+        }
+        if !tell(framing, &mut news) {
+            self.write_body(&kept, out);
+            return Cut::Untold;
+        }
+        self.write_body(&kept, out);
+        self.write_body(&news, out);
+        if self.chunked_out {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.client_keep_alive = false;
+        self.reusable = false;
+        Cut::Told
+    }
+
     /// What the meter read; `cut` if the answer did not come to its end.
     pub(crate) fn take_outcome(&mut self, cut: bool) -> Option<Outcome> {
         self.meter.take().map(|meter| meter.finish(cut))
@@ -225,7 +323,20 @@ impl Answer {
                 kept: Vec::new(),
             }));
         }
-        let framing = match (parsed.framing, self.filter.is_some(), self.expect.version) {
+        if self.expect.may_cut && parsed.status == 200 && parsed.framing.has_body() {
+            let framing = stream_framing(header("content-type"), self.expect.stream);
+            self.events = framing.map(|framing| {
+                let framing = if encoded { StreamFraming::Opaque } else { framing };
+                Box::new(Events {
+                    framing,
+                    boundaries: Boundaries::new(framing),
+                    last: None,
+                })
+            });
+        }
+        // A length that was announced leaves no room for anything else.
+        let reframed = self.filter.is_some() || self.events.is_some();
+        let framing = match (parsed.framing, reframed, self.expect.version) {
             (Framing::None, _, _) => Framing::None,
             (Framing::Length(n), false, _) => Framing::Length(n),
             (_, _, Version::Http11) => Framing::Chunked,
@@ -301,15 +412,47 @@ impl Answer {
             return;
         }
         self.body_bytes = self.body_bytes.saturating_add(body.len() as u64);
+        let from = out.len();
         if self.chunked_out {
             let mut size = [0; 18];
             let digits = emit::chunk_header(body.len(), &mut size);
             out.extend_from_slice(size.get(..digits).unwrap_or_default());
-            out.extend_from_slice(body);
-            out.extend_from_slice(b"\r\n");
-        } else {
-            out.extend_from_slice(body);
         }
+        let body_from = out.len();
+        out.extend_from_slice(body);
+        let body_to = out.len();
+        if self.chunked_out {
+            out.extend_from_slice(b"\r\n");
+        }
+        if let Some(events) = &mut self.events {
+            let whole = events.boundaries.feed(body);
+            events.last = Some(Written {
+                from,
+                body_from,
+                body_to,
+                whole,
+            });
+        }
+    }
+}
+
+/// How a body is divided into events, as far as its type says; `None` for one that is worth nothing in parts.
+fn stream_framing(content_type: Option<&str>, streaming_expected: bool) -> Option<StreamFraming> {
+    let media = content_type.unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim();
+    let is = |known: &str| media.eq_ignore_ascii_case(known);
+    if is("text/event-stream") {
+        Some(StreamFraming::Sse)
+    } else if is("application/vnd.amazon.eventstream") {
+        Some(StreamFraming::EventStream)
+    } else if is("application/x-ndjson") || is("application/jsonl") || is("application/json-lines") {
+        Some(StreamFraming::Ndjson)
+    } else if !streaming_expected {
+        None
+    } else if is("application/json") {
+        Some(StreamFraming::JsonArray)
+    } else {
+        Some(StreamFraming::Opaque)
     }
 }
 
@@ -340,6 +483,7 @@ mod tests {
             meter: None,
             stream: false,
             withhold_usage: false,
+            may_cut: false,
             request_id: [b'a'; 32],
         }
     }
@@ -452,5 +596,118 @@ mod tests {
             !text.contains("fake") && text.contains("x-sluice-request-id: aaaa"),
             "{text}"
         );
+    }
+
+    /// Feeds pieces of `step` bytes and cuts from byte `cut_at` of the body on; what the client got, and how it went.
+    fn cut_run(head: &str, body: &[u8], step: usize, cut_at: usize) -> (Option<Cut>, Vec<u8>) {
+        let expect = Expect {
+            may_cut: true,
+            stream: true,
+            ..expect()
+        };
+        let mut answer = Answer::new(expect, HeadLimits::default());
+        let mut got = Vec::new();
+        answer.push(&mut head.as_bytes().to_vec(), &mut got).unwrap();
+        let mut fed = 0;
+        for piece in body.chunks(step) {
+            let mut out = Vec::new();
+            answer.push(&mut piece.to_vec(), &mut out).unwrap();
+            fed += piece.len();
+            let mut cut = None;
+            if fed >= cut_at && answer.is_cuttable() {
+                cut = Some(answer.cut(&mut out, |framing, out| {
+                    assert_ne!(framing, StreamFraming::Opaque);
+                    out.extend_from_slice(b"NEWS");
+                    true
+                }));
+            }
+            got.extend_from_slice(&out);
+            if let Some(cut @ (Cut::Told | Cut::Untold)) = cut {
+                assert!(cut == Cut::Untold || !answer.client_keep_alive && !answer.reusable);
+                return (Some(cut), got);
+            }
+        }
+        (None, got)
+    }
+
+    #[test]
+    fn a_stream_is_cut_behind_a_whole_event() {
+        let events = ["data: 1\n\n", "data: two\n\n", "data: 3\n\n"];
+        let body = events.concat();
+        let ends: Vec<usize> = events
+            .iter()
+            .scan(0, |at, event| {
+                *at += event.len();
+                Some(*at)
+            })
+            .collect();
+        // A length that was announced is given up; what ends with the connection stays so.
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
+            body.len() + 100
+        );
+        for step in 1..=body.len() {
+            for cut_at in 0..body.len() {
+                let (cut, got) = cut_run(&head, body.as_bytes(), step, cut_at);
+                assert_eq!(cut, Some(Cut::Told), "step {step} from {cut_at}");
+                let text = body_of(&got);
+                let kept = text.strip_suffix(b"NEWS").unwrap();
+                assert!(
+                    kept.is_empty() || ends.contains(&kept.len()),
+                    "{}",
+                    text.escape_ascii()
+                );
+                assert!(body.as_bytes().starts_with(kept));
+                // Nothing whole is lost: the piece that was cut in began behind it, or within it.
+                let fed = cut_at.max(1).div_ceil(step) * step;
+                let whole = ends.iter().filter(|&&end| end <= fed.min(body.len())).max();
+                assert!(
+                    kept.len() >= whole.copied().unwrap_or(0),
+                    "step {step} from {cut_at}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_place_for_news_is_cut_without() {
+        for (kind, encoding, cuttable) in [
+            ("text/event-stream", "Content-Encoding: gzip\r\n", true),
+            ("application/json", "", true),
+            ("audio/mpeg", "", true),
+        ] {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{encoding}Transfer-Encoding: chunked\r\n\r\n"
+            );
+            let (cut, got) = cut_run(&head, b"3\r\n[{}\r\n", 99, 1);
+            assert_eq!(cut, cuttable.then_some(Cut::Untold), "{kind}");
+            assert!(got.ends_with(b"3\r\n[{}\r\n"), "{}", got.escape_ascii());
+        }
+        assert_eq!(stream_framing(Some("application/json"), false), None);
+        assert_eq!(stream_framing(Some("image/png"), false), None);
+        assert_eq!(
+            stream_framing(Some("application/x-ndjson"), false),
+            Some(StreamFraming::Ndjson)
+        );
+        assert_eq!(
+            stream_framing(Some("application/vnd.amazon.eventstream"), true),
+            Some(StreamFraming::EventStream)
+        );
+    }
+
+    #[test]
+    fn nothing_is_cut_that_may_not_be() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\n";
+        let (_, out, answer) = run(expect(), head.as_bytes(), 4096);
+        assert!(!answer.is_cuttable());
+        assert!(String::from_utf8_lossy(&out).contains("content-length: 9"));
+        // A whole answer is whole: nothing is left to be cut.
+        let expect = Expect {
+            may_cut: true,
+            ..expect()
+        };
+        let (_, out, answer) = run(expect, &[head.as_bytes(), b"data: 1\n\n"].concat(), 4096);
+        assert!(answer.is_done() && !answer.is_cuttable());
+        assert_eq!(body_of(&out), b"data: 1\n\n");
     }
 }

@@ -470,6 +470,7 @@ fn expectation(head: &Head, kind: ApiKind, tally: &Tally, admitted: &Admitted) -
         meter: (admitted.counts && !tally.is_bare()).then_some(kind),
         stream: admitted.stream,
         withhold_usage: admitted.withhold_usage,
+        may_cut: false,
         request_id: tally.request_id.hex(),
     }
 }

@@ -130,6 +130,30 @@ fn the_words_of_each_family() {
         "RESOURCE_EXHAUSTED",
         "ThrottlingException",
     );
+    check(
+        ErrorCode::QuotaUndefined,
+        429,
+        "insufficient_quota",
+        "rate_limit_error",
+        "RESOURCE_EXHAUSTED",
+        "ThrottlingException",
+    );
+    check(
+        ErrorCode::UnpricedModel,
+        403,
+        denied.0,
+        denied.1,
+        denied.2,
+        denied.3,
+    );
+    check(
+        ErrorCode::QuotaUnavailable,
+        503,
+        "server_error",
+        "api_error",
+        "UNAVAILABLE",
+        "ServiceUnavailableException",
+    );
     let not_found = (
         "invalid_request_error",
         "not_found_error",

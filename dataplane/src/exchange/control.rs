@@ -110,6 +110,7 @@ pub(super) async fn relay(
                 meter: None,
                 stream: false,
                 withhold_usage: false,
+                may_cut: false,
                 request_id: request_id.hex(),
             };
             Prepared::Live(Box::new(Live {

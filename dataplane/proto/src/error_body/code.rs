@@ -40,6 +40,8 @@ codes! {
     InvalidMultipart = "invalid_multipart", 400;
     /// No model named, or a name outside the alphabet.
     InvalidModel = "invalid_model", 400;
+    /// What the request may use has no bound, under a quota that wants one.
+    CannotBound = "cannot_bound", 400;
     /// Two different credentials of this gateway's shape in one request.
     CredentialAmbiguous = "credential_ambiguous", 400;
     /// A credential that claims to be this gateway's own, or of a configured issuer, and does not hold.
@@ -54,6 +56,8 @@ codes! {
     NoRole = "no_role", 403;
     /// The model is not granted to the caller.
     ModelNotGranted = "model_not_granted", 403;
+    /// The model has no price, under a quota in dollars that wants one.
+    UnpricedModel = "unpriced_model", 403;
     /// The caller may not see this page (admin, metrics).
     Forbidden = "forbidden", 403;
     /// A guardrail or hook refused the call.
@@ -82,6 +86,8 @@ codes! {
     UpgradeRequired = "upgrade_required", 426;
     /// A bucket is empty.
     QuotaExceeded = "quota_exceeded", 429;
+    /// A quota counts that is not defined, or whose definition cannot be read.
+    QuotaUndefined = "quota_undefined", 429;
     /// The caller has too much in flight.
     TooManyRequests = "too_many_requests", 429;
     /// Header section above the limit.
@@ -98,6 +104,8 @@ codes! {
     UpstreamClosed = "upstream_closed", 502;
     /// The control plane cannot be asked who this is.
     IdentityUnavailable = "identity_unavailable", 503;
+    /// What is left of a quota cannot be found out.
+    QuotaUnavailable = "quota_unavailable", 503;
     /// The control plane does not answer.
     ControlPlaneUnavailable = "control_plane_unavailable", 503;
     /// A hook failed whose policy is fail-closed.
@@ -130,6 +138,9 @@ impl ErrorCode {
                 | Self::Forbidden
                 | Self::GuardrailBlocked
                 | Self::QuotaExceeded
+                | Self::QuotaUndefined
+                | Self::CannotBound
+                | Self::UnpricedModel
         )
     }
 
@@ -138,6 +149,7 @@ impl ErrorCode {
     pub const fn retry_after_s(self) -> Option<u32> {
         match self {
             Self::IdentityUnavailable
+            | Self::QuotaUnavailable
             | Self::ControlPlaneUnavailable
             | Self::HookFailed
             | Self::Overloaded
@@ -151,7 +163,7 @@ impl ErrorCode {
     /// OpenAI's `error.type`. Never `server_error` for a 4xx: some clients retry on the word alone.
     pub(crate) const fn openai_type(self, status: u16) -> &'static str {
         match self {
-            Self::QuotaExceeded => "insufficient_quota",
+            Self::QuotaExceeded | Self::QuotaUndefined => "insufficient_quota",
             Self::GuardrailBlocked => "guardrail_blocked",
             // As the API itself answers a wrong key.
             Self::CredentialRefused => "invalid_request_error",
@@ -168,7 +180,7 @@ impl ErrorCode {
     /// OpenAI's `error.code`: its own word where clients know one, else ours.
     pub(crate) const fn openai_code(self) -> &'static str {
         match self {
-            Self::QuotaExceeded => "insufficient_quota",
+            Self::QuotaExceeded | Self::QuotaUndefined => "insufficient_quota",
             Self::TooManyRequests => "rate_limit_exceeded",
             Self::CredentialRefused => "invalid_api_key",
             _ => self.name(),
@@ -197,7 +209,7 @@ impl ErrorCode {
     pub(crate) const fn google_status(self, status: u16) -> &'static str {
         match self {
             Self::GuardrailBlocked => "PERMISSION_DENIED",
-            Self::QuotaExceeded => "RESOURCE_EXHAUSTED",
+            Self::QuotaExceeded | Self::QuotaUndefined => "RESOURCE_EXHAUSTED",
             _ => match status {
                 401 => "UNAUTHENTICATED",
                 403 => "PERMISSION_DENIED",
@@ -215,7 +227,7 @@ impl ErrorCode {
     /// AWS's exception name, on which its SDKs dispatch.
     pub(crate) const fn amzn_type(self, status: u16) -> &'static str {
         match self {
-            Self::QuotaExceeded => "ThrottlingException",
+            Self::QuotaExceeded | Self::QuotaUndefined => "ThrottlingException",
             _ => match status {
                 401 => "UnrecognizedClientException",
                 403 => "AccessDeniedException",
