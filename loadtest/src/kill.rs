@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use serde_json::Value;
 use sluice_loadtest::mock::{Ending, Mock, MockOptions};
+use sluice_loadtest::random::Random;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -68,23 +69,6 @@ pub(crate) struct Options {
     /// How long the gateway may take to bring its records home after the last kill, in seconds
     #[arg(long, default_value_t = 20)]
     settle: u64,
-}
-
-/// Small, seedable, good enough to choose moments.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed | 1)
-    }
-
-    /// A number from `low` up to and with `high`.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        low + self.0 % (high.saturating_sub(low) + 1)
-    }
 }
 
 /// What the asking tasks share.
@@ -426,12 +410,5 @@ mod tests {
             record(&json!({"request_id": "a", "model_asked": "mock-gpt"})),
             None
         );
-    }
-
-    #[test]
-    fn random_numbers_stay_within_and_vary() {
-        let mut random = Random::new(7);
-        let drawn: BTreeSet<u64> = (0..100).map(|_| random.between(3, 9)).collect();
-        assert_eq!(drawn, (3..=9).collect());
     }
 }

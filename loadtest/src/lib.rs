@@ -5,10 +5,15 @@
 //! * [`tailscaled`]: a stand-in for the tailnet's daemon, for tests of identity.
 //! * [`tailnet`]: what happens on a tailnet, played with that stand-in and a real gateway.
 //! * [`process`]: starting and measuring processes.
+//! * [`report`]: what came of scenarios; [`random`]: numbers that come again with their seed.
 //!
 //! The library half is what `sluice mock`, `sluice up` without keys and tests use; the binary `loadtest` drives load.
 
+mod answer;
+mod folder;
 pub mod mock;
 pub mod process;
+pub mod random;
+pub mod report;
 pub mod tailnet;
 pub mod tailscaled;

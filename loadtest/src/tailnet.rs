@@ -13,7 +13,6 @@ mod lab;
 mod link;
 mod outage;
 mod proxy;
-mod report;
 mod statuses;
 mod syscalls;
 
@@ -24,9 +23,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use lab::{Folder, Lab, Source};
-use report::ms;
-pub use report::{Report, Row};
+use lab::{Lab, Source};
+
+use crate::folder::Folder;
+use crate::report::ms;
+pub use crate::report::{Report, Row};
 
 /// What to play.
 #[derive(clap::Args, Clone, Debug)]
@@ -92,7 +93,7 @@ impl Options {
 /// The gateway does not start, or its records cannot be read. What is not as declared is no error but a fault of the
 /// report.
 pub async fn run(options: &Options) -> Result<Report> {
-    let mut folder = Folder::new()?;
+    let mut folder = Folder::new("tailnet")?;
     let played = play(options, &folder.path).await;
     if played.as_ref().map_or(true, |report| report.faults() > 0) {
         folder.keep();

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 
 use super::Options;
 use super::lab::{Lab, PATIENCE, Peer, Source};
-use super::report::{Row, ms, spread};
 use super::syscalls::Counting;
+use crate::report::{Row, ms, spread};
 use crate::tailscaled::Fault;
 
 /// What the daemon takes for each of them.

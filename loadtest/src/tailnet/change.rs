@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::Options;
 use super::lab::{EXTRA, Lab, PATIENCE, PAUSE, Peer, extra};
-use super::report::{Row, ms, spread};
+use crate::report::{Row, ms, spread};
 
 /// A change that is told has to be felt within this time.
 const CUT_MAX: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,37 +34,6 @@ pub(super) enum Source {
     Tailscale,
     /// The same addresses, out of the document.
     Static,
-}
-
-/// A folder that goes when this is dropped, unless it is kept.
-pub(super) struct Folder {
-    pub(super) path: PathBuf,
-    keep: bool,
-}
-
-impl Folder {
-    pub(super) fn new() -> Result<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("sluice-tailnet-{}-{number}", std::process::id()));
-        std::fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
-        // Started as root, the gateway is somebody else.
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
-        Ok(Self { path, keep: false })
-    }
-
-    pub(super) const fn keep(&mut self) {
-        self.keep = true;
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !self.keep {
-            // What cannot be removed lies among other temporary files.
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
 }
 
 /// Somebody's machine on the tailnet.

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::Options;
 use super::lab::{Lab, PATIENCE, PAUSE, Peer};
-use super::report::{Row, ms, spread};
+use crate::report::{Row, ms, spread};
 use crate::tailscaled::Fault;
 
 /// How long the daemon is away in a restart.
@@ -80,8 +80,12 @@ pub(super) async fn restart(lab: &Arc<Lab>) -> Result<Row> {
         };
         number += 1;
         let answer = lab.ask(peer).await?;
-        row.demand(answer.status == 503 && answer.retry_after, || {
-            let later = if answer.retry_after { "with" } else { "without" };
+        row.demand(answer.status == 503 && answer.retry_after_s.is_some(), || {
+            let later = if answer.retry_after_s.is_some() {
+                "with"
+            } else {
+                "without"
+            };
             format!("{} {later} Retry-After for somebody new", answer.status)
         });
         refused.push(answer.took);
@@ -149,7 +153,7 @@ pub(super) async fn away(lab: &Arc<Lab>) -> Result<Row> {
         match answer.status {
             200 => served += 1,
             status => {
-                row.demand(status == 503 && answer.retry_after, || {
+                row.demand(status == 503 && answer.retry_after_s.is_some(), || {
                     format!("{status} in the end")
                 });
                 break confirmed.elapsed();
@@ -183,7 +187,7 @@ pub(super) async fn slow(lab: &Arc<Lab>, options: &Options) -> Result<Row> {
     let mut times = Vec::new();
     for peer in &peers {
         let answer = lab.ask(peer).await?;
-        row.demand(answer.status == 503 && answer.retry_after, || {
+        row.demand(answer.status == 503 && answer.retry_after_s.is_some(), || {
             format!("{} for somebody new", answer.status)
         });
         times.push(answer.took);

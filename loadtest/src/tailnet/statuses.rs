@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::lab::Lab;
-use super::report::Row;
+use crate::report::Row;
 use crate::tailscaled::Node;
 
 /// One address of each kind.

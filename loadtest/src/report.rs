@@ -19,7 +19,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub(super) fn new(name: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str) -> Self {
         Self {
             name,
             figures: Vec::new(),
@@ -28,12 +28,12 @@ impl Row {
         }
     }
 
-    pub(super) fn figure(&mut self, name: &'static str, value: impl Into<Value>) {
+    pub(crate) fn figure(&mut self, name: &'static str, value: impl Into<Value>) {
         self.figures.push((name, value.into()));
     }
 
     /// A fault unless it holds.
-    pub(super) fn demand(&mut self, holds: bool, text: impl FnOnce() -> String) {
+    pub(crate) fn demand(&mut self, holds: bool, text: impl FnOnce() -> String) {
         if !holds {
             self.faults.push(text());
         }
@@ -102,12 +102,12 @@ fn shown(value: &Value) -> String {
 }
 
 /// Milliseconds, to a hundredth.
-pub(super) fn ms(time: Duration) -> f64 {
+pub(crate) fn ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
 /// Median, 99th percentile and maximum in milliseconds, "a / b / c"; nearest rank.
-pub(super) fn spread(times: &[Duration]) -> String {
+pub(crate) fn spread(times: &[Duration]) -> String {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();
     let at = |percent: usize| {
