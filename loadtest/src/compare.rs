@@ -242,7 +242,8 @@ pub(crate) fn line(scenario: &Scenario, cell: &Cell) -> String {
     line
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one; of an even number the mean of both in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => f64::NAN,

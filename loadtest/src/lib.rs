@@ -4,6 +4,7 @@
 //!   sizes, gaps and faults, and a ledger of what it served.
 //! * [`tailscaled`]: a stand-in for the tailnet's daemon, for tests of identity.
 //! * [`tailnet`]: what happens on a tailnet, played with that stand-in and a real gateway.
+//! * [`quota`]: budgets under load, with that mock and a real gateway.
 //! * [`process`]: starting and measuring processes.
 //! * [`report`]: what came of scenarios; [`random`]: numbers that come again with their seed.
 //!
@@ -13,6 +14,7 @@ mod answer;
 mod folder;
 pub mod mock;
 pub mod process;
+pub mod quota;
 pub mod random;
 pub mod report;
 pub mod tailnet;

@@ -7,6 +7,7 @@ mod gateway;
 mod generator;
 mod kill;
 mod measure;
+mod quota_cost;
 mod reconcile;
 mod reload;
 mod scenario;
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use sluice_loadtest::mock::{self, MockOptions};
-use sluice_loadtest::{process, tailnet};
+use sluice_loadtest::report::Report;
+use sluice_loadtest::{process, quota, tailnet};
 
 #[derive(Parser)]
 #[command(name = "loadtest", version, about)]
@@ -76,6 +78,10 @@ enum Command {
     Reload(reload::Options),
     /// Play what happens on a tailnet, with a stand-in for its daemon and a real gateway, and time it
     Tailnet(tailnet::Options),
+    /// Many streams at once on budgets that run out, with kills or cancellations; all books are compared
+    Quota(quota::Options),
+    /// What budgets cost: the same gateway with and without, side by side
+    QuotaCost(quota_cost::Options),
     /// List the scenarios
     Scenarios,
 }
@@ -129,16 +135,17 @@ fn main() -> anyhow::Result<()> {
             // The client measures while the daemon and the provider work.
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(unless_stopped(async move {
-                let report = tailnet::run(&options).await?;
-                if options.json {
-                    println!("{}", report.json());
-                } else {
-                    print!("{}", report.table());
-                }
-                anyhow::ensure!(report.faults() == 0, "{} faults", report.faults());
-                Ok(())
+                told(&tailnet::run(&options).await?, options.json)
             }))
         }
+        Command::Quota(options) => {
+            // Clients and provider work at once.
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(unless_stopped(async move {
+                told(&quota::run(&options).await?, options.json)
+            }))
+        }
+        Command::QuotaCost(options) => runtime.block_on(unless_stopped(quota_cost::run(options))),
         Command::Scenarios => {
             for scenario in scenario::all() {
                 println!("{:<18} {}", scenario.name, scenario.about);
@@ -146,6 +153,17 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Prints a report; an error if anything was not as declared.
+fn told(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", report.json());
+    } else {
+        print!("{}", report.table());
+    }
+    anyhow::ensure!(report.faults() == 0, "{} faults", report.faults());
+    Ok(())
 }
 
 /// Drops the work on SIGINT or SIGTERM; what it started ends with it.
