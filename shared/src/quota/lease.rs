@@ -26,6 +26,8 @@ use crate::units::MonoMicros;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holder {
     seq: u64,
+    /// First question of the stint; 0: none yet.
+    first: u64,
     /// Question whose answer came last; 0: none yet.
     answered: u64,
     /// When that answer came.
@@ -77,9 +79,31 @@ impl Holder {
         apart([self.seen, self.advanced], [self.returned, charged])
     }
 
+    /// A node that takes up a bucket, perhaps again: its questions count on from `seq`, which is at least that of any it
+    /// has ever asked about the bucket.
+    #[must_use]
+    pub fn begin(seq: u64, now: MonoMicros) -> Self {
+        Self {
+            seq,
+            ..Self::new(now)
+        }
+    }
+
+    /// The last question of a stint, after everything that was free has been given back. Once it is answered, the holder
+    /// is to be forgotten; until then nothing may be credited, and only this may be asked again.
+    pub fn last(&mut self, now: MonoMicros) -> Ask {
+        Ask {
+            last: true,
+            ..self.ask(0, now)
+        }
+    }
+
     /// The next question. Call [`Self::advance`] first where the ledger was away, and only there.
     pub fn ask(&mut self, need: u64, now: MonoMicros) -> Ask {
         self.seq = self.seq.saturating_add(1);
+        if self.first == 0 {
+            self.first = self.seq;
+        }
         self.asking = true;
         if need == 0 || self.share != self.terms.rate {
             self.since = now;
@@ -87,6 +111,8 @@ impl Holder {
         }
         Ask {
             seq: self.seq,
+            first: self.first,
+            last: false,
             answered: self.answered,
             used_us: self.since.since(self.answered_at),
             seen: self.seen,

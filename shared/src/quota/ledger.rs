@@ -22,6 +22,9 @@ use super::bucket::{Accrual, Rate, Terms, WHOLE_PPM};
 use super::{AMOUNT_MAX, apart, signed, unsigned};
 use crate::units::UnixMicros;
 
+#[cfg(test)]
+mod stints;
+
 /// The true state of one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -47,13 +50,17 @@ pub struct Lease {
     pub holder: u64,
     /// Last question that was answered.
     pub seq: u64,
-    /// Ever granted.
+    /// First question of its present stint ([`Ask::first`]).
+    pub first: u64,
+    /// What came of its former stints: granted and credited, less given back. That has been charged, or will be.
+    pub before: u64,
+    /// Granted in this stint.
     pub granted: u64,
-    /// Ever granted, as far as the holder knew when it asked last.
+    /// Granted in this stint, as far as the holder knew when it asked last.
     pub seen: u64,
-    /// Ever given back.
+    /// Given back in this stint.
     pub returned: u64,
-    /// Ever credited by the holder itself, from its share of the refill, while we were away.
+    /// Credited in this stint by the holder itself, from its share of the refill, while we were away.
     pub advanced: u64,
     /// Ever charged by it, as stored from its journal; see [`Self::charge`].
     pub charged: u64,
@@ -67,12 +74,19 @@ pub struct Lease {
     pub since: UnixMicros,
 }
 
-/// A holder's question. All sums are since the holder began.
+/// A holder's question. All sums are since its stint began: a holder that has had no use for a bucket for some time gives
+/// everything back with a `last` question and forgets the bucket once that is answered; if it needs the bucket again, it
+/// begins with sums of 0 and a larger `first`.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[rkyv(derive(Debug))]
 pub struct Ask {
-    /// Counts the holder's questions about this bucket, from 1.
+    /// Grows with every question of the holder about this bucket, over all stints; at least 1.
     pub seq: u64,
+    /// `seq` of the first question of the stint.
+    pub first: u64,
+    /// The stint ends: nothing is to be granted, nothing will be credited, and whatever was not given back has been
+    /// charged.
+    pub last: bool,
     /// The question whose answer came last; 0: none yet.
     pub answered: u64,
     /// Microseconds after the arrival of that answer for which the holder will credit itself nothing more: they are in
@@ -94,7 +108,7 @@ pub struct Ask {
 pub struct Grant {
     /// Of the question.
     pub seq: u64,
-    /// Ever granted; never behind what the holder said that it had seen.
+    /// Granted in this stint; never behind what the holder said that it had seen.
     pub granted: u64,
     /// Ceiling and refill in force.
     pub terms: Terms,
@@ -224,6 +238,9 @@ impl Account {
         }
         self.refill(now);
         let now = self.as_of;
+        if ask.first > lease.first {
+            lease.begin(ask.first, now);
+        }
         if lease.seq > 0 {
             // Time that the holder has seen pass and our clock has not, because it was put back while we were away.
             let credited = unsigned(apart([ask.advanced, 0], [lease.advanced, 0]));
@@ -241,9 +258,14 @@ impl Account {
         lease.advanced = ask.advanced;
         lease.as_of = now;
         lease.share = self.terms.rate.share(self.share_ppm(others));
+        if ask.last {
+            (lease.share, lease.share_before) = (Rate::NONE, Rate::NONE);
+        }
         let known = lease.known(lease.granted);
         let free = unsigned(self.free(others).saturating_sub(known));
-        let part = if others.is_empty() {
+        let part = if ask.last {
+            0
+        } else if others.is_empty() {
             free
         } else {
             let parts = holders(others).saturating_mul(2);
@@ -292,6 +314,18 @@ impl Lease {
         }
     }
 
+    /// A stint begins. The last question of the one before was answered, so its sums are final.
+    fn begin(&mut self, first: u64, now: UnixMicros) {
+        let granted = self.granted.wrapping_add(self.advanced);
+        *self = Self {
+            seq: self.seq,
+            first,
+            before: self.before.wrapping_add(granted).wrapping_sub(self.returned),
+            charged: self.charged,
+            ..Self::new(self.holder, now)
+        };
+    }
+
     /// Takes note of a charge from the holder's journal: so much less is outstanding.
     pub fn charge(&mut self, amount: u64) {
         self.charged = self.charged.wrapping_add(amount.min(AMOUNT_MAX));
@@ -314,6 +348,7 @@ impl Lease {
 
     /// What the holder has by its own report, if it had been granted this much.
     fn known(&self, granted: u64) -> i64 {
+        let granted = self.before.wrapping_add(granted);
         apart([granted, self.advanced], [self.returned, self.charged])
     }
 

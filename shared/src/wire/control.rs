@@ -75,7 +75,7 @@ pub enum ToControl {
         /// Chosen by the asker, returned in the answer; the same for every question about this bucket.
         ticket: u64,
         /// Which bucket.
-        bucket: Bucket,
+        bucket: BucketRef,
         /// The question.
         ask: Ask,
     },
@@ -129,6 +129,16 @@ pub enum ToData {
         /// 50, 80 or 100 percent.
         percent: u8,
     },
+}
+
+/// A bucket that is asked about. Only the first question of a stint names it; names are long, and a bucket that was
+/// removed and defined anew in between is another one, with another number.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum BucketRef {
+    /// By name; opened if it is defined and not there yet.
+    Named(Bucket),
+    /// By the number that the first answer told; [`LeaseAnswer::Undefined`] if there is none of that number any more.
+    Numbered(u64),
 }
 
 /// Names a bucket.
@@ -521,14 +531,24 @@ mod tests {
             ToControl::SnapshotApplied { epoch: Epoch(5) },
             ToControl::Lease {
                 ticket: 4,
-                bucket: Bucket {
+                bucket: BucketRef::Named(Bucket {
                     quota: "daily:<user>".into(),
                     name: "daily:alice".into(),
                     unit: Unit::Usd,
-                },
+                }),
                 ask: Ask {
                     seq: 1,
                     need: 2,
+                    ..Ask::default()
+                },
+            },
+            ToControl::Lease {
+                ticket: 5,
+                bucket: BucketRef::Numbered(7),
+                ask: Ask {
+                    seq: 2,
+                    first: 1,
+                    last: true,
                     ..Ask::default()
                 },
             },
