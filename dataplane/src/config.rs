@@ -11,6 +11,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use sluice_proto::http1::HeadLimits;
+use sluice_shared::cost::PriceBook;
 use sluice_shared::ids::Epoch;
 use sluice_shared::policy::{self, Rules};
 use sluice_shared::snapshot::{self, Alias, Authorization, Limits, Sealed, Snapshot};
@@ -24,6 +25,8 @@ pub struct Published {
     sealed: Sealed,
     /// Who may do what.
     pub(crate) rules: Rules,
+    /// What calls cost.
+    prices: PriceBook,
     providers: Vec<Part>,
     /// Everything else; providers and grants are gone from it.
     rest: Snapshot,
@@ -65,11 +68,13 @@ impl Published {
             .to_owned()
             .map_err(|error| CompileError::Archive(error.to_string()))?;
         let rules = Rules::compile(&rest)?;
+        let prices = PriceBook::compile(&rest);
         let providers = std::mem::take(&mut rest.providers);
         drop(std::mem::take(&mut rest.grants));
         Ok(Self {
             sealed,
             rules,
+            prices,
             providers: providers.into_iter().map(Part::new).collect::<Result<_, _>>()?,
             rest,
         })
@@ -178,6 +183,11 @@ impl Config {
             rights: Rights::default(),
             pools,
         })
+    }
+
+    /// What calls cost.
+    pub(crate) fn prices(&self) -> &PriceBook {
+        &self.published.prices
     }
 
     /// Names that stand for others, sorted.

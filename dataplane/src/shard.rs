@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sluice_shared::cost::{self, Price};
+use sluice_shared::cost::Price;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
-use sluice_shared::units::{MonoMicros, UnixMicros};
+use sluice_shared::units::{MonoMicros, NanoUsd, UnixMicros};
+use sluice_shared::usage::Usage;
 use sluice_shared::wire::control::{Proof, Whom};
 
 use crate::certificate;
@@ -137,6 +138,16 @@ impl Drop for ProofQuestion<'_> {
     }
 }
 
+/// Prices that were looked up in the configuration of an epoch. The shard has its own copies: a count that all shards share
+/// would travel between their cores.
+#[derive(Default)]
+struct KnownPrices {
+    epoch: Epoch,
+    /// A buffer for the key.
+    key: String,
+    found: HashMap<String, Option<Rc<Price>>>,
+}
+
 type IdentityReply = Dated;
 type ResolveReply = Result<Arc<[IpAddr]>, ResolveError>;
 
@@ -168,8 +179,7 @@ pub(crate) struct Shard {
     forgotten: Cell<u64>,
     /// Open questions about proofs, by the address that showed them.
     proof_questions: RefCell<HashMap<[u8; 16], u32>>,
-    /// A buffer for the key, and what was found.
-    prices: RefCell<(String, HashMap<String, Option<&'static Price>>)>,
+    prices: RefCell<KnownPrices>,
     identities: IdentityClient,
     resolver: ResolverClient,
     tickets: Cell<u64>,
@@ -283,24 +293,43 @@ impl Shard {
         RequestId::new(time.0 / 1_000, self.id, sequence, self.process.seed)
     }
 
-    /// The price of a call; looked up in the table once per provider and model, since that takes some comparing.
-    pub(crate) fn price(&self, basis: &str, asked: &str, answered: Option<&str>) -> Option<&'static Price> {
+    /// The price of a call by the newest configuration: `asked` is the name that was sent to the provider. Looked up once
+    /// per provider and model, since that takes some comparing.
+    pub(crate) fn price(&self, provider: &str, asked: &str, answered: Option<&str>) -> Option<Rc<Price>> {
+        let config = self.config.borrow();
+        let config = config.as_ref()?;
         let mut known = self.prices.borrow_mut();
-        let (key, table) = &mut *known;
+        let KnownPrices { epoch, key, found } = &mut *known;
+        if *epoch != config.epoch {
+            *epoch = config.epoch;
+            found.clear();
+        }
         key.clear();
-        for part in [basis, asked, answered.unwrap_or_default()] {
+        for part in [provider, asked, answered.unwrap_or_default()] {
             key.push_str(part);
             key.push('\n');
         }
-        if let Some(price) = table.get(key.as_str()) {
-            return *price;
+        if let Some(price) = found.get(key.as_str()) {
+            return price.clone();
         }
-        let price = cost::price_of_call(basis, asked, answered);
-        if table.len() >= limits::KNOWN_PRICES_MAX {
-            table.clear();
+        let price = config
+            .prices()
+            .price_of_call(provider, asked, answered)
+            .map(Rc::new);
+        if found.len() >= limits::KNOWN_PRICES_MAX {
+            found.clear();
         }
-        table.insert(key.clone(), price);
+        found.insert(key.clone(), price.clone());
         price
+    }
+
+    /// What a call has cost, side work at other models included; `None` where that is not known.
+    pub(crate) fn cost(&self, provider: &str, price: &Price, usage: &Usage) -> Option<NanoUsd> {
+        self.config
+            .borrow()
+            .as_ref()?
+            .prices()
+            .cost(provider, price, usage)
     }
 
     /// An empty buffer, reused if one is there.

@@ -9,7 +9,6 @@ use std::rc::Rc;
 
 use sluice_proto::meter::{Counts, Outcome};
 use sluice_shared::api::ApiKind;
-use sluice_shared::cost;
 use sluice_shared::ids::{Epoch, RequestId};
 use sluice_shared::units::{MonoMicros, NanoUsd};
 use sluice_shared::usage::{Ended, Known, UsageRecord};
@@ -27,8 +26,8 @@ pub(crate) struct Tally {
     slot: Option<SlotId>,
     pub(crate) request_id: RequestId,
     pub(crate) started: MonoMicros,
-    /// Price list of the provider that serves it.
-    pub(crate) cost_basis: String,
+    /// Model as it was named to the provider that serves it; empty before one was tried.
+    pub(crate) model_sent: String,
 }
 
 impl Tally {
@@ -44,7 +43,7 @@ impl Tally {
             slot: None,
             request_id,
             started,
-            cost_basis: String::new(),
+            model_sent: String::new(),
         }
     }
 
@@ -136,16 +135,14 @@ impl Tally {
             record.cost = Some(NanoUsd(0));
             record.priced = true;
         } else if record.ended != Ended::Blocked {
-            let price = self.shard.price(
-                &self.cost_basis,
-                &record.model_asked,
-                record.model_answered.as_deref(),
-            );
+            let sent = Some(&self.model_sent).filter(|sent| !sent.is_empty());
+            let sent = sent.unwrap_or(&record.model_asked);
+            let shard = &self.shard;
+            let price = shard.price(&record.provider, sent, record.model_answered.as_deref());
             record.priced = price.is_some();
-            record.cost = match price {
-                Some(price) if record.usage_known != Known::Unknown => cost::cost(price, &record.usage),
-                _ => None,
-            };
+            record.cost = price
+                .filter(|_| record.usage_known != Known::Unknown)
+                .and_then(|price| shard.cost(&record.provider, &price, &record.usage));
         }
         let shard = &self.shard;
         shard.metrics.borrow_mut().record(&record);

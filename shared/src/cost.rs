@@ -1,19 +1,31 @@
-//! What a request cost, in integer nanodollars, from the price table of the product.
+//! What a request cost, in integer nanodollars.
 //!
-//! The table is the text `cost/prices.txt`: a row is one model at one *basis*, which is whoever sends the bill. A model
-//! without a row has no price: that is a state ("unpriced"), not 0. The cost that some providers state is kept
-//! beside ([`Usage::stated_cost`]) and not used.
+//! Three steps, each of them a file: a model's name is brought to the form that a price list has it in ([`names`]), the
+//! row is read from the product's table ([`table`]: the text `cost/prices.txt`), and what the operator's document says
+//! about prices is laid over it ([`book`]). A model without a price is a state ("unpriced"), not 0. The cost that some
+//! providers state is kept beside ([`Usage::stated_cost`]) and not used.
 //!
-//! Simplifications: the price tiers of an answer (batch, flex, priority) are not applied, nor are storage, images
-//! billed by the piece and audio billed by time.
+//! A sum is exact: each count times its rate in 128 bits, added up, rounded once, half up, to a nanodollar.
+//!
+//! Simplifications: storage of caches and files, images in the prompt billed by the piece, speech billed by the character
+//! and Vertex' surcharge for regional endpoints are not priced, because no answer states them.
 
 #![deny(clippy::float_arithmetic)]
 
+mod book;
+mod bound;
+pub mod decimal;
 mod names;
 mod table;
 
+use std::borrow::Cow;
+
+pub use book::{Found, PriceBook};
+pub use bound::upper_bound;
+pub use table::{TABLE_VERSION, all};
+
 use crate::units::NanoUsd;
-use crate::usage::{SideUsage, Usage};
+use crate::usage::{ServiceTier, SideUsage, Usage};
 
 /// Nanodollars for a million tokens: the unit of every rate. 1 USD for a million tokens is 1,000,000,000.
 pub type Rate = u64;
@@ -21,8 +33,8 @@ pub type Rate = u64;
 /// Tokens that a rate is for.
 const TOKENS_PER_RATE: u128 = 1_000_000;
 
-/// The five rates that every model has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What tokens cost. A rate "apart" is `None` where such tokens cost what the others do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
     /// Prompt tokens not cached.
     pub input: Rate,
@@ -34,39 +46,207 @@ pub struct Rates {
     pub cache_write_5m: Rate,
     /// Tokens written to the cache for 1 hour; the 5-minute rate where none is stated.
     pub cache_write_1h: Rate,
+    /// Apart: reasoning tokens.
+    pub reasoning: Option<Rate>,
+    /// Apart: audio in the prompt, not cached.
+    pub audio_input: Option<Rate>,
+    /// Apart: generated audio.
+    pub audio_output: Option<Rate>,
+    /// Apart: images in the prompt, not cached.
+    pub image_input: Option<Rate>,
+    /// Apart: generated images.
+    pub image_output: Option<Rate>,
+}
+
+/// Rates of the whole request where its input, cache included, is above a number of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Above {
+    /// The number of tokens.
+    pub tokens: u64,
+    /// The rates.
+    pub rates: Rates,
+}
+
+/// What tokens cost in a service tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// The tier, as the answer names it.
+    pub tier: ServiceTier,
+    /// Its rates.
+    pub rates: Rates,
+    /// Its rates for long inputs.
+    pub above: Option<Above>,
 }
 
 /// Price of one model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Price {
     /// Who bills.
-    pub basis: &'static str,
+    pub basis: Cow<'static, str>,
     /// The model as the table names it.
-    pub model: &'static str,
+    pub model: Cow<'static, str>,
     /// Rates of an ordinary request.
     pub rates: Rates,
-    /// Rates of the whole request where its input, cache included, is above this many tokens.
-    pub above: Option<(u64, Rates)>,
-    /// Reasoning tokens, where they cost something else than output.
-    pub reasoning: Option<Rate>,
-    /// Audio in the prompt, not cached.
-    pub audio_input: Option<Rate>,
-    /// Generated audio.
-    pub audio_output: Option<Rate>,
-    /// Images in the prompt, not cached.
-    pub image_input: Option<Rate>,
-    /// Generated images.
-    pub image_output: Option<Rate>,
+    /// Its rates for long inputs.
+    pub above: Option<Above>,
+    /// Tiers that cost something else, each at most once.
+    pub tiers: Vec<Tier>,
     /// Every request, whatever its size, in nanodollars.
     pub request: Option<u64>,
     /// One hosted web search, in nanodollars.
     pub search: Option<u64>,
-    /// Set on a row of geographic inference profiles: percent of the base rates.
-    pub geo_percent: Option<u64>,
+    /// One search in uploaded files, in nanodollars.
+    pub file_search: Option<u64>,
+    /// One session of a hosted code interpreter, in nanodollars.
+    pub code_session: Option<u64>,
+    /// One generated image, in nanodollars, where the answer states no tokens.
+    pub per_image: Option<u64>,
+    /// One second of audio, in nanodollars, where the answer states no tokens.
+    pub per_second: Option<u64>,
+    /// Most tokens of prompt and answer together, or of the prompt where the provider limits the two apart.
+    pub context: Option<u64>,
+    /// Most generated tokens.
+    pub max_output: Option<u64>,
     /// Where the row was read.
-    pub source: &'static str,
+    pub source: Cow<'static, str>,
+    /// What a second source says: `agree`, `alone` where it does not know the model, or why this figure was chosen.
+    pub check: Cow<'static, str>,
     /// When, as YYYY-MM-DD.
-    pub date: &'static str,
+    pub date: Cow<'static, str>,
+}
+
+impl Price {
+    /// Rates of a request of this tier with this much input. A tier without rates of its own costs what the ordinary one
+    /// does.
+    #[must_use]
+    pub fn rates_for(&self, tier: Option<ServiceTier>, input: u64) -> &Rates {
+        let tier = tier.and_then(|tier| self.tiers.iter().find(|row| row.tier == tier));
+        let (rates, above) = match tier {
+            Some(tier) => (&tier.rates, &tier.above),
+            None => (&self.rates, &self.above),
+        };
+        match above {
+            Some(above) if input > above.tokens => &above.rates,
+            _ => rates,
+        }
+    }
+
+    /// What so many tokens cost at ordinary rates with nothing cached, rounded up; the fee for a request is included.
+    /// `None` if it does not fit.
+    #[must_use]
+    pub fn estimate(&self, input: u64, output: u64) -> Option<NanoUsd> {
+        let rates = self.rates_for(None, input);
+        bound::sum_up(&[(input, rates.input), (output, rates.output)], self.request)
+    }
+
+    /// Every rate and fee times `ppm` millionths, rounded half up. `None` if one does not fit.
+    #[must_use]
+    pub fn scaled(&self, ppm: u64) -> Option<Self> {
+        let fee = |fee: Option<u64>| fee.map_or(Some(None), |fee| scale(fee, ppm, 1_000_000).map(Some));
+        let all = |rates: &Rates| rates.map(|rate| scale(rate, ppm, 1_000_000));
+        let above = |above: Option<Above>| match above {
+            Some(above) => all(&above.rates).map(|rates| Some(Above { rates, ..above })),
+            None => Some(None),
+        };
+        let tiers = self.tiers.iter().map(|tier| {
+            Some(Tier {
+                tier: tier.tier,
+                rates: all(&tier.rates)?,
+                above: above(tier.above)?,
+            })
+        });
+        Some(Self {
+            rates: all(&self.rates)?,
+            above: above(self.above)?,
+            tiers: tiers.collect::<Option<_>>()?,
+            request: fee(self.request)?,
+            search: fee(self.search)?,
+            file_search: fee(self.file_search)?,
+            code_session: fee(self.code_session)?,
+            per_image: fee(self.per_image)?,
+            per_second: fee(self.per_second)?,
+            ..self.clone()
+        })
+    }
+}
+
+impl Rates {
+    /// Each rate through `change`.
+    fn map(&self, change: impl Fn(Rate) -> Option<Rate>) -> Option<Self> {
+        let apart = |rate: Option<Rate>| rate.map_or(Some(None), |rate| change(rate).map(Some));
+        Some(Self {
+            input: change(self.input)?,
+            output: change(self.output)?,
+            cache_read: change(self.cache_read)?,
+            cache_write_5m: change(self.cache_write_5m)?,
+            cache_write_1h: change(self.cache_write_1h)?,
+            reasoning: apart(self.reasoning)?,
+            audio_input: apart(self.audio_input)?,
+            audio_output: apart(self.audio_output)?,
+            image_input: apart(self.image_input)?,
+            image_output: apart(self.image_output)?,
+        })
+    }
+
+    /// The rates apart that are not stated, in the proportion that `input` (for what is read) and `output` (for what is
+    /// generated) have to those of `base`.
+    fn apart_like(&mut self, base: &Self) {
+        let like = |rate: Option<Rate>, mine: Rate, theirs: Rate| {
+            rate.and_then(|rate| {
+                if theirs == 0 {
+                    Some(rate)
+                } else {
+                    scale(rate, mine, theirs)
+                }
+            })
+        };
+        self.reasoning = self
+            .reasoning
+            .or_else(|| like(base.reasoning, self.output, base.output));
+        self.audio_input = self
+            .audio_input
+            .or_else(|| like(base.audio_input, self.input, base.input));
+        self.image_input = self
+            .image_input
+            .or_else(|| like(base.image_input, self.input, base.input));
+        self.audio_output = self
+            .audio_output
+            .or_else(|| like(base.audio_output, self.output, base.output));
+        self.image_output = self
+            .image_output
+            .or_else(|| like(base.image_output, self.output, base.output));
+    }
+}
+
+impl Above {
+    /// The long-input rates of a tier whose ordinary rates are `own` where those of this price are `base`: in proportion.
+    fn like(&self, own: &Rates, base: &Rates) -> Option<Self> {
+        let like = |long: Rate, mine: Rate, theirs: Rate| match theirs {
+            0 => Some(long),
+            _ => scale(long, mine, theirs),
+        };
+        let long = &self.rates;
+        let mut rates = Rates {
+            input: like(long.input, own.input, base.input)?,
+            output: like(long.output, own.output, base.output)?,
+            cache_read: like(long.cache_read, own.cache_read, base.cache_read)?,
+            cache_write_5m: like(long.cache_write_5m, own.cache_write_5m, base.cache_write_5m)?,
+            cache_write_1h: like(long.cache_write_1h, own.cache_write_1h, base.cache_write_1h)?,
+            ..Rates::default()
+        };
+        rates.apart_like(long);
+        Some(Self {
+            tokens: self.tokens,
+            rates,
+        })
+    }
+}
+
+/// `value × over / under`, rounded half up; `None` if it does not fit or `under` is 0.
+fn scale(value: u64, over: u64, under: u64) -> Option<u64> {
+    let (value, over, under) = (u128::from(value), u128::from(over), u128::from(under));
+    let twice = value.checked_mul(over)?.checked_mul(2)?.checked_add(under)?;
+    u64::try_from(twice.checked_div(under.checked_mul(2)?)?).ok()
 }
 
 /// The price of a model at a basis; `None` means unpriced.
@@ -76,118 +256,184 @@ pub struct Price {
 /// (`openai/gpt-4o`), a date (`-20250929`, `-2025-08-07`, `@20250929`), `-latest`, or Bedrock's region and version. What
 /// remains must be equal to a row's name: a family is never guessed, so `gpt-4o` cannot price `gpt-4o-mini`.
 #[must_use]
-pub fn price_for(basis: &str, model: &str) -> Option<&'static Price> {
+pub fn price_for(basis: &str, model: &str) -> Option<Price> {
     names::candidates(basis, model)
         .into_iter()
-        .find_map(|(basis, name)| table::find(basis, &name))
+        .find_map(|name| table::find(name.basis, &name.name))
 }
 
 /// The price of a call. What the answer names goes first, since what was asked may be an alias or an Azure
 /// deployment; on Bedrock what was asked goes first, since only it says which region's price holds.
 #[must_use]
-pub fn price_of_call(basis: &str, asked: &str, answered: Option<&str>) -> Option<&'static Price> {
-    let (first, second) = match answered {
-        Some(answered) if basis != "bedrock" => (answered, asked),
-        Some(answered) => (asked, answered),
-        None => (asked, asked),
-    };
+pub fn price_of_call(basis: &str, asked: &str, answered: Option<&str>) -> Option<Price> {
+    let (first, second) = in_order(basis, asked, answered);
     price_for(basis, first).or_else(|| price_for(basis, second))
 }
 
-/// Every row of the table.
-#[must_use]
-pub fn all() -> &'static [Price] {
-    table::rows()
+/// What was asked and what was answered, the one that prices better first.
+fn in_order<'a>(basis: &str, asked: &'a str, answered: Option<&'a str>) -> (&'a str, &'a str) {
+    match answered {
+        Some(answered) if !basis.starts_with("bedrock") => (answered, asked),
+        Some(answered) => (asked, answered),
+        None => (asked, asked),
+    }
+}
+
+/// What a number of things costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What was consumed.
+    pub what: &'static str,
+    /// How much of it.
+    pub count: u64,
+    /// Nanodollars for `per` of it.
+    pub rate: u64,
+    /// 1,000,000 for tokens, 1,000 for milliseconds of audio, 1 for pieces.
+    pub per: u64,
 }
 
 /// Cost of a request: each count times its rate, summed exactly and rounded once, half up, to a nanodollar.
 ///
-/// `None`: no token count is known, a piece of side work has no price, or the sum does not fit. A count that is
-/// missing beside known ones adds nothing. "Of which" counts (audio, images, reasoning) are taken out of the count they
-/// belong to, never more than it holds.
+/// `None`: nothing is known that the model is billed by, a piece of side work has no price, or the sum does not fit. A
+/// count that is missing beside known ones adds nothing. "Of which" counts (audio, images, reasoning, cached tokens) are
+/// taken out of the count they belong to, never more than it holds. The tier is the one that the answer named.
 #[must_use]
 pub fn cost(price: &Price, usage: &Usage) -> Option<NanoUsd> {
-    if usage.input.is_none() && usage.output.is_none() {
-        return None;
-    }
-    let mut sum = parts(price, usage)?;
-    for side in &usage.side {
-        let its = match &side.model {
-            Some(model) => price_for(price.basis, model)?,
-            None => price,
+    cost_by(price, usage, &|model| price_for(&price.basis, model))
+}
+
+/// [`cost`], with the price of side work's models by `side`.
+fn cost_by(price: &Price, usage: &Usage, side: &dyn Fn(&str) -> Option<Price>) -> Option<NanoUsd> {
+    let mut sum: u128 = 0;
+    let mut add = |line: Line| {
+        let scale = TOKENS_PER_RATE.checked_div(u128::from(line.per))?;
+        let part = u128::from(line.count).checked_mul(u128::from(line.rate))?;
+        sum = sum.checked_add(part.checked_mul(scale)?)?;
+        Some(())
+    };
+    let mut known = parts(price, usage, &mut add)?;
+    for work in &usage.side {
+        let theirs = match &work.model {
+            Some(model) => Some(side(model)?),
+            None => None,
         };
-        sum = sum.checked_add(parts(its, &as_usage(side))?)?;
+        known |= parts(
+            theirs.as_ref().unwrap_or(price),
+            &as_usage(work, usage.tier),
+            &mut add,
+        )?;
+    }
+    if !known {
+        return None;
     }
     let rounded = sum.checked_add(TOKENS_PER_RATE / 2)? / TOKENS_PER_RATE;
     u64::try_from(rounded).ok().map(NanoUsd)
 }
 
-/// Cost in nanodollars times a million.
-fn parts(price: &Price, usage: &Usage) -> Option<u128> {
-    let input = usage.input.unwrap_or(0);
-    let rates = match price.above {
-        Some((tokens, above)) if input > tokens => above,
-        _ => price.rates,
-    };
-    let read = usage.cached_read.unwrap_or(0);
-    let write = usage.cache_write.unwrap_or(0);
-    let uncached = usage
-        .input_uncached
-        .unwrap_or_else(|| input.saturating_sub(read).saturating_sub(write));
-    let write_1h = usage.cache_write_1h.unwrap_or(0).min(write);
-    let output = usage.output.unwrap_or(0);
-
-    let mut sum: u128 = 0;
-    let mut add = |tokens: u64, rate: Rate| -> Option<()> {
-        sum = sum.checked_add(u128::from(tokens).checked_mul(u128::from(rate))?)?;
+/// The lines that [`cost`] adds up, side work left out; those of which there is nothing are left out, too.
+#[must_use]
+pub fn lines(price: &Price, usage: &Usage) -> Vec<Line> {
+    let mut out = Vec::new();
+    let _ = parts(price, usage, &mut |line| {
+        out.push(line);
         Some(())
-    };
-    let mut text = uncached;
-    let audio = usage
-        .input_audio
-        .unwrap_or(0)
-        .saturating_sub(usage.cached_audio.unwrap_or(0));
-    for (tokens, rate) in [
-        (audio, price.audio_input),
-        (usage.input_image.unwrap_or(0), price.image_input),
-    ] {
-        if let Some(rate) = rate {
-            let tokens = tokens.min(text);
-            text -= tokens;
-            add(tokens, rate)?;
-        }
-    }
-    add(text, rates.input)?;
-    add(read, rates.cache_read)?;
-    add(write - write_1h, rates.cache_write_5m)?;
-    add(write_1h, rates.cache_write_1h)?;
-    let mut text = output;
-    for (tokens, rate) in [
-        (usage.output_audio, price.audio_output),
-        (usage.output_image, price.image_output),
-        (usage.reasoning, price.reasoning),
-    ] {
-        if let (Some(tokens), Some(rate)) = (tokens, rate) {
-            let tokens = tokens.min(text);
-            text -= tokens;
-            add(tokens, rate)?;
-        }
-    }
-    add(text, rates.output)?;
-    if let Some(each) = price.request {
-        sum = sum.checked_add(u128::from(each).checked_mul(TOKENS_PER_RATE)?)?;
-    }
-    if let (Some(searches), Some(each)) = (usage.web_searches, price.search) {
-        sum = sum.checked_add(
-            u128::from(searches)
-                .checked_mul(u128::from(each))?
-                .checked_mul(TOKENS_PER_RATE)?,
-        )?;
-    }
-    Some(sum)
+    });
+    out
 }
 
-fn as_usage(side: &SideUsage) -> Usage {
+/// Hands every line to `add`. Whether anything is known that the model is billed by.
+fn parts(price: &Price, usage: &Usage, add: &mut dyn FnMut(Line) -> Option<()>) -> Option<bool> {
+    let mut line = |what: &'static str, count: Option<u64>, rate: Option<u64>, per: u64| match (count, rate) {
+        (Some(count), Some(rate)) if count > 0 => add(Line {
+            what,
+            count,
+            rate,
+            per,
+        }),
+        _ => Some(()),
+    };
+    let counted = usage.input.is_some() || usage.output.is_some();
+    let images = usage.images.filter(|_| !counted && price.per_image.is_some());
+    let audio_ms = usage.audio_ms.filter(|_| !counted && price.per_second.is_some());
+    if counted {
+        tokens(price, usage, &mut line)?;
+    }
+    line("images", images, price.per_image, 1)?;
+    line("audio, ms", audio_ms, price.per_second, 1_000)?;
+    let known = counted || images.is_some() || audio_ms.is_some();
+    if known {
+        line("request", Some(1), price.request, 1)?;
+        line("web searches", usage.web_searches, price.search, 1)?;
+        line("file searches", usage.file_searches, price.file_search, 1)?;
+        line("code sessions", usage.code_sessions, price.code_session, 1)?;
+    }
+    Some(known)
+}
+
+fn tokens(
+    price: &Price,
+    usage: &Usage,
+    line: &mut dyn FnMut(&'static str, Option<u64>, Option<u64>, u64) -> Option<()>,
+) -> Option<()> {
+    const MILLION: u64 = 1_000_000;
+    // A provider that states more cached tokens than there were in the prompt does not bill more than the prompt.
+    let input = usage.input.unwrap_or(u64::MAX);
+    let write = usage.cache_write.unwrap_or(0).min(input);
+    let write_1h = usage.cache_write_1h.unwrap_or(0).min(write);
+    let read = usage.cached_read.unwrap_or(0).min(input - write);
+    let room = input - write - read;
+    let uncached = match usage.input_uncached {
+        Some(uncached) => uncached.min(room),
+        None if usage.input.is_some() => room,
+        None => 0,
+    };
+    let output = usage.output.unwrap_or(0);
+    let rates = price.rates_for(usage.tier, usage.input.unwrap_or(0));
+
+    let mut text = uncached;
+    let fresh_audio = usage
+        .input_audio
+        .map(|audio| audio.saturating_sub(usage.cached_audio.unwrap_or(0)));
+    for (what, tokens, rate) in [
+        ("audio input", fresh_audio, rates.audio_input),
+        ("image input", usage.input_image, rates.image_input),
+    ] {
+        if let (Some(tokens), Some(_)) = (tokens, rate) {
+            let tokens = tokens.min(text);
+            text -= tokens;
+            line(what, Some(tokens), rate, MILLION)?;
+        }
+    }
+    line("input", Some(text), Some(rates.input), MILLION)?;
+    line("cache read", Some(read), Some(rates.cache_read), MILLION)?;
+    line(
+        "cache write 5m",
+        Some(write - write_1h),
+        Some(rates.cache_write_5m),
+        MILLION,
+    )?;
+    line(
+        "cache write 1h",
+        Some(write_1h),
+        Some(rates.cache_write_1h),
+        MILLION,
+    )?;
+    let mut text = output;
+    for (what, tokens, rate) in [
+        ("audio output", usage.output_audio, rates.audio_output),
+        ("image output", usage.output_image, rates.image_output),
+        ("reasoning", usage.reasoning, rates.reasoning),
+    ] {
+        if let (Some(tokens), Some(_)) = (tokens, rate) {
+            let tokens = tokens.min(text);
+            text -= tokens;
+            line(what, Some(tokens), rate, MILLION)?;
+        }
+    }
+    line("output", Some(text), Some(rates.output), MILLION)
+}
+
+fn as_usage(side: &SideUsage, tier: Option<ServiceTier>) -> Usage {
     Usage {
         input: side.input,
         input_uncached: side.input_uncached,
@@ -196,215 +442,10 @@ fn as_usage(side: &SideUsage) -> Usage {
         cache_write_5m: side.cache_write_5m,
         cache_write_1h: side.cache_write_1h,
         output: side.output,
+        tier,
         ..Usage::default()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Cost of `basis`/`model` for uncached, read, written 5m, written 1h and output tokens, by hand in `want`.
-    #[track_caller]
-    fn check(basis: &str, model: &str, tokens: [u64; 5], want: u64) {
-        let [uncached, read, write_5m, write_1h, output] = tokens;
-        let usage = Usage {
-            input: Some(uncached + read + write_5m + write_1h),
-            input_uncached: Some(uncached),
-            cached_read: Some(read),
-            cache_write: Some(write_5m + write_1h),
-            cache_write_5m: Some(write_5m),
-            cache_write_1h: Some(write_1h),
-            output: Some(output),
-            ..Usage::default()
-        };
-        let price = price_for(basis, model).unwrap_or_else(|| panic!("{basis} {model} has no price"));
-        assert_eq!(cost(price, &usage), Some(NanoUsd(want)), "{basis} {model}");
-    }
-
-    #[test]
-    fn hand_computed_costs() {
-        // 1,000 × 3 + 10,000 × 0.3 + 2,000 × 3.75 + 400 × 6 + 500 × 15 = 23,400 millionths of a dollar
-        check(
-            "anthropic",
-            "claude-sonnet-4-5-20250929",
-            [1000, 10_000, 2000, 400, 500],
-            23_400_000,
-        );
-        // A US profile costs 110 percent.
-        check(
-            "bedrock",
-            "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
-            [1000, 10_000, 2000, 400, 500],
-            25_740_000,
-        );
-        check(
-            "bedrock",
-            "anthropic.claude-sonnet-4-5-20250929-v1:0",
-            [1000, 10_000, 2000, 400, 500],
-            23_400_000,
-        );
-        check(
-            "bedrock",
-            "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
-            [1000, 0, 0, 0, 0],
-            3_000_000,
-        );
-        // 17 × 0.15 + 5 × 0.6 = 5.55 millionths
-        check("openai", "gpt-4o-mini-2024-07-18", [17, 0, 0, 0, 5], 5_550);
-        check("azure", "gpt-4o-mini", [17, 0, 0, 0, 5], 5_550);
-        check("openrouter", "openai/gpt-4o-mini", [17, 0, 0, 0, 5], 5_550);
-        check("", "gpt-4o-mini", [17, 0, 0, 0, 5], 5_550);
-        // gpt-5.6 bills writes: 8 × 4 + 4,012 × 5 + 5 × 20 = 20,192
-        check("openai", "gpt-5.6-sol", [8, 0, 4012, 0, 5], 20_192_000);
-        check("openai", "gpt-4.1", [100, 300, 0, 0, 10], 430_000);
-        // 202 in, 74 of them uncached: 74 × 1.25 + 128 × 0.2 + 205 × 2.5 = 630.6: what xAI itself stated
-        check("xai", "grok-4.3", [74, 128, 0, 0, 205], 630_600);
-        check("gemini", "models/gemini-2.5-flash", [1000, 0, 0, 0, 100], 550_000);
-        check("vertex", "gemini-2.5-pro", [1000, 0, 0, 0, 100], 2_250_000);
-        // 8 × 1 + 15 × 1 for the tokens and half a cent for the request
-        check("perplexity", "sonar", [8, 0, 0, 0, 15], 5_023_000);
-        check("groq", "openai/gpt-oss-120b", [1000, 0, 0, 0, 100], 210_000);
-        check("bedrock", "amazon.nova-lite-v1:0", [1000, 0, 0, 0, 1000], 300_000);
-    }
-
-    #[test]
-    fn the_whole_input_decides_the_long_context_rate() {
-        // 2.5 and 15 instead of 1.25 and 10, and for cached tokens 0.25 instead of 0.125
-        check("gemini", "gemini-2.5-pro", [200_000, 0, 0, 0, 1], 250_010_000);
-        check("gemini", "gemini-2.5-pro", [200_001, 0, 0, 0, 1], 500_017_500);
-        check("gemini", "gemini-2.5-pro", [1, 200_000, 0, 0, 0], 50_002_500);
-    }
-
-    #[test]
-    fn rounding_happens_once_and_half_up() {
-        let price = Price {
-            rates: Rates {
-                input: 500_000,
-                output: 400_000,
-                cache_read: 0,
-                cache_write_5m: 0,
-                cache_write_1h: 0,
-            },
-            above: None,
-            ..price_for("openai", "gpt-4o").unwrap().clone()
-        };
-        let usage = |input, output| Usage {
-            input: Some(input),
-            output: Some(output),
-            ..Usage::default()
-        };
-        assert_eq!(cost(&price, &usage(1, 0)), Some(NanoUsd(1)));
-        assert_eq!(cost(&price, &usage(0, 1)), Some(NanoUsd(0)));
-        assert_eq!(cost(&price, &usage(1, 1)), Some(NanoUsd(1)));
-        assert_eq!(cost(&price, &usage(1, 2)), Some(NanoUsd(1)));
-        assert_eq!(cost(&price, &usage(1, 3)), Some(NanoUsd(2)));
-        assert_eq!(
-            cost(&price, &usage(u64::MAX, u64::MAX)),
-            Some(NanoUsd(16_602_069_666_338_596_454))
-        );
-        let dear = Price {
-            rates: Rates {
-                input: u64::MAX,
-                ..price.rates
-            },
-            ..price
-        };
-        assert_eq!(cost(&dear, &usage(u64::MAX, 0)), None);
-        assert_eq!(cost(&dear, &Usage::default()), None);
-    }
-
-    #[test]
-    fn audio_images_and_searches_are_priced_apart() {
-        let price = price_for("openai", "gpt-4o-audio-preview-2024-12-17").unwrap();
-        let usage = Usage {
-            input: Some(64),
-            input_uncached: Some(64),
-            output: Some(9),
-            input_audio: Some(44),
-            output_audio: Some(4),
-            ..Usage::default()
-        };
-        // 20 × 2.5 + 44 × 40 + 5 × 10 + 4 × 80 = 2,180
-        assert_eq!(cost(price, &usage), Some(NanoUsd(2_180_000)));
-        // A share larger than the whole is cut to it.
-        let usage = Usage {
-            input_audio: Some(9999),
-            output_audio: Some(9999),
-            ..usage
-        };
-        assert_eq!(cost(price, &usage), Some(NanoUsd(64 * 40_000 + 9 * 80_000)));
-
-        let price = price_for("anthropic", "claude-sonnet-4-6").unwrap();
-        let usage = Usage {
-            input: Some(1000),
-            output: Some(10),
-            web_searches: Some(3),
-            ..Usage::default()
-        };
-        assert_eq!(
-            cost(price, &usage),
-            Some(NanoUsd(3_000_000 + 150_000 + 30_000_000))
-        );
-    }
-
-    #[test]
-    fn side_work_is_priced_at_its_own_model() {
-        let price = price_for("anthropic", "claude-sonnet-5").unwrap();
-        let side = |model: Option<&str>| SideUsage {
-            kind: "advisor_message".to_owned(),
-            model: model.map(str::to_owned),
-            input: Some(1000),
-            input_uncached: Some(1000),
-            output: Some(100),
-            ..SideUsage::default()
-        };
-        let with = |side: SideUsage| Usage {
-            input: Some(10),
-            output: Some(1),
-            side: vec![side],
-            ..Usage::default()
-        };
-        // 10 × 2 + 1 × 10 = 30; the advisor 1,000 × 5 + 100 × 25 = 7,500; at its own model 1,000 × 2 + 100 × 10 = 3,000
-        assert_eq!(
-            cost(price, &with(side(Some("claude-opus-4-8")))),
-            Some(NanoUsd(7_530_000))
-        );
-        assert_eq!(cost(price, &with(side(None))), Some(NanoUsd(3_030_000)));
-        assert_eq!(cost(price, &with(side(Some("claude-nobody-knows")))), None);
-    }
-
-    #[test]
-    fn the_rest_of_a_write_is_5_minutes() {
-        let price = price_for("anthropic", "claude-sonnet-4-6").unwrap();
-        let usage = Usage {
-            input: Some(300),
-            input_uncached: Some(0),
-            cache_write: Some(300),
-            cache_write_1h: Some(100),
-            ..Usage::default()
-        };
-        assert_eq!(cost(price, &usage), Some(NanoUsd(200 * 3750 + 100 * 6000)));
-        let usage = Usage {
-            cache_write_1h: None,
-            ..usage
-        };
-        assert_eq!(cost(price, &usage), Some(NanoUsd(300 * 3750)));
-    }
-
-    #[test]
-    fn bedrock_prices_by_the_region_asked_for() {
-        let price = |asked, answered| price_of_call("bedrock", asked, answered).unwrap().rates.input;
-        let us = price(
-            "us.anthropic.claude-haiku-4-5-20251001-v1:0",
-            Some("claude-haiku-4-5-20251001"),
-        );
-        assert_eq!(us, 1_100_000_000);
-        assert_eq!(
-            price("global.anthropic.claude-haiku-4-5-20251001-v1:0", None),
-            1_000_000_000
-        );
-        let azure = price_of_call("azure", "my-deployment", Some("gpt-4o-mini-2024-07-18")).unwrap();
-        assert_eq!(azure.model, "gpt-4o-mini");
-    }
-}
+mod tests;

@@ -22,6 +22,7 @@ use zeroize::Zeroize as _;
 use crate::api::{ApiKind, Flag};
 use crate::ids::Epoch;
 use crate::quota::{Terms, Unit};
+use crate::usage::ServiceTier;
 
 /// Version of the layout below. A data plane refuses every other.
 pub const VERSION: u32 = 3;
@@ -73,6 +74,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Budgets, by name; see [`Capability::quotas`].
     pub quotas: Vec<Quota>,
+    /// Prices of the operator, in the order in which they are tried; see [`crate::cost::PriceBook`].
+    pub prices: Vec<PriceOverride>,
 }
 
 /// A configured upstream that serves models.
@@ -210,6 +213,84 @@ pub struct CostRule {
     pub priced_as: String,
     /// Factor in millionths: 1,000,000 leaves the price as it is.
     pub adjustment_ppm: u64,
+}
+
+/// What an operator says about the price of models. What is not said stays as the product's table has it.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct PriceOverride {
+    /// A model, or `provider/model`; each may be a glob.
+    pub pattern: String,
+    /// Nothing is taken from the table.
+    pub alone: bool,
+    /// Rates of an ordinary request.
+    pub rates: RateOverride,
+    /// Input tokens above which the whole request has other rates; `None`: as in the table.
+    pub above: Option<AboveOverride>,
+    /// Rates of service tiers.
+    pub tiers: Vec<TierOverride>,
+    /// Every request, in nanodollars.
+    pub request: Option<u64>,
+    /// One hosted web search, in nanodollars.
+    pub search: Option<u64>,
+    /// One search in uploaded files, in nanodollars.
+    pub file_search: Option<u64>,
+    /// One session of a hosted code interpreter, in nanodollars.
+    pub code_session: Option<u64>,
+    /// One generated image, in nanodollars.
+    pub per_image: Option<u64>,
+    /// One second of audio, in nanodollars.
+    pub per_second: Option<u64>,
+    /// Most tokens of prompt and answer together.
+    pub context: Option<u64>,
+    /// Most generated tokens.
+    pub max_output: Option<u64>,
+}
+
+/// Rates in nanodollars for a million tokens; `None`: not said. Named as in [`crate::cost::Rates`].
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct RateOverride {
+    /// Prompt tokens not cached.
+    pub input: Option<u64>,
+    /// Generated tokens.
+    pub output: Option<u64>,
+    /// Tokens read from the cache.
+    pub cache_read: Option<u64>,
+    /// Tokens written to the cache for 5 minutes.
+    pub cache_write_5m: Option<u64>,
+    /// Tokens written to the cache for 1 hour.
+    pub cache_write_1h: Option<u64>,
+    /// Reasoning tokens.
+    pub reasoning: Option<u64>,
+    /// Audio in the prompt.
+    pub audio_input: Option<u64>,
+    /// Generated audio.
+    pub audio_output: Option<u64>,
+    /// Images in the prompt.
+    pub image_input: Option<u64>,
+    /// Generated images.
+    pub image_output: Option<u64>,
+}
+
+/// Rates of the whole request where its input is above a number of tokens.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct AboveOverride {
+    /// The number of tokens.
+    pub tokens: u64,
+    /// The rates.
+    pub rates: RateOverride,
+}
+
+/// Rates of a service tier.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct TierOverride {
+    /// The tier.
+    pub tier: ServiceTier,
+    /// Its rates.
+    pub rates: RateOverride,
 }
 
 /// A model name that stands for another.

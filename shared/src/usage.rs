@@ -50,6 +50,10 @@ pub struct Usage {
     pub web_fetches: Option<u64>,
     /// Other hosted tool calls (file search, code interpreter, image generation).
     pub hosted_tools: Option<u64>,
+    /// Of `hosted_tools`: searches in uploaded files.
+    pub file_searches: Option<u64>,
+    /// Of `hosted_tools`: sessions of a code interpreter that were used.
+    pub code_sessions: Option<u64>,
     /// Images in the answer to an image call.
     pub images: Option<u64>,
     /// Price tier that the answer names; `None`: the ordinary one, or none named.
@@ -61,10 +65,14 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Whether the provider stated any token count.
+    /// Whether the provider stated anything that it bills by.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.input.is_some() || self.output.is_some() || self.total.is_some() || self.audio_ms.is_some()
+        self.input.is_some()
+            || self.output.is_some()
+            || self.total.is_some()
+            || self.audio_ms.is_some()
+            || self.images.is_some()
     }
 }
 

@@ -1,17 +1,18 @@
 //! What a request that its process did not survive has cost, by what is known of it.
 //!
-//! The data plane prices every request that it ends itself; only those that recovery ends are priced here, by the same
-//! table and the price list of the provider as it is configured now.
+//! The data plane prices every request that it ends itself; only those that recovery ends are priced here, by the prices of
+//! the configuration as it is now.
 
 use std::sync::Arc;
 
-use sluice_shared::cost;
+use sluice_shared::cost::PriceBook;
+use sluice_shared::snapshot::Snapshot;
 use sluice_shared::units::NanoUsd;
 use sluice_shared::usage::{Known, UsageRecord};
 
 use crate::publish::Publisher;
 
-/// Price lists of the configured providers.
+/// Where the prices of the configuration come from.
 #[derive(Clone, Default)]
 pub(crate) struct Bases {
     publisher: Option<Arc<Publisher>>,
@@ -23,16 +24,6 @@ impl Bases {
             publisher: Some(publisher),
         }
     }
-
-    fn of_provider(&self, id: &str) -> String {
-        let current = self.publisher.as_ref().and_then(|publisher| publisher.current());
-        let provider = current
-            .as_ref()
-            .and_then(|p| p.snapshot.providers.iter().find(|p| p.id == id));
-        provider
-            .map(|provider| provider.cost_basis.clone())
-            .unwrap_or_default()
-    }
 }
 
 /// Fills in cost and whether there is a price.
@@ -41,10 +32,90 @@ pub(super) fn settle(record: &mut UsageRecord, bases: &Bases) {
         (record.cost, record.priced) = (Some(NanoUsd(0)), true);
         return;
     }
-    let basis = bases.of_provider(&record.provider);
-    let price = cost::price_of_call(&basis, &record.model_asked, record.model_answered.as_deref());
+    let current = bases.publisher.as_ref().and_then(|publisher| publisher.current());
+    match &current {
+        Some(current) => price(record, &current.snapshot),
+        None => price(record, &Snapshot::default()),
+    }
+}
+
+fn price(record: &mut UsageRecord, snapshot: &Snapshot) {
+    // Recovery is rare: compiling the prices for a record costs less than keeping them compiled.
+    let prices = PriceBook::compile(snapshot);
+    let sent = sent(snapshot, &record.provider, &record.model_asked);
+    let price = prices.price_of_call(&record.provider, sent, record.model_answered.as_deref());
     record.priced = price.is_some();
     record.cost = price
         .filter(|_| record.usage_known != Known::Unknown)
-        .and_then(|price| cost::cost(price, &record.usage));
+        .and_then(|price| prices.cost(&record.provider, &price, &record.usage));
+}
+
+/// The name that the provider got for what the client asked: aliases and the provider's prefix are gone.
+fn sent<'a>(snapshot: &'a Snapshot, provider: &str, asked: &'a str) -> &'a str {
+    let alias = snapshot.aliases.iter().find(|alias| alias.from == asked);
+    let name = alias.map_or(asked, |alias| alias.to.as_str());
+    name.strip_prefix(provider)
+        .filter(|_| !provider.is_empty())
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_shared::api::ApiKind;
+    use sluice_shared::ids::{Epoch, RequestId, ShardId};
+    use sluice_shared::snapshot::{Alias, PriceOverride, Provider, RateOverride};
+    use sluice_shared::units::UnixMicros;
+    use sluice_shared::usage::Usage;
+
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let alias = |from: &str, to: &str| Alias {
+            from: from.into(),
+            to: to.into(),
+        };
+        Snapshot {
+            providers: vec![Provider {
+                id: "oai".into(),
+                cost_basis: "openai".into(),
+                ..Provider::default()
+            }],
+            aliases: vec![alias("fast", "oai/gpt-4o-mini"), alias("mine", "in-house")],
+            prices: vec![PriceOverride {
+                pattern: "in-house".into(),
+                rates: RateOverride {
+                    input: Some(2_000_000_000),
+                    ..RateOverride::default()
+                },
+                ..PriceOverride::default()
+            }],
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn a_recovered_record_is_priced_by_the_name_that_was_sent() {
+        let check = |asked: &str, want: Option<u64>| {
+            let id = RequestId::new(1, ShardId(0), 0, 0);
+            let mut record = UsageRecord::draft(id, UnixMicros(0), ShardId(0), Epoch(1), ApiKind::OpenAiChat);
+            record.provider = "oai".into();
+            record.model_asked = asked.into();
+            record.usage_known = Known::Partial;
+            record.usage = Usage {
+                input: Some(100),
+                output: Some(10),
+                ..Usage::default()
+            };
+            price(&mut record, &snapshot());
+            assert_eq!(record.cost.map(|cost| cost.0), want, "{asked}");
+            assert_eq!(record.priced, want.is_some(), "{asked}");
+        };
+        // 100 × 0.15 + 10 × 0.6 = 21 millionths
+        check("gpt-4o-mini", Some(21_000));
+        check("oai/gpt-4o-mini", Some(21_000));
+        check("fast", Some(21_000));
+        check("mine", Some(200_000));
+        check("unheard-of", None);
+    }
 }

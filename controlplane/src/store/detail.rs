@@ -326,6 +326,8 @@ impl Row {
             web_fetches,
             hosted_tools,
             stated_cost: stated_cost.map(NanoUsd),
+            file_searches: None,
+            code_sessions: None,
             images: None,
             tier: None,
             side: Vec::new(),

@@ -67,6 +67,8 @@ pub(crate) fn full() -> UsageRecord {
         hosted_tools: Some(18),
         images: None,
         tier: None,
+        file_searches: None,
+        code_sessions: None,
         stated_cost: Some(NanoUsd(19)),
         side: vec![SideUsage {
             kind: "compaction".into(),

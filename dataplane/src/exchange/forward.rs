@@ -91,7 +91,7 @@ pub(super) async fn run(
         if let Some(record) = tally.record() {
             record.provider.clone_from(&spec.id);
         }
-        tally.cost_basis.clone_from(&spec.cost_basis);
+        tally.model_sent.clone_from(&candidate.model);
         if !tally.occupy() {
             let answer = ErrorAnswer::new(
                 ErrorCode::Overloaded,

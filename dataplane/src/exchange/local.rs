@@ -7,7 +7,7 @@ use sluice_proto::http1::{Method, emit};
 use sluice_proto::route::{Endpoint, Route};
 use sluice_proto::splice::write_json_string;
 use sluice_shared::api::Flag;
-use sluice_shared::cost;
+use sluice_shared::cost::{PriceBook, decimal};
 
 use super::{Head, refuse};
 use crate::answer::connection;
@@ -122,14 +122,14 @@ async fn models(
     let listed = granted(config, policy, format);
     let mut body = Vec::with_capacity(4_096);
     match &route.model {
-        None => write_list(format, &listed, &mut body),
+        None => write_list(format, &listed, config.prices(), &mut body),
         Some(asked) => {
             let Some(entry) = listed.iter().find(|entry| entry.model == asked.name) else {
                 let message = format!("the model {} does not exist here or is not granted", asked.name);
                 let answer = ErrorAnswer::new(ErrorCode::ModelNotFound, message);
                 return refuse(conn, head, format.family(), &answer).await;
             };
-            write_entry(format, entry, &mut body);
+            write_entry(format, entry, config.prices(), &mut body);
         }
     }
     reply(conn, head, 200, "application/json", &body).await
@@ -178,7 +178,7 @@ fn granted<'a>(config: &'a Config, policy: &Policy, format: Format) -> Vec<Entry
     out
 }
 
-fn write_list(format: Format, entries: &[Entry<'_>], out: &mut Vec<u8>) {
+fn write_list(format: Format, entries: &[Entry<'_>], prices: &PriceBook, out: &mut Vec<u8>) {
     out.extend_from_slice(match format {
         Format::OpenAi => br#"{"object":"list","data":["#,
         Format::Anthropic => br#"{"data":["#,
@@ -188,7 +188,7 @@ fn write_list(format: Format, entries: &[Entry<'_>], out: &mut Vec<u8>) {
         if index > 0 {
             out.push(b',');
         }
-        write_entry(format, entry, out);
+        write_entry(format, entry, prices, out);
     }
     out.push(b']');
     if format == Format::Anthropic {
@@ -207,7 +207,7 @@ fn write_optional(text: Option<&str>, out: &mut Vec<u8>) {
     }
 }
 
-fn write_entry(format: Format, entry: &Entry<'_>, out: &mut Vec<u8>) {
+fn write_entry(format: Format, entry: &Entry<'_>, prices: &PriceBook, out: &mut Vec<u8>) {
     let spec = &entry.provider.spec;
     match format {
         Format::OpenAi => {
@@ -239,7 +239,7 @@ fn write_entry(format: Format, entry: &Entry<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(br#","description":"#);
             write_json_string(&spec.description, out);
             out.extend_from_slice(b"}}");
-            write_pricing(&spec.cost_basis, entry.model, out);
+            write_pricing(prices, &spec.id, entry.model, out);
             out.push(b'}');
         }
         Format::Anthropic => {
@@ -283,42 +283,42 @@ const ENDPOINTS: &[(Flag, &str)] = &[
     (Flag::Ollama, "/ollama/api/chat"),
 ];
 
-/// `pricing` in US dollars a token, as exact decimal strings; absent for a model without a price.
-fn write_pricing(basis: &str, model: &str, out: &mut Vec<u8>) {
-    let Some(price) = cost::price_for(basis, model) else {
+/// `pricing` in US dollars a token (a fee in dollars apiece), as exact decimal strings; absent for a model without a price.
+fn write_pricing(prices: &PriceBook, provider: &str, model: &str, out: &mut Vec<u8>) {
+    let Some(price) = prices.price_for(provider, model) else {
         return;
     };
-    out.extend_from_slice(br#","pricing":{"#);
     let rates = &price.rates;
-    for (index, (name, rate)) in [
-        ("input", rates.input),
-        ("output", rates.output),
-        ("input_cache_read", rates.cache_read),
-        ("input_cache_write", rates.cache_write_5m),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        if index > 0 {
+    let tokens = [
+        ("input", Some(rates.input)),
+        ("output", Some(rates.output)),
+        ("input_cache_read", Some(rates.cache_read)),
+        ("input_cache_write", Some(rates.cache_write_5m)),
+        ("internal_reasoning", rates.reasoning),
+        ("input_audio", rates.audio_input),
+        ("output_audio", rates.audio_output),
+        ("input_image", rates.image_input),
+        ("output_image", rates.image_output),
+    ];
+    let pieces = [
+        ("request", price.request),
+        ("web_search", price.search),
+        ("image", price.per_image),
+    ];
+    let tokens = tokens.map(|(name, rate)| (name, rate.map(decimal::dollars_a_token)));
+    let pieces = pieces.map(|(name, fee)| (name, fee.map(decimal::dollars)));
+    out.extend_from_slice(br#","pricing":{"#);
+    let mut first = true;
+    for (name, amount) in tokens.into_iter().chain(pieces) {
+        let Some(amount) = amount else { continue };
+        if !std::mem::take(&mut first) {
             out.push(b',');
         }
         write_json_string(name, out);
         out.push(b':');
-        write_json_string(&usd_per_token(rate), out);
+        write_json_string(&amount, out);
     }
     out.push(b'}');
-}
-
-/// Nanodollars a million tokens as dollars a token: fifteen places, trailing zeros removed.
-fn usd_per_token(nanousd_per_million: u64) -> String {
-    const SCALE: u64 = 1_000_000_000_000_000;
-    let text = format!(
-        "{}.{:015}",
-        nanousd_per_million / SCALE,
-        nanousd_per_million % SCALE
-    );
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    text.to_owned()
 }
 
 /// Sends a small answer of our own.
@@ -340,18 +340,5 @@ async fn reply(conn: &mut Downstream, head: &Head, status: u16, content_type: &s
         (true, true) => Next::KeepAlive,
         (true, false) => Next::Linger,
         (false, _) => Next::Close,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::usd_per_token;
-
-    #[test]
-    fn prices_are_exact_decimals() {
-        assert_eq!(usd_per_token(3_000_000_000), "0.000003");
-        assert_eq!(usd_per_token(150_000_000), "0.00000015");
-        assert_eq!(usd_per_token(0), "0");
-        assert_eq!(usd_per_token(2_000_000_000_000_000), "2");
     }
 }

@@ -1,6 +1,6 @@
 //! From the name a call uses for a model to the names the table may have for it.
 
-use super::table::GEO;
+use super::table::{self, GEO};
 
 /// Vendors whose own list is tried where the basis does not say who bills.
 const HOMES: &[&str] = &[
@@ -22,65 +22,98 @@ const REGIONS: &[&str] = &[
     "us.", "eu.", "apac.", "jp.", "au.", "ca.", "sa.", "us-gov.", "me.", "af.",
 ];
 
+/// A row that may price a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) basis: &'static str,
+    pub(super) name: String,
+    /// What was done to the name that was given.
+    pub(super) how: &'static str,
+}
+
 /// Basis and name of every row that may price this model, the most exact first.
-pub(super) fn candidates(basis: &str, model: &str) -> Vec<(&'static str, String)> {
+pub(super) fn candidates(basis: &str, model: &str) -> Vec<Candidate> {
     let basis = basis.to_ascii_lowercase();
     let model = model.trim().to_ascii_lowercase();
     if model.is_empty() || model.len() > 512 {
         return Vec::new();
     }
-    let mut names: Vec<String> = Vec::new();
-    let mut found = Vec::new();
+    let mut names = Names(Vec::new());
     let bases = bases(&basis, &model);
     if bases.contains(&"bedrock") {
         bedrock_names(&model, &mut names);
     }
     plain_names(&model, &mut names);
-    for name in names {
-        for basis in &bases {
-            found.push((*basis, name.clone()));
+    let each = |(name, how): (String, &'static str)| {
+        let with = move |basis: &&'static str| Candidate {
+            basis,
+            name: name.clone(),
+            how,
+        };
+        bases.iter().map(with).collect::<Vec<_>>()
+    };
+    names.0.into_iter().flat_map(each).collect()
+}
+
+/// Names in the order in which they are tried, each once, and how each was made.
+struct Names(Vec<(String, &'static str)>);
+
+impl Names {
+    fn push(&mut self, name: impl Into<String>, how: &'static str) {
+        let name = name.into();
+        if !self.0.iter().any(|(known, _)| *known == name) {
+            self.0.push((name, how));
         }
     }
-    found
 }
 
 /// Whose lists are looked at.
 fn bases(basis: &str, model: &str) -> Vec<&'static str> {
     match basis {
         "" | "openrouter" | "litellm" | "vercel_ai_gateway" => {
-            match model.split_once('/').map(|(vendor, _)| vendor) {
+            let mut bases = match model.split_once('/').map(|(vendor, _)| vendor) {
                 Some("openai") => vec!["openai"],
                 Some("anthropic") => vec!["anthropic"],
                 Some("google") => vec!["gemini"],
                 Some("x-ai" | "xai") => vec!["xai"],
                 Some("mistralai" | "mistral") => vec!["mistral"],
-                Some("deepseek") => vec!["deepseek"],
+                Some("deepseek" | "deepseek-ai") => vec!["deepseek"],
                 Some("perplexity") => vec!["perplexity"],
                 Some("cohere") => vec!["cohere"],
-                Some("moonshotai") => vec!["moonshot"],
+                Some("moonshotai" | "moonshot") => vec!["moonshot"],
                 Some("z-ai" | "zai") => vec!["zai"],
+                Some("voyage" | "voyageai") => vec!["voyage"],
                 Some("models") | None => HOMES.to_vec(),
-                Some(_) if basis.is_empty() => HOMES.to_vec(),
+                Some(vendor) if basis.is_empty() => match table::basis(vendor) {
+                    Some(own) => vec![own],
+                    None => HOMES.to_vec(),
+                },
                 Some(_) => Vec::new(),
+            };
+            if let Some(own) = table::basis(basis) {
+                bases.insert(0, own);
             }
+            bases
         }
         "azure" | "azure_ai" => vec!["azure", "openai"],
         "gemini" | "google" | "google_ai" => vec!["gemini"],
-        "vertex" | "vertex_ai" => vec!["gemini", "anthropic", "mistral"],
+        "vertex" | "vertex_ai" => vec!["vertex", "gemini", "anthropic", "mistral"],
         "bedrock" | "bedrock_converse" | "bedrock_mantle" => vec!["bedrock"],
-        other => crate::cost::all()
-            .iter()
-            .map(|price| price.basis)
-            .find(|known| *known == other)
-            .into_iter()
-            .collect(),
+        other => table::basis(other).into_iter().collect(),
     }
 }
 
 /// Bedrock: `us.anthropic.claude-…-v1:0`, or an ARN that ends in it.
-fn bedrock_names(model: &str, names: &mut Vec<String>) {
+fn bedrock_names(model: &str, names: &mut Names) {
     let id = model.rsplit('/').next().unwrap_or(model);
-    push(names, id.to_owned());
+    names.push(
+        id,
+        if id == model {
+            "as named"
+        } else {
+            "without its path"
+        },
+    );
     let (region, base) = match REGIONS.iter().find_map(|region| id.strip_prefix(region)) {
         Some(base) => (true, base),
         None => (false, id.strip_prefix("global.").unwrap_or(id)),
@@ -92,20 +125,33 @@ fn bedrock_names(model: &str, names: &mut Vec<String>) {
             name.to_owned()
         }
     };
-    push(names, with_region(base));
+    let how = if region {
+        "geographic profile of the model"
+    } else {
+        "global profile of the model"
+    };
+    names.push(with_region(base), how);
+    // Only the longer of two names for the same model has the version.
+    let unversioned = base.split(':').next().unwrap_or(base);
+    let unversioned = unversioned.strip_suffix("-v1").unwrap_or(unversioned);
+    names.push(with_region(unversioned), "without the version");
+    names.push(with_region(undated(unversioned)), "without the date and version");
     // A body names Claude without the vendor and the version.
     if base.starts_with("claude-") {
         for version in ["", "-v1", "-v1:0", "-v2:0"] {
-            push(names, with_region(&format!("anthropic.{base}{version}")));
+            names.push(
+                with_region(&format!("anthropic.{base}{version}")),
+                "with Bedrock's vendor and version",
+            );
         }
     }
 }
 
 /// The name as it is, without its path, and then without what only tells versions apart.
-fn plain_names(model: &str, names: &mut Vec<String>) {
-    push(names, model.to_owned());
+fn plain_names(model: &str, names: &mut Names) {
+    names.push(model, "as named");
     let name = model.rsplit('/').next().unwrap_or(model);
-    push(names, name.to_owned());
+    names.push(name, "without its path or vendor");
     let name = name.strip_suffix("[1m]").unwrap_or(name);
     let name = name.split('@').next().unwrap_or(name);
     // A version after a colon, as in `gpt-3.5-turbo-instruct:20230824-v2`; `:free` is another product.
@@ -113,25 +159,19 @@ fn plain_names(model: &str, names: &mut Vec<String>) {
         Some((base, version)) if version.starts_with(|first: char| first.is_ascii_digit()) => base,
         _ => name,
     };
-    push(names, name.to_owned());
+    names.push(name, "without the version");
     let shorter = name.strip_suffix("-latest").unwrap_or(name);
     let shorter = undated(shorter);
-    push(names, shorter.to_owned());
-    push(names, shorter.strip_suffix("-0").unwrap_or(shorter).to_owned());
+    names.push(shorter, "without the date");
+    names.push(shorter.strip_suffix("-0").unwrap_or(shorter), "without -0");
     if let Some(rest) = shorter.strip_prefix("gpt-35-") {
-        push(names, format!("gpt-3.5-{rest}"));
+        names.push(format!("gpt-3.5-{rest}"), "as OpenAI spells it");
     }
     if shorter.starts_with("text-embedding-") {
-        push(names, shorter.trim_end_matches("-v2").to_owned());
+        names.push(shorter.trim_end_matches("-v2"), "without -v2");
     }
     if let Some(claude) = claude(shorter) {
-        push(names, claude);
-    }
-}
-
-fn push(names: &mut Vec<String>, name: String) {
-    if !names.contains(&name) {
-        names.push(name);
+        names.push(claude, "as Anthropic spells it");
     }
 }
 

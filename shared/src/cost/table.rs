@@ -1,64 +1,127 @@
-//! The price table: text in the binary, read once.
+//! The price table: text in the binary. The names are indexed once, when the first price is asked for; a row is read when
+//! it is looked up, and whoever asks often keeps what was found.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use super::{Price, Rate, Rates};
+use super::{Above, Price, Rate, Rates, Tier, decimal};
+use crate::usage::ServiceTier;
 
 const TEXT: &str = include_str!("prices.txt");
 
-/// Every row, sorted by basis and model.
-pub(super) fn rows() -> &'static [Price] {
-    static ROWS: OnceLock<Vec<Price>> = OnceLock::new();
-    ROWS.get_or_init(|| {
-        let mut rows = Vec::new();
-        for mut row in TEXT.lines().filter_map(row) {
-            if let Some(percent) = row.geo_percent.take()
-                && let Some(regional) = regional(&row, percent)
-            {
-                rows.push(regional);
+/// Date of the table and a checksum of its text.
+pub static TABLE_VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+    let date = TEXT.lines().find_map(|line| line.strip_prefix("!date "));
+    format!(
+        "{}+{:08x}",
+        date.unwrap_or("undated").trim(),
+        crc32c::crc32c(TEXT.as_bytes())
+    )
+});
+
+/// A row that is not read yet.
+#[derive(Clone, Copy)]
+struct Entry {
+    basis: &'static str,
+    model: &'static str,
+    line: &'static str,
+}
+
+struct Index {
+    /// Sorted by basis and model.
+    entries: Vec<Entry>,
+    /// Short names of the pages that rows were read from.
+    sources: Vec<(&'static str, &'static str)>,
+    /// Why a figure was chosen where sources differ.
+    reasons: Vec<(&'static str, &'static str)>,
+    date: &'static str,
+}
+
+fn index() -> &'static Index {
+    static INDEX: OnceLock<Index> = OnceLock::new();
+    INDEX.get_or_init(|| {
+        let mut index = Index {
+            entries: Vec::new(),
+            sources: Vec::new(),
+            reasons: Vec::new(),
+            date: "",
+        };
+        for line in TEXT.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
             }
-            rows.push(row);
+            if let Some(rest) = line.strip_prefix('!') {
+                match rest.split_once(' ') {
+                    Some(("date", date)) => index.date = date.trim(),
+                    Some(("source", rest)) => index.sources.extend(rest.trim().split_once(' ')),
+                    Some(("reason", rest)) => index.reasons.extend(rest.trim().split_once(' ')),
+                    _ => {}
+                }
+                continue;
+            }
+            let mut words = line.split_ascii_whitespace();
+            if let (Some(basis), Some(model)) = (words.next(), words.next()) {
+                index.entries.push(Entry { basis, model, line });
+            }
         }
-        rows.sort_by(|a, b| (a.basis, a.model, a.geo_percent).cmp(&(b.basis, b.model, b.geo_percent)));
-        rows
+        index
+            .entries
+            .sort_by(|a, b| (a.basis, a.model).cmp(&(b.basis, b.model)));
+        index
     })
+}
+
+/// Every row, sorted by basis and model.
+#[must_use]
+pub fn all() -> Vec<Price> {
+    index()
+        .entries
+        .iter()
+        .filter_map(|entry| row(entry.line))
+        .collect()
+}
+
+/// Whether there is a list of this name; its name as the table writes it.
+pub(super) fn basis(name: &str) -> Option<&'static str> {
+    let entries = &index().entries;
+    let at = entries.partition_point(|entry| entry.basis < name);
+    entries
+        .get(at)
+        .map(|entry| entry.basis)
+        .filter(|found| *found == name)
 }
 
 /// Names of geographic inference profiles begin with this in [`find`].
 pub(super) const GEO: &str = "geo:";
 
 /// The row of this name at this basis. A name that begins with [`GEO`] wants the regional rates, if there are any.
-pub(super) fn find(basis: &str, name: &str) -> Option<&'static Price> {
+pub(super) fn find(basis: &str, name: &str) -> Option<Price> {
     let (name, geo) = match name.strip_prefix(GEO) {
         Some(rest) => (rest, true),
         None => (name, false),
     };
-    let rows = rows();
-    let start = rows.partition_point(|row| (row.basis, row.model) < (basis, name));
-    let same = rows
-        .get(start..)?
-        .iter()
-        .take_while(|row| row.basis == basis && row.model == name);
-    let mut plain = None;
-    for row in same {
-        match (row.geo_percent.is_some(), geo) {
-            (true, true) => return Some(row),
-            (false, _) => plain = Some(row),
-            (true, false) => {}
-        }
+    let entries = &index().entries;
+    let at = entries
+        .binary_search_by(|entry| (entry.basis, entry.model).cmp(&(basis, name)))
+        .ok()?;
+    let line = entries.get(at)?.line;
+    let price = row(line)?;
+    match percent(line).filter(|_| geo) {
+        Some(percent) => price.scaled(percent.checked_mul(10_000)?),
+        None => Some(price),
     }
-    plain
 }
 
-/// Reads a line; `None` for comments and for lines that are not rows (a test refuses those).
-fn row(line: &'static str) -> Option<Price> {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return None;
-    }
+/// Percent of the rates that a geographic profile costs.
+fn percent(line: &str) -> Option<u64> {
     let mut words = line.split_ascii_whitespace();
-    let basis = words.next()?;
-    let model = words.next()?;
+    words.find_map(|word| word.strip_prefix("geo="))?.parse().ok()
+}
+
+/// Reads a line; `None` for one that is not a row (a test refuses those).
+fn row(line: &'static str) -> Option<Price> {
+    let mut words = line.split_ascii_whitespace();
+    let (basis, model) = (words.next()?, words.next()?);
     let columns = [
         words.next()?,
         words.next()?,
@@ -67,49 +130,112 @@ fn row(line: &'static str) -> Option<Price> {
         words.next()?,
     ];
     let mut price = Price {
-        basis,
-        model,
+        basis: Cow::Borrowed(basis),
+        model: Cow::Borrowed(model),
         rates: rates(columns)?,
-        above: None,
-        reasoning: None,
-        audio_input: None,
-        audio_output: None,
-        image_input: None,
-        image_output: None,
-        request: None,
-        search: None,
-        geo_percent: None,
-        source: "",
-        date: "",
+        date: Cow::Borrowed(index().date),
+        ..Price::default()
     };
+    let mut above = None;
+    let mut tiers = Vec::new();
+    let mut source = None;
     for word in words {
-        match word.split_once('=') {
-            Some(("above", value)) => {
-                let (tokens, columns) = value.split_once(':')?;
-                let mut columns = columns.split('/');
-                let columns = [
-                    columns.next()?,
-                    columns.next()?,
-                    columns.next()?,
-                    columns.next()?,
-                    columns.next()?,
-                ];
-                price.above = Some((tokens.parse().ok()?, rates(columns)?));
+        let Some((key, value)) = word.split_once('=') else {
+            if source.replace(word).is_some() {
+                return None;
             }
-            Some(("reasoning", value)) => price.reasoning = Some(rate(value)?),
-            Some(("audio_input", value)) => price.audio_input = Some(rate(value)?),
-            Some(("audio_output", value)) => price.audio_output = Some(rate(value)?),
-            Some(("image_input", value)) => price.image_input = Some(rate(value)?),
-            Some(("image_output", value)) => price.image_output = Some(rate(value)?),
-            Some(("request", value)) => price.request = Some(rate(value)?),
-            Some(("search", value)) => price.search = Some(rate(value)?),
-            Some(("geo", value)) => price.geo_percent = Some(value.parse().ok()?),
-            Some(_) => return None,
-            None if price.source.is_empty() => price.source = word,
-            None => price.date = word,
+            continue;
+        };
+        let amount = || rate(value).map(Some);
+        match key {
+            "above" => above = Some(value.split_once(':')?),
+            "batch" | "flex" | "priority" => tiers.push((ServiceTier::parse(key)?, value)),
+            "reasoning" => price.rates.reasoning = amount()?,
+            "audio_input" => price.rates.audio_input = amount()?,
+            "audio_output" => price.rates.audio_output = amount()?,
+            "image_input" => price.rates.image_input = amount()?,
+            "image_output" => price.rates.image_output = amount()?,
+            "request" => price.request = amount()?,
+            "search" => price.search = amount()?,
+            "file_search" => price.file_search = amount()?,
+            "code_session" => price.code_session = amount()?,
+            "image" => price.per_image = amount()?,
+            "second" => price.per_second = amount()?,
+            "context" => price.context = Some(value.parse().ok()?),
+            "output" => price.max_output = Some(value.parse().ok()?),
+            "date" => price.date = Cow::Borrowed(value),
+            "geo" => {
+                let _: u64 = value.parse().ok()?;
+            }
+            _ => return None,
         }
     }
-    (!price.date.is_empty()).then_some(price)
+    if let Some((tokens, columns)) = above {
+        let mut rates = rates(slashed(columns)?)?;
+        rates.apart_like(&price.rates);
+        price.above = Some(Above {
+            tokens: tokens.parse().ok()?,
+            rates,
+        });
+    }
+    for (tier, value) in tiers {
+        price.tiers.push(self::tier(tier, value, &price)?);
+    }
+    let (page, check) = source?.split_once('/')?;
+    price.source = Cow::Borrowed(named(&index().sources, page)?);
+    price.check = Cow::Borrowed(match check {
+        "agree" | "alone" => check,
+        reason => named(&index().reasons, reason)?,
+    });
+    Some(price)
+}
+
+fn named(list: &[(&'static str, &'static str)], name: &str) -> Option<&'static str> {
+    list.iter()
+        .find(|(key, _)| *key == name)
+        .map(|(_, text)| text.trim())
+}
+
+/// `50%` of every rate, or the five columns; rates apart and for long inputs are in proportion.
+fn tier(tier: ServiceTier, value: &str, price: &Price) -> Option<Tier> {
+    if let Some(percent) = value.strip_suffix('%') {
+        let percent: u64 = percent.parse().ok()?;
+        let above = match price.above {
+            Some(above) => Some(Above {
+                rates: above.rates.map(|rate| super::scale(rate, percent, 100))?,
+                ..above
+            }),
+            None => None,
+        };
+        return Some(Tier {
+            tier,
+            rates: price.rates.map(|rate| super::scale(rate, percent, 100))?,
+            above,
+        });
+    }
+    let mut own = rates(slashed(value)?)?;
+    own.apart_like(&price.rates);
+    let above = match price.above {
+        Some(above) => Some(above.like(&own, &price.rates)?),
+        None => None,
+    };
+    Some(Tier {
+        tier,
+        rates: own,
+        above,
+    })
+}
+
+fn slashed(text: &str) -> Option<[&str; 5]> {
+    let mut columns = text.split('/');
+    let found = [
+        columns.next()?,
+        columns.next()?,
+        columns.next()?,
+        columns.next()?,
+        columns.next()?,
+    ];
+    columns.next().is_none().then_some(found)
 }
 
 fn rates([input, output, read, write_5m, write_1h]: [&str; 5]) -> Option<Rates> {
@@ -122,81 +248,10 @@ fn rates([input, output, read, write_5m, write_1h]: [&str; 5]) -> Option<Rates> 
         cache_read: or(read, input)?,
         cache_write_5m,
         cache_write_1h: or(write_1h, cache_write_5m)?,
+        ..Rates::default()
     })
 }
 
-/// Dollars, as a decimal of at most nine places, in nanodollars.
 fn rate(text: &str) -> Option<Rate> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.len() > 9 || whole.is_empty() {
-        return None;
-    }
-    let digits: u64 = format!("{whole}{fraction:0<9}").parse().ok()?;
-    Some(digits)
-}
-
-/// The row for geographic profiles; it stands beside the base row, told apart by its `geo_percent`.
-fn regional(row: &Price, percent: u64) -> Option<Price> {
-    let scale = |rate: Rate| rate.checked_mul(percent).map(|scaled| scaled / 100);
-    let all = |rates: Rates| {
-        Some(Rates {
-            input: scale(rates.input)?,
-            output: scale(rates.output)?,
-            cache_read: scale(rates.cache_read)?,
-            cache_write_5m: scale(rates.cache_write_5m)?,
-            cache_write_1h: scale(rates.cache_write_1h)?,
-        })
-    };
-    let above = match row.above {
-        Some((tokens, rates)) => Some((tokens, all(rates)?)),
-        None => None,
-    };
-    Some(Price {
-        rates: all(row.rates)?,
-        above,
-        geo_percent: Some(percent),
-        ..row.clone()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_line_is_a_row_and_no_name_stands_twice() {
-        let lines = TEXT
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let mut seen = std::collections::BTreeSet::new();
-        for line in lines {
-            let row = row(line).unwrap_or_else(|| panic!("not a row: {line}"));
-            assert!(seen.insert((row.basis, row.model)), "twice: {line}");
-            assert_eq!(
-                row.model,
-                row.model.to_ascii_lowercase(),
-                "names are looked up in lower case"
-            );
-            assert!(row.date.len() == 10 && row.source.contains('/'), "{line}");
-            assert!(row.rates.cache_read <= row.rates.input, "{line}");
-        }
-        assert!(seen.len() > 150, "{} rows", seen.len());
-    }
-
-    #[test]
-    fn decimals_are_exact() {
-        for (text, want) in [
-            ("0.0375", Some(37_500_000)),
-            ("12.5", Some(12_500_000_000)),
-            ("3", Some(3_000_000_000)),
-            ("0.000000001", Some(1)),
-            ("0.0000000001", None),
-            ("-1", None),
-            ("", None),
-            ("x", None),
-        ] {
-            assert_eq!(rate(text), want, "{text}");
-        }
-    }
+    decimal::nanodollars(text)
 }

@@ -145,6 +145,7 @@ fn cost(kind: Option<ApiKind>, outcome: &Outcome, asked: Option<&str>, basis: &s
     };
     let price = cost::price_of_call(basis, asked, answered);
     let cost = price
+        .as_ref()
         .filter(|_| outcome.known != Known::Unknown)
         .and_then(|price| cost::cost(price, &outcome.usage));
     (price.is_some(), cost.map(|cost| cost.0))
