@@ -12,8 +12,11 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 mod keys;
 mod machine;
+mod outside;
 mod text;
 mod utf8;
 
@@ -22,6 +25,7 @@ pub mod fuzz;
 
 pub use keys::KeyTable;
 pub use machine::BodyScan;
+pub use outside::Outside;
 
 /// Bounds of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,42 @@ pub struct StreamOptions {
     pub include_usage_span: Option<Range<u64>>,
 }
 
+/// A limit on output tokens and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Its key.
+    pub name: &'static str,
+    /// The number, rounded up; `None` if it is `null` or negative.
+    pub value: Option<u64>,
+    /// Absolute byte offsets of the value.
+    pub span: Range<u64>,
+}
+
+/// The object in which some APIs put the limit on output tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigObject {
+    /// Its key: `generationConfig`, `inferenceConfig`, `options` …
+    pub name: &'static str,
+    /// What it is.
+    pub shape: ConfigShape,
+}
+
+/// The value of a [`ConfigObject`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigShape {
+    /// An object.
+    Object {
+        /// Offset just after `{`.
+        open: u64,
+        /// It has no keys.
+        is_empty: bool,
+    },
+    /// `null`, which means absent, at these offsets.
+    Null(Range<u64>),
+    /// Nothing that a provider would take.
+    Other,
+}
+
 /// What a scanned body says at its top level. Every string comes from the client: bounded, but not trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -85,10 +125,17 @@ pub struct Facts {
     /// `stream_options`.
     pub stream_options: Option<StreamOptions>,
     /// Largest of the limits on output tokens that the body names (`max_tokens`, `max_completion_tokens`,
-    /// `max_output_tokens`, `generationConfig.maxOutputTokens`, `inferenceConfig.maxTokens`, `options.num_predict`).
+    /// `max_output_tokens`, `generationConfig.maxOutputTokens`, `inferenceConfig.maxTokens`, `options.num_predict`, and
+    /// what vendors on Bedrock call it).
     pub max_tokens: Option<u64>,
-    /// Answers asked for at once (`n`, `generationConfig.candidateCount`).
+    /// Every such limit, where it stands.
+    pub output_limits: SmallVec<[OutputLimit; 1]>,
+    /// The object that such a limit stands in, for the APIs that have one.
+    pub generation_config: Option<ConfigObject>,
+    /// Answers asked for at once (`n`, `best_of`, `generationConfig.candidateCount`), the largest of them.
     pub choices: Option<u64>,
+    /// Keys and values in the top-level array `prompt`, each of which may be a prompt of its own; 0 if it is no array.
+    pub prompts: u32,
     /// `prompt_cache_key`, up to 256 bytes (a longer one is dropped, as are the strings below).
     pub prompt_cache_key: Option<String>,
     /// `previous_response_id`, up to 256 bytes.

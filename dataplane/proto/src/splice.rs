@@ -10,6 +10,10 @@ use bytes::Bytes;
 
 use crate::json::Facts;
 
+mod output;
+
+pub use output::OutputKey;
+
 /// Replace the bytes `at` (of the original body) by `with`. An empty range inserts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {

@@ -9,7 +9,7 @@
 use proptest::prelude::*;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use sluice_proto::json::{BodyScan, Facts, JsonLimits, JsonReason, JsonReject, KeyTable};
+use sluice_proto::json::{BodyScan, ConfigShape, Facts, JsonLimits, JsonReason, JsonReject, KeyTable};
 use sluice_proto::route::ApiKind;
 
 fn scan_pieces<'a>(kind: ApiKind, pieces: impl Iterator<Item = &'a [u8]>) -> Result<Facts, JsonReject> {
@@ -634,4 +634,77 @@ proptest! {
     fn noise_is_never_a_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         sluice_proto::json::fuzz::fuzz_json(&body);
     }
+}
+
+#[test]
+fn limits_on_output_say_where_they_stand() {
+    let check = |kind, body: &str, expected: &[(&str, Option<u64>, &str)]| {
+        let facts = scan_as(kind, body.as_bytes()).unwrap();
+        let found: Vec<_> = facts
+            .output_limits
+            .iter()
+            .map(|limit| {
+                let text = &body[limit.span.start as usize..limit.span.end as usize];
+                (limit.name, limit.value, text)
+            })
+            .collect();
+        assert_eq!(found, expected, "{body}");
+    };
+    check(
+        ApiKind::OpenAiChat,
+        r#"{"max_tokens": 100 ,"max_completion_tokens":null,"n":2,"x":{"max_tokens":9}}"#,
+        &[
+            ("max_tokens", Some(100), "100"),
+            ("max_completion_tokens", None, "null"),
+        ],
+    );
+    check(
+        ApiKind::OllamaChat,
+        r#"{"options":{"num_predict":-1,"x":{"num_predict":3}}}"#,
+        &[("num_predict", None, "-1")],
+    );
+    check(
+        ApiKind::GeminiGenerate,
+        r#"{"generation_config":{"maxOutputTokens":1.5e1}}"#,
+        &[("maxOutputTokens", Some(15), "1.5e1")],
+    );
+    check(
+        ApiKind::BedrockInvoke,
+        r#"{"max_gen_len":7,"textGenerationConfig":{"maxTokenCount":8},"inferenceConfig":{"max_new_tokens":9}}"#,
+        &[
+            ("max_gen_len", Some(7), "7"),
+            ("maxTokenCount", Some(8), "8"),
+            ("max_new_tokens", Some(9), "9"),
+        ],
+    );
+}
+
+#[test]
+fn the_object_of_the_limit_is_found_in_every_shape() {
+    let check = |body: &str, expected: Option<ConfigShape>| {
+        let facts = scan_as(ApiKind::GeminiGenerate, body.as_bytes()).unwrap();
+        let config = facts.generation_config;
+        assert!(config.as_ref().is_none_or(|c| c.name == "generationConfig"));
+        assert_eq!(config.map(|c| c.shape), expected, "{body}");
+    };
+    let object = |open, is_empty| Some(ConfigShape::Object { open, is_empty });
+    check(r#"{"contents":[]}"#, None);
+    check(r#"{"generationConfig":{}}"#, object(21, true));
+    check(r#"{"generationConfig": {"a":{}}}"#, object(22, false));
+    check(r#"{"generationConfig": null }"#, Some(ConfigShape::Null(21..25)));
+    check(r#"{"generationConfig":[{}]}"#, Some(ConfigShape::Other));
+    check(r#"{"generationConfig":"x"}"#, Some(ConfigShape::Other));
+}
+
+#[test]
+fn prompts_and_choices_are_counted() {
+    let check = |body: &str, prompts: u32, choices: Option<u64>| {
+        let facts = scan_as(ApiKind::OpenAiCompletions, body.as_bytes()).unwrap();
+        assert_eq!((facts.prompts, facts.choices), (prompts, choices), "{body}");
+    };
+    check(r#"{"prompt":"a"}"#, 0, None);
+    check(r#"{"prompt":[]}"#, 0, None);
+    check(r#"{"prompt":["a","b"],"n":2}"#, 2, Some(2));
+    check(r#"{"prompt":[[1,2],[3]],"n":2,"best_of":5}"#, 5, Some(5));
+    check(r#"{"n":2,"messages":["a","b"]}"#, 0, Some(2));
 }

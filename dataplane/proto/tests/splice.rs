@@ -10,7 +10,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sluice_proto::json::{BodyScan, Facts, JsonLimits, KeyTable};
 use sluice_proto::route::ApiKind;
-use sluice_proto::splice::{Edit, EditError, Edits, include_usage, json_string, replace_model};
+use sluice_proto::splice::{Edit, EditError, Edits, OutputKey, include_usage, json_string, replace_model};
 
 fn edit(from: u64, to: u64, with: &'static str) -> Edit {
     Edit {
@@ -197,5 +197,271 @@ proptest! {
     fn strings_are_escaped_so_that_they_read_back(text in any::<String>()) {
         let json = json_string(&text);
         prop_assert_eq!(serde_json::from_slice::<String>(&json).unwrap(), text);
+    }
+}
+
+/// The body after its limit on output tokens was lowered, and how many edits that took.
+fn lowered(kind: ApiKind, basis: &str, model: &str, body: &str, most: u64) -> Option<String> {
+    let mut scan = BodyScan::new(KeyTable::for_kind(kind), JsonLimits::DEFAULT);
+    scan.feed(body.as_bytes()).unwrap();
+    let facts = scan.finish().unwrap();
+    let edits = OutputKey::of(kind, basis, model)?.lower(&facts, most)?;
+    let edits = Edits::new(edits.into_vec()).unwrap();
+    Some(String::from_utf8(apply(body.as_bytes(), 5, &edits)).unwrap())
+}
+
+#[test]
+fn the_limit_on_output_is_lowered_in_every_api() {
+    use ApiKind as K;
+    let check = |kind: ApiKind, basis: &str, model: &str, body: &str, expected: Option<&str>| {
+        assert_eq!(
+            lowered(kind, basis, model, body, 50).as_deref(),
+            expected,
+            "{kind:?} {model} {body}"
+        );
+    };
+    let chat = |basis: &str, body: &str, expected: &str| {
+        check(K::OpenAiChat, basis, "m", body, Some(expected));
+    };
+    chat(
+        "",
+        r#"{"max_tokens": 100 ,"x":1}"#,
+        r#"{"max_tokens": 50 ,"x":1}"#,
+    );
+    chat("", r#"{"max_tokens":50}"#, r#"{"max_tokens":50}"#);
+    chat("", r#"{"max_tokens":7}"#, r#"{"max_tokens":7}"#);
+    chat("", r#"{"max_tokens":1e9}"#, r#"{"max_tokens":50}"#);
+    chat(
+        "",
+        r#"{"max_tokens":100,"max_completion_tokens":2000}"#,
+        r#"{"max_tokens":50,"max_completion_tokens":50}"#,
+    );
+    chat(
+        "",
+        r#"{"max_tokens":10,"max_completion_tokens":2000}"#,
+        r#"{"max_tokens":10,"max_completion_tokens":50}"#,
+    );
+    // A key of another API is no limit of this one.
+    chat(
+        "",
+        r#"{"max_output_tokens":100}"#,
+        r#"{"max_tokens":50,"max_output_tokens":50}"#,
+    );
+    chat("", r#"{ "model":"m"}"#, r#"{"max_tokens":50, "model":"m"}"#);
+    chat(
+        "openai",
+        r#"{"model":"m"}"#,
+        r#"{"max_completion_tokens":50,"model":"m"}"#,
+    );
+    chat(
+        "azure",
+        r#"{"max_tokens":null}"#,
+        r#"{"max_completion_tokens":50,"max_tokens":null}"#,
+    );
+    chat("", r#"{"max_tokens":null}"#, r#"{"max_tokens":50}"#);
+    chat("", "{}", r#"{"max_tokens":50}"#);
+    check(
+        K::OpenAiCompletions,
+        "openai",
+        "m",
+        r#"{"prompt":"p"}"#,
+        Some(r#"{"max_tokens":50,"prompt":"p"}"#),
+    );
+    check(
+        K::OpenAiResponses,
+        "openai",
+        "m",
+        r#"{"input":"p","max_output_tokens":9999}"#,
+        Some(r#"{"input":"p","max_output_tokens":50}"#),
+    );
+    check(
+        K::OpenAiResponses,
+        "",
+        "m",
+        r#"{"input":"max_output_tokens"}"#,
+        Some(r#"{"max_output_tokens":50,"input":"max_output_tokens"}"#),
+    );
+    for kind in [K::AnthropicMessages, K::VertexRawPredict] {
+        check(
+            kind,
+            "anthropic",
+            "claude",
+            r#"{"max_tokens":64000,"messages":[]}"#,
+            Some(r#"{"max_tokens":50,"messages":[]}"#),
+        );
+    }
+    for kind in [K::GeminiGenerate, K::VertexGenerate] {
+        let google = |body: &str, expected: Option<&str>| check(kind, "gemini", "g", body, expected);
+        google(
+            r#"{"generationConfig":{"maxOutputTokens":100,"topP":1}}"#,
+            Some(r#"{"generationConfig":{"maxOutputTokens":50,"topP":1}}"#),
+        );
+        google(
+            r#"{"generation_config":{"topP":1}}"#,
+            Some(r#"{"generation_config":{"maxOutputTokens":50,"topP":1}}"#),
+        );
+        google(
+            r#"{"generation_config":{"max_output_tokens":null}}"#,
+            Some(r#"{"generation_config":{"max_output_tokens":50}}"#),
+        );
+        google(
+            r#"{"generationConfig":{ },"contents":[]}"#,
+            Some(r#"{"generationConfig":{"maxOutputTokens":50 },"contents":[]}"#),
+        );
+        google(
+            r#"{"generationConfig":null,"contents":[]}"#,
+            Some(r#"{"generationConfig":{"maxOutputTokens":50},"contents":[]}"#),
+        );
+        google(
+            r#"{"contents":[]}"#,
+            Some(r#"{"generationConfig":{"maxOutputTokens":50},"contents":[]}"#),
+        );
+        // No provider takes that, and a second key of the name would be refused as well.
+        google(r#"{"generationConfig":[1]}"#, None);
+    }
+    check(
+        K::BedrockConverse,
+        "bedrock",
+        "m",
+        r#"{"inferenceConfig":{"temperature":1,"maxTokens":100}}"#,
+        Some(r#"{"inferenceConfig":{"temperature":1,"maxTokens":50}}"#),
+    );
+    check(
+        K::BedrockConverse,
+        "bedrock",
+        "m",
+        r#"{"messages":[]}"#,
+        Some(r#"{"inferenceConfig":{"maxTokens":50},"messages":[]}"#),
+    );
+    let invoke = |model: &str, body: &str, expected: Option<&str>| {
+        check(K::BedrockInvoke, "bedrock", model, body, expected);
+    };
+    invoke(
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        r#"{"max_tokens":100}"#,
+        Some(r#"{"max_tokens":50}"#),
+    );
+    invoke(
+        "amazon.nova-lite-v1:0",
+        r#"{"inferenceConfig":{"max_new_tokens":100}}"#,
+        Some(r#"{"inferenceConfig":{"max_new_tokens":50}}"#),
+    );
+    invoke(
+        "amazon.titan-text-express-v1",
+        r#"{"inputText":"a","textGenerationConfig":{"maxTokenCount":100}}"#,
+        Some(r#"{"inputText":"a","textGenerationConfig":{"maxTokenCount":50}}"#),
+    );
+    invoke(
+        "amazon.titan-text-express-v1",
+        r#"{"inputText":"a"}"#,
+        Some(r#"{"textGenerationConfig":{"maxTokenCount":50},"inputText":"a"}"#),
+    );
+    invoke(
+        "meta.llama3-8b-instruct-v1:0",
+        r#"{"prompt":"a"}"#,
+        Some(r#"{"max_gen_len":50,"prompt":"a"}"#),
+    );
+    invoke(
+        "arn:aws:bedrock:us-east-1:1:application-inference-profile/x",
+        "{}",
+        None,
+    );
+    check(
+        K::OllamaChat,
+        "",
+        "m",
+        r#"{"options":{"num_predict":-1}}"#,
+        Some(r#"{"options":{"num_predict":50}}"#),
+    );
+    check(
+        K::OllamaChat,
+        "",
+        "m",
+        r#"{"model":"m"}"#,
+        Some(r#"{"options":{"num_predict":50},"model":"m"}"#),
+    );
+    check(K::OpenAiEmbeddings, "openai", "m", r#"{"input":"a"}"#, None);
+}
+
+/// A body with the members given, in that order, with blanks where they may stand.
+fn document(members: &[(String, String)], blank: &str) -> String {
+    let members: Vec<String> = members
+        .iter()
+        .map(|(key, value)| format!("{blank}\"{key}\"{blank}:{blank}{value}{blank}"))
+        .collect();
+    format!("{blank}{{{}}}{blank}", members.join(","))
+}
+
+proptest! {
+    #[test]
+    fn nothing_but_the_limit_changes(
+        kind in prop_oneof![
+            Just(ApiKind::OpenAiChat), Just(ApiKind::OpenAiResponses), Just(ApiKind::AnthropicMessages),
+            Just(ApiKind::GeminiGenerate), Just(ApiKind::BedrockConverse), Just(ApiKind::OllamaChat),
+        ],
+        basis in prop_oneof![Just("openai"), Just("")],
+        most in 1u64..1_000_000,
+        limit in prop_oneof![Just(None), Just(Some("null".to_owned())), (0u64..10_000_000).prop_map(|n| Some(n.to_string()))],
+        in_object in prop_oneof![Just(None), Just(Some(true)), Just(Some(false))],
+        text in "[a-z\"\\\\é]{0,20}",
+        blank in "[ \n]{0,2}",
+        place in 0usize..4,
+    ) {
+        let (object, name) = match kind {
+            ApiKind::OpenAiChat => (None, "max_tokens"),
+            ApiKind::OpenAiResponses => (None, "max_output_tokens"),
+            ApiKind::GeminiGenerate => (Some("generationConfig"), "maxOutputTokens"),
+            ApiKind::BedrockConverse => (Some("inferenceConfig"), "maxTokens"),
+            ApiKind::OllamaChat => (Some("options"), "num_predict"),
+            _ => (None, "max_tokens"),
+        };
+        let string = serde_json::to_string(&text).unwrap();
+        let mut members = vec![
+            ("messages".to_owned(), format!("[{string},{{\"{name}\":123456789}}]")),
+            ("x".to_owned(), string.clone()),
+            ("metadata".to_owned(), format!("{{\"a\":{string}}}")),
+        ];
+        let place = place.min(members.len());
+        match (object, in_object, &limit) {
+            (None, _, Some(limit)) => members.insert(place, (name.to_owned(), limit.clone())),
+            (Some(object), Some(other), limit) => {
+                let mut inner: Vec<_> = limit.iter().map(|limit| (name.to_owned(), limit.clone())).collect();
+                if other {
+                    inner.push(("temperature".to_owned(), "1".to_owned()));
+                }
+                members.insert(place, (object.to_owned(), document(&inner, "")));
+            }
+            _ => {}
+        }
+        let body = document(&members, &blank);
+        let after = lowered(kind, basis, "m", &body, most).unwrap();
+        let mut before: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let mut after: serde_json::Value = serde_json::from_str(&after).unwrap();
+        // The limit in force is as low as it was to be, or lower.
+        let keys: &[&str] = if kind == ApiKind::OpenAiChat { &["max_tokens", "max_completion_tokens"] } else { &[name] };
+        let mut in_force = Vec::new();
+        for document in [&mut before, &mut after] {
+            let document = document.as_object_mut().unwrap();
+            let found: Vec<u64> = {
+                let holder = match object {
+                    None => Some(&mut *document),
+                    Some(object) => document.get_mut(object).and_then(|value| value.as_object_mut()),
+                };
+                holder.map_or_else(Vec::new, |holder| {
+                    keys.iter().filter_map(|key| holder.remove(*key)).filter_map(|value| value.as_u64()).collect()
+                })
+            };
+            in_force.push(found);
+            // An object that holds nothing else says nothing.
+            if let Some(object) = object
+                && document.get(object).is_some_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty))
+            {
+                document.remove(object);
+            }
+        }
+        prop_assert_eq!(before, after);
+        prop_assert_eq!(in_force[1].len(), 1);
+        let expected = in_force[0].first().map_or(most, |limit| most.min(*limit));
+        prop_assert_eq!(in_force[1][0], expected);
     }
 }

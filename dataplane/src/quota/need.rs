@@ -11,22 +11,30 @@
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 #![allow(dead_code, reason = "what reserves and settles is being built on it")]
 
-use sluice_proto::json::Facts;
+use std::cell::OnceCell;
+
+use sluice_proto::json::{Facts, Outside};
 use sluice_proto::meter::Counts;
 use sluice_shared::api::ApiKind;
-use sluice_shared::cost::{self, Price};
+use sluice_shared::cost::Price;
 use sluice_shared::quota::estimate::Estimates;
 use sluice_shared::quota::{AMOUNT_MAX, Unit};
 use sluice_shared::snapshot::{Admission, Quota, QuotaLimit};
 use sluice_shared::usage::{Usage, UsageRecord};
 
+mod clamp;
+mod money;
 mod strict;
 mod unstated;
+
+#[allow(unused_imports, reason = "what reserves is being built on it")]
+pub(crate) use clamp::{Clamp, OUTPUT_MIN, clamp_max_tokens};
 
 #[allow(unused_imports, reason = "what settles is being built on it")]
 pub(crate) use unstated::{estimate_unstated, running};
 
 /// A request that is about to be sent to one provider.
+#[derive(Clone)]
 pub(crate) struct Call<'a> {
     /// Wire format.
     pub(crate) kind: ApiKind,
@@ -44,6 +52,17 @@ pub(crate) struct Call<'a> {
     pub(crate) body_bytes: u64,
     /// The body as received; looked at under `strict` only.
     pub(crate) chunks: &'a [Vec<u8>],
+    /// The limit on output tokens of each answer that was put in, if one was.
+    pub(crate) lowered: Option<u64>,
+    /// What was found in the body; empty at first.
+    pub(crate) outside: OnceCell<Outside>,
+}
+
+impl Call<'_> {
+    /// What the request brings in beside its bytes; looked for once.
+    fn outside(&self) -> Outside {
+        *self.outside.get_or_init(|| Outside::find(self.kind, self.chunks))
+    }
 }
 
 /// What has to be reserved.
@@ -104,7 +123,7 @@ pub(crate) fn need(
         }
         (_, Admission::Positive) => some(1),
         (unit, Admission::Estimate) => some(expected(call, estimates).amount(unit, price)),
-        (unit, Admission::Strict) => some(strict::bound(call, unit, price)?),
+        (unit, Admission::Strict) => some(strict::bound(call, unit, price, quota.clamp_max_tokens)?),
     }
 }
 
@@ -156,9 +175,7 @@ impl Use {
     pub(crate) fn amount(&self, unit: Unit, price: Option<&Price>) -> u64 {
         match unit {
             Unit::Tokens => self.input.saturating_add(self.output),
-            Unit::Usd => price
-                .and_then(|price| cost::cost(price, &self.usage()))
-                .map_or(0, |cost| cost.0),
+            Unit::Usd => price.map_or(0, |price| money::expected(price, self)),
             Unit::Requests => 1,
             Unit::Concurrency => 0,
         }

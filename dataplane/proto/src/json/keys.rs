@@ -18,6 +18,8 @@ pub(super) enum Slot {
     IncludeUsage,
     MaxTokens,
     Choices,
+    /// An array of it asks for as many answers.
+    Prompts,
     PromptCacheKey,
     PreviousResponseId,
     Metadata,
@@ -31,6 +33,7 @@ pub(super) enum Slot {
     GenerationConfig,
     InferenceConfig,
     Options,
+    TextGenerationConfig,
 }
 
 /// One policy key in its spellings (snake and camel case of Google's APIs); at most one of them may occur, once.
@@ -137,6 +140,7 @@ impl KeyTable {
             Slot::GenerationConfig => Some(&GENERATION_CONFIG),
             Slot::InferenceConfig => Some(&INFERENCE_CONFIG),
             Slot::Options => Some(&OPTIONS),
+            Slot::TextGenerationConfig => Some(&TEXT_GENERATION_CONFIG),
             _ => None,
         }
     }
@@ -212,7 +216,7 @@ static OPENAI: KeyTable = KeyTable::new(&[
     key(&["stream_options"], Slot::StreamOptions),
     key(&["messages"], Slot::Guard),
     key(&["input"], Slot::Guard),
-    key(&["prompt"], Slot::Guard),
+    key(&["prompt"], Slot::Prompts),
     key(&["instructions"], Slot::Guard),
     key(&["tools"], Slot::Guard),
     key(&["tool_choice"], Slot::Guard),
@@ -221,6 +225,7 @@ static OPENAI: KeyTable = KeyTable::new(&[
     key(&["max_completion_tokens"], Slot::MaxTokens),
     key(&["max_output_tokens"], Slot::MaxTokens),
     key(&["n"], Slot::Choices),
+    key(&["best_of"], Slot::Choices),
     key(&["metadata"], Slot::Metadata),
     key(&["client_metadata"], Slot::ClientMetadata),
     key(&["litellm_session_id"], Slot::LitellmSessionId),
@@ -280,7 +285,10 @@ static BEDROCK: KeyTable = KeyTable::new(&[
     key(&["toolConfig"], Slot::Guard),
     key(&["guardrailConfig"], Slot::Guard),
     key(&["inferenceConfig"], Slot::InferenceConfig),
+    key(&["textGenerationConfig"], Slot::TextGenerationConfig),
     key(&["max_tokens"], Slot::MaxTokens),
+    key(&["max_completion_tokens"], Slot::MaxTokens),
+    key(&["max_gen_len"], Slot::MaxTokens),
     key(&["metadata"], Slot::Metadata),
     key(&["anthropic_version"], Slot::Guard),
 ]);
@@ -305,7 +313,11 @@ static GENERATION_CONFIG: KeyTable = KeyTable::new(&[
     key(&["maxOutputTokens", "max_output_tokens"], Slot::MaxTokens),
     key(&["candidateCount", "candidate_count"], Slot::Choices),
 ]);
-static INFERENCE_CONFIG: KeyTable = KeyTable::new(&[key(&["maxTokens"], Slot::MaxTokens)]);
+static INFERENCE_CONFIG: KeyTable = KeyTable::new(&[
+    key(&["maxTokens"], Slot::MaxTokens),
+    key(&["max_new_tokens"], Slot::MaxTokens),
+]);
+static TEXT_GENERATION_CONFIG: KeyTable = KeyTable::new(&[key(&["maxTokenCount"], Slot::MaxTokens)]);
 static OPTIONS: KeyTable = KeyTable::new(&[key(&["num_predict"], Slot::MaxTokens)]);
 
 #[cfg(test)]

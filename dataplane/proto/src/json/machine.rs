@@ -8,7 +8,10 @@
 use super::keys::{KEY_BYTES_MAX, KeyTable, Lookup, Slot};
 use super::text::plain_prefix;
 use super::utf8::{Utf8Check, Utf8Fault};
-use super::{Facts, JsonLimits, JsonReason, JsonReject, StreamOptions, StringFact};
+use super::{
+    ConfigObject, ConfigShape, Facts, JsonLimits, JsonReason, JsonReject, OutputLimit, StreamOptions,
+    StringFact,
+};
 
 /// Longest session string kept, in bytes.
 const SESSION_BYTES_MAX: usize = 256;
@@ -678,14 +681,31 @@ impl BodyScan {
             }
             (Slot::StreamOptions, Kind::Null) => {}
             (Slot::StreamOptions, _) => return wrong(name, "an object"),
+            (Slot::Metadata | Slot::ClientMetadata, Kind::Object) => self.enter(),
+            (Slot::Prompts, Kind::Array) => {
+                // The array itself is counted after this.
+                self.facts.prompts = self.tokens.saturating_add(1);
+                self.enter();
+            }
             (
-                Slot::Metadata
-                | Slot::ClientMetadata
-                | Slot::GenerationConfig
-                | Slot::InferenceConfig
-                | Slot::Options,
-                Kind::Object,
-            ) => self.enter(),
+                Slot::GenerationConfig | Slot::InferenceConfig | Slot::TextGenerationConfig | Slot::Options,
+                kind,
+            ) => {
+                let shape = match kind {
+                    Kind::Object => ConfigShape::Object {
+                        open: self.start.saturating_add(1),
+                        is_empty: false,
+                    },
+                    Kind::Null => ConfigShape::Null(self.start..self.start),
+                    _ => ConfigShape::Other,
+                };
+                self.facts.generation_config = Some(ConfigObject { name, shape });
+                match kind {
+                    Kind::Object => self.enter(),
+                    Kind::Null => {}
+                    _ => self.pending = Slot::None,
+                }
+            }
             (
                 Slot::PromptCacheKey | Slot::PreviousResponseId | Slot::SessionId | Slot::LitellmSessionId,
                 Kind::String,
@@ -713,6 +733,17 @@ impl BodyScan {
         if let (Slot::StreamOptions, Some(options)) = (self.inside, &mut self.facts.stream_options) {
             options.span.end = end;
             options.is_empty = empty;
+        }
+        match (self.inside, &mut self.facts.generation_config) {
+            (Slot::Prompts, _) => self.facts.prompts = self.tokens.saturating_sub(self.facts.prompts),
+            (
+                Slot::GenerationConfig | Slot::InferenceConfig | Slot::TextGenerationConfig | Slot::Options,
+                Some(ConfigObject {
+                    shape: ConfigShape::Object { is_empty, .. },
+                    ..
+                }),
+            ) => *is_empty = empty,
+            _ => {}
         }
         self.inside = Slot::None;
     }
@@ -763,7 +794,13 @@ impl BodyScan {
                 }
             }
             Slot::MaxTokens => {
-                facts.max_tokens = facts.max_tokens.max(text().and_then(|text| whole(&text)));
+                let value = text().and_then(|text| whole(&text));
+                facts.max_tokens = facts.max_tokens.max(value);
+                facts.output_limits.push(OutputLimit {
+                    name: self.pending_name,
+                    value,
+                    span,
+                });
             }
             Slot::Choices => facts.choices = facts.choices.max(text().and_then(|text| whole(&text))),
             Slot::PromptCacheKey => facts.prompt_cache_key = text(),
@@ -774,13 +811,12 @@ impl BodyScan {
             Slot::Background => facts.background = truth,
             Slot::Store => facts.store = truth,
             Slot::ServiceTier => facts.service_tier = text(),
-            Slot::None
-            | Slot::Guard
-            | Slot::Metadata
-            | Slot::ClientMetadata
-            | Slot::GenerationConfig
-            | Slot::InferenceConfig
-            | Slot::Options => {}
+            Slot::GenerationConfig | Slot::InferenceConfig | Slot::TextGenerationConfig | Slot::Options => {
+                if let Some(config) = &mut facts.generation_config {
+                    config.shape = ConfigShape::Null(span);
+                }
+            }
+            Slot::None | Slot::Guard | Slot::Metadata | Slot::ClientMetadata | Slot::Prompts => {}
         }
         Ok(())
     }
