@@ -3,7 +3,7 @@
 //! | admission | input | output | money |
 //! | --- | --- | --- | --- |
 //! | `estimate` | bytes of the body by the learnt ratio | what nine of ten answers stay within, at most what is asked for | estimated counts at the ordinary rates |
-//! | `strict` | every byte a token, and what the provider adds ([`strict`]) | what is asked for, else what the model can | the dearest rate that each token can have |
+//! | `strict` | every byte a token, and what the provider adds ([`strict`]) | what is asked for, at most what the model can | the dearest rate that each token can have |
 //! | `positive` | nothing: one smallest amount | | |
 //!
 //! What has no bound is refused under `strict` ([`Unbounded`]), never guessed. All sums saturate.
@@ -122,25 +122,40 @@ pub(crate) fn need(
             Ok(Need { amount: 0 })
         }
         (_, Admission::Positive) => some(1),
-        (unit, Admission::Estimate) => some(expected(call, estimates).amount(unit, price)),
+        (unit, Admission::Estimate) => some(expected(call, estimates, unit, price)),
         (unit, Admission::Strict) => some(strict::bound(call, unit, price, quota.clamp_max_tokens)?),
     }
 }
 
 /// What such a call will probably use.
-fn expected(call: &Call<'_>, estimates: &Estimates) -> Use {
+fn expected(call: &Call<'_>, estimates: &Estimates, unit: Unit, price: Option<&Price>) -> u64 {
     let learnt = estimates.of(call.provider, call.model);
+    let input = learnt.input_tokens(call.body_bytes);
     let output = if generates(call.kind) {
         learnt.output_tokens(strict::allowed(call))
     } else {
         0
     };
-    Use {
-        input: learnt.input_tokens(call.body_bytes),
-        output,
-        ..Use::default()
+    match (unit, price) {
+        (Unit::Usd, Some(price)) => {
+            let pieces = match call.kind {
+                ApiKind::OpenAiImages => price
+                    .per_image
+                    .map(|each| each.saturating_mul(call.facts.choices.unwrap_or(1).max(1))),
+                ApiKind::OpenAiAudio => price
+                    .per_second
+                    .map(|each| each.saturating_mul(call.body_bytes.div_ceil(AUDIO_BYTES_PER_S))),
+                _ => None,
+            };
+            money::expected(price, input, output).max(pieces.unwrap_or(0))
+        }
+        (Unit::Usd, None) => 0,
+        _ => input.saturating_add(output),
     }
 }
+
+/// Bytes of a second of recorded speech, at the lower end of what compressed files have: 32 kbit/s.
+const AUDIO_BYTES_PER_S: u64 = 4_000;
 
 /// Whether answers are generated, rather than computed at a cost that the input alone decides.
 pub(crate) const fn generates(kind: ApiKind) -> bool {
@@ -175,7 +190,7 @@ impl Use {
     pub(crate) fn amount(&self, unit: Unit, price: Option<&Price>) -> u64 {
         match unit {
             Unit::Tokens => self.input.saturating_add(self.output),
-            Unit::Usd => price.map_or(0, |price| money::expected(price, self)),
+            Unit::Usd => price.map_or(0, |price| money::stated(price, self)),
             Unit::Requests => 1,
             Unit::Concurrency => 0,
         }

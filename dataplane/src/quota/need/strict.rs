@@ -49,7 +49,7 @@ pub(super) fn bound(
         return unbounded("what is sent as a form, and sound, cannot be bounded beforehand");
     }
     if call.kind == ApiKind::OpenAiImages {
-        return images(call, unit);
+        return images(call, unit, price);
     }
     if call.kind == ApiKind::VertexPredict && !call.model.contains("embed") {
         return unbounded("predictions of this model have no limit");
@@ -83,7 +83,7 @@ pub(super) fn input(call: &Call<'_>, price: Option<&Price>) -> Result<u64, Unbou
     if call.facts.background == Some(true) {
         return unbounded("the usage of an answer in the background is not known in time");
     }
-    let context = context(price);
+    let context = price.and_then(|price| price.context);
     if outside.content || call.facts.previous_response_id.is_some() || call.model.contains(":prompt/") {
         return context.map_or_else(
             || unbounded("it brings in other content, and how much the model can read is not known"),
@@ -108,7 +108,9 @@ fn output(call: &Call<'_>, price: Option<&Price>) -> Option<u64> {
     if !generates(call.kind) {
         return Some(0);
     }
-    let most = max_output(price).map(|most| most.saturating_mul(answers(call)));
+    let most = price
+        .and_then(|price| price.max_output)
+        .map(|most| most.saturating_mul(answers(call)));
     match (allowed(call), most) {
         (Some(allowed), Some(most)) => Some(allowed.min(most)),
         (allowed, most) => allowed.or(most),
@@ -141,16 +143,23 @@ pub(super) fn answers(call: &Call<'_>) -> u64 {
     choices.saturating_mul(prompts)
 }
 
-/// Generated pictures are bounded where each has its price.
-fn images(call: &Call<'_>, unit: Unit) -> Result<u64, Unbounded> {
-    let _ = (call, unit);
-    unbounded("generated pictures are not priced by the piece")
-}
-
-const fn context(_price: Option<&Price>) -> Option<u64> {
-    None
-}
-
-const fn max_output(_price: Option<&Price>) -> Option<u64> {
-    None
+/// Generated pictures are bounded where each has its price, or as many tokens as the model makes at most.
+fn images(call: &Call<'_>, unit: Unit, price: Option<&Price>) -> Result<u64, Unbounded> {
+    let count = call.facts.choices.unwrap_or(1).max(1);
+    let input = input(call, price)?;
+    let by_piece = price.and_then(|price| price.per_image.filter(|_| price.rates.output == 0));
+    let tokens = price
+        .and_then(|price| price.max_output)
+        .map(|most| most.saturating_mul(count));
+    match (unit, price, by_piece, tokens) {
+        (Unit::Usd, Some(price), Some(each), _) => {
+            Ok(money::most(price, input, 0).saturating_add(each.saturating_mul(count)))
+        }
+        (Unit::Usd, Some(price), None, Some(tokens)) => {
+            Ok(money::most(price, input, tokens).max(price.per_image.unwrap_or(0).saturating_mul(count)))
+        }
+        (Unit::Usd, None, ..) => Ok(0),
+        (Unit::Tokens, _, _, Some(tokens)) => Ok(input.saturating_add(tokens)),
+        _ => unbounded("what a generated picture takes is not known"),
+    }
 }
