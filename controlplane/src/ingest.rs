@@ -214,7 +214,7 @@ impl Ingest {
             if !batch.is_empty() {
                 found = true;
                 let done = self.runtime.block_on(self.store.ingest(&batch))?;
-                self.status.stored(&batch, done);
+                self.status.stored(&batch, &done);
                 reached(&self.settings, Step::Committed)?;
             }
             for path in incarnation.take_obsolete() {
@@ -250,10 +250,10 @@ impl Ingest {
             );
             self.status.damaged(recovery.damaged);
         }
-        let done = self
-            .runtime
-            .block_on(self.store.finish(number, &recovery.records))?;
-        self.status.aborted(done);
+        let done =
+            self.runtime
+                .block_on(self.store.finish(number, &recovery.records, crate::reload::now()))?;
+        self.status.aborted(&done);
         tracing::info!(
             incarnation = number,
             aborted = done.inserted,

@@ -6,6 +6,7 @@
 //! cursors in the same transaction, every journal record is stored exactly once, whatever is killed when.
 
 mod detail;
+mod ledger;
 pub(crate) mod range;
 mod rollup;
 mod seen;
@@ -21,8 +22,13 @@ use std::pin::Pin;
 use sluice_shared::ids::{RequestId, ShardId};
 use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::{Ended, UsageRecord};
+use sluice_shared::wire::control::Bucket;
 
 pub(crate) use detail::side_json;
+pub(crate) use ledger::{
+    Among, BucketId, BucketQuery, BucketRow, Definitions, HistoryQuery, LeaseAsk, LeaseOutcome, Other,
+    QuotaEvent, RefillEntry, Refilled, Touched,
+};
 pub(crate) use sqlite::Sqlite;
 pub(crate) use tokens::{StoredToken, TokenInfo};
 
@@ -76,9 +82,13 @@ pub(crate) struct Cursor {
     pub(crate) offset: u64,
 }
 
-/// What one transaction stores: records first, then amendments, then cursors.
+/// What one transaction stores: records with their charges first, then amendments, then cursors.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
+    /// Incarnation that wrote it: the holder of the leases that its charges use up.
+    pub(crate) holder: u64,
+    /// The ledger's clock when it was read.
+    pub(crate) now: UnixMicros,
     pub(crate) records: Vec<UsageRecord>,
     pub(crate) amends: Vec<Amend>,
     pub(crate) cursors: Vec<Cursor>,
@@ -91,11 +101,17 @@ impl Batch {
 }
 
 /// What a transaction did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ingested {
     pub(crate) inserted: u64,
     /// Records that were there already.
     pub(crate) duplicates: u64,
+    /// Charges of buckets that are not defined any more.
+    pub(crate) charges_dropped: u64,
+    /// Marks that buckets have been used up to.
+    pub(crate) events: Vec<QuotaEvent>,
+    /// Buckets that somebody had a lease of who is dead.
+    pub(crate) freed: Vec<Touched>,
 }
 
 /// Which records are wanted, newest first.
@@ -208,10 +224,16 @@ pub const GROUPS_MAX: usize = 10_000;
 
 /// A store.
 pub(crate) trait Store: Send + Sync + 'static {
-    /// Stores a batch in one durable transaction.
+    /// Stores a batch in one durable transaction, and charges what its new records used.
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested>;
-    /// Stores the last records of a dead data plane and marks its journal as done, in one durable transaction.
-    fn finish<'a>(&'a self, incarnation: u64, aborted: &'a [UsageRecord]) -> Pending<'a, Ingested>;
+    /// Stores the last records of a dead data plane, charges them, ends its leases and marks its journal as done, in one
+    /// durable transaction.
+    fn finish<'a>(
+        &'a self,
+        incarnation: u64,
+        aborted: &'a [UsageRecord],
+        now: UnixMicros,
+    ) -> Pending<'a, Ingested>;
     /// Incarnations that are marked as done.
     fn finished(&self) -> Pending<'_, Vec<u64>>;
     /// Removes the mark, so that the number may be used again.
@@ -232,6 +254,34 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn tokens_used<'a>(&'a self, uses: &'a [(String, UnixMicros)]) -> Pending<'a, ()>;
     /// Forgets tokens that ended before a moment.
     fn prune_tokens(&self, before: UnixMicros) -> Pending<'_, ()>;
+    /// A new process begins, whose clock says `now`: no bucket is refilled up to a later moment than that.
+    fn resume(&self, now: UnixMicros) -> Pending<'_, ()>;
+    /// Answers questions about buckets, in order, in one durable transaction.
+    fn lease<'a>(&'a self, asks: &'a [LeaseAsk], now: UnixMicros) -> Pending<'a, Vec<LeaseOutcome>>;
+    /// Who has leases.
+    fn holders(&self) -> Pending<'_, Vec<u64>>;
+    /// Ends the leases of a holder that has no journal.
+    fn end_leases(&self, holder: u64) -> Pending<'_, Vec<Touched>>;
+    /// Brings all buckets in line with what is defined, durably; those that changed or went.
+    fn reconcile<'a>(&'a self, definitions: &'a Definitions, now: UnixMicros) -> Pending<'a, Vec<Touched>>;
+    /// Adds an amount to a bucket, or all that is missing, never above its ceiling, durably. `None`: nobody has ever asked
+    /// for the bucket; it is full.
+    fn refill<'a>(
+        &'a self,
+        bucket: &'a Bucket,
+        amount: Option<u64>,
+        author: &'a str,
+        now: UnixMicros,
+    ) -> Pending<'a, Option<Refilled>>;
+    /// Buckets, refilled up to now.
+    fn buckets<'a>(&'a self, query: &'a BucketQuery, now: UnixMicros) -> Pending<'a, Vec<BucketRow>>;
+    /// Refills by hand, newest first.
+    fn refills<'a>(&'a self, query: &'a HistoryQuery) -> Pending<'a, Vec<RefillEntry>>;
+    /// Marks that buckets have been used up to, newest first.
+    fn quota_events<'a>(&'a self, query: &'a HistoryQuery) -> Pending<'a, Vec<QuotaEvent>>;
+    /// Looks at a stretch of buckets, those after a number, and forgets full ones that nobody has touched for a day. Where
+    /// the next stretch begins; `None` at the end.
+    fn prune_buckets(&self, after: BucketId, now: UnixMicros) -> Pending<'_, Option<BucketId>>;
     /// Bytes on disk.
     fn bytes(&self) -> u64;
 }

@@ -54,14 +54,14 @@ impl Status {
         }
     }
 
-    pub(super) fn stored(&self, batch: &Batch, done: Ingested) {
+    pub(super) fn stored(&self, batch: &Batch, done: &Ingested) {
         self.records.fetch_add(done.inserted, Ordering::Relaxed);
         self.duplicates.fetch_add(done.duplicates, Ordering::Relaxed);
         self.amended
             .fetch_add(batch.amends.len() as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn aborted(&self, done: Ingested) {
+    pub(super) fn aborted(&self, done: &Ingested) {
         self.aborted.fetch_add(done.inserted, Ordering::Relaxed);
     }
 

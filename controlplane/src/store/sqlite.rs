@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use sluice_shared::ids::RequestId;
 use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::{Ended, UsageRecord};
+use sluice_shared::wire::control::Bucket;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 
@@ -23,8 +25,9 @@ use super::range::{Level, Part, cover};
 use super::texts::NO_TEXT;
 use super::writer::{Writer, amend, check_version, finish, set_cursor};
 use super::{
-    Batch, Cursor, FILE, GROUPS_MAX, GroupBy, Ingested, Pending, RequestQuery, Store, StoreError,
-    StoredToken, Totals, UsageGroup, UsageQuery, rollup, seen, tokens,
+    Batch, BucketId, BucketQuery, BucketRow, Cursor, Definitions, FILE, GROUPS_MAX, GroupBy, HistoryQuery,
+    Ingested, LeaseAsk, LeaseOutcome, Pending, QuotaEvent, RefillEntry, Refilled, RequestQuery, Store,
+    StoreError, StoredToken, Totals, Touched, UsageGroup, UsageQuery, ledger, rollup, seen, tokens,
 };
 
 /// Records that are summed one by one are read in pieces of this many.
@@ -33,6 +36,8 @@ const PIECE: i64 = 2_000;
 /// A store in a file.
 pub(crate) struct Sqlite {
     write: Mutex<Writer>,
+    /// Lists of the ledger, which are short.
+    lists: Mutex<Connection>,
     read: Reads,
     path: PathBuf,
 }
@@ -46,14 +51,33 @@ impl Sqlite {
         Box::pin(async move {
             let path = data_dir.join(FILE);
             let write = Mutex::new(Writer::open(&path)?);
+            let lists = Mutex::new(open_lists(&path)?);
             let read = Reads::connect(SqliteConnectOptions::new().filename(&path)).await?;
-            Ok(Self { write, read, path })
+            Ok(Self {
+                write,
+                lists,
+                read,
+                path,
+            })
         })
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.write.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn lists(&self) -> MutexGuard<'_, Connection> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that reads beside the one that writes, without waiting for it.
+fn open_lists(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.pragma_update(None, "query_only", "on")?;
+    Ok(connection)
 }
 
 impl Reads {
@@ -92,21 +116,31 @@ impl Reads {
 impl Store for Sqlite {
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested> {
         Box::pin(async move {
-            self.writer().store(&batch.records, |connection| {
-                batch.amends.iter().try_for_each(|it| amend(connection, it))?;
-                batch.cursors.iter().try_for_each(|it| set_cursor(connection, it))
-            })
+            self.writer()
+                .store(&batch.records, batch.holder, batch.now, |connection| {
+                    batch.amends.iter().try_for_each(|it| amend(connection, it))?;
+                    batch.cursors.iter().try_for_each(|it| set_cursor(connection, it))
+                })
         })
     }
 
-    fn finish<'a>(&'a self, incarnation: u64, aborted: &'a [UsageRecord]) -> Pending<'a, Ingested> {
+    fn finish<'a>(
+        &'a self,
+        incarnation: u64,
+        aborted: &'a [UsageRecord],
+        now: UnixMicros,
+    ) -> Pending<'a, Ingested> {
         Box::pin(async move {
             debug_assert!(
                 aborted.iter().all(|record| record.ended == Ended::Aborted),
                 "recovered records only"
             );
-            self.writer()
-                .store(aborted, |connection| finish(connection, incarnation))
+            let mut freed = Vec::new();
+            let done = self.writer().store(aborted, incarnation, now, |connection| {
+                freed = ledger::end_leases(connection, incarnation)?;
+                finish(connection, incarnation)
+            })?;
+            Ok(Ingested { freed, ..done })
         })
     }
 
@@ -148,6 +182,72 @@ impl Store for Sqlite {
 
     fn prune_tokens(&self, before: UnixMicros) -> Pending<'_, ()> {
         Box::pin(async move { tokens::prune(&self.writer().connection, before) })
+    }
+
+    fn resume(&self, now: UnixMicros) -> Pending<'_, ()> {
+        Box::pin(async move { ledger::resume(&self.writer().connection, now) })
+    }
+
+    fn lease<'a>(&'a self, asks: &'a [LeaseAsk], now: UnixMicros) -> Pending<'a, Vec<LeaseOutcome>> {
+        Box::pin(async move {
+            let mut writer = self.writer();
+            let transaction = writer
+                .connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let outcomes = asks.iter().map(|ask| ledger::lease(&transaction, ask, now));
+            let outcomes = outcomes.collect::<Result<_, _>>()?;
+            transaction.commit()?;
+            Ok(outcomes)
+        })
+    }
+
+    fn holders(&self) -> Pending<'_, Vec<u64>> {
+        Box::pin(async move { ledger::holders(&self.writer().connection) })
+    }
+
+    fn end_leases(&self, holder: u64) -> Pending<'_, Vec<Touched>> {
+        Box::pin(async move {
+            let mut writer = self.writer();
+            let transaction = writer.connection.transaction()?;
+            let freed = ledger::end_leases(&transaction, holder)?;
+            transaction.commit()?;
+            Ok(freed)
+        })
+    }
+
+    fn reconcile<'a>(&'a self, definitions: &'a Definitions, now: UnixMicros) -> Pending<'a, Vec<Touched>> {
+        Box::pin(async move { ledger::reconcile(&mut self.writer().connection, definitions, now) })
+    }
+
+    fn refill<'a>(
+        &'a self,
+        bucket: &'a Bucket,
+        amount: Option<u64>,
+        author: &'a str,
+        now: UnixMicros,
+    ) -> Pending<'a, Option<Refilled>> {
+        Box::pin(async move { ledger::refill(&mut self.writer().connection, bucket, amount, author, now) })
+    }
+
+    fn buckets<'a>(&'a self, query: &'a BucketQuery, now: UnixMicros) -> Pending<'a, Vec<BucketRow>> {
+        Box::pin(async move {
+            let mut lists = self.lists();
+            // One view: leases belong to their buckets.
+            let view = lists.transaction()?;
+            ledger::buckets(&view, query, now)
+        })
+    }
+
+    fn refills<'a>(&'a self, query: &'a HistoryQuery) -> Pending<'a, Vec<RefillEntry>> {
+        Box::pin(async move { ledger::refills(&self.lists(), query) })
+    }
+
+    fn quota_events<'a>(&'a self, query: &'a HistoryQuery) -> Pending<'a, Vec<QuotaEvent>> {
+        Box::pin(async move { ledger::events(&self.lists(), query) })
+    }
+
+    fn prune_buckets(&self, after: BucketId, now: UnixMicros) -> Pending<'_, Option<BucketId>> {
+        Box::pin(async move { ledger::prune(&mut self.writer().connection, after, now) })
     }
 
     fn bytes(&self) -> u64 {

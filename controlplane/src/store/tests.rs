@@ -140,7 +140,7 @@ async fn a_record_counts_once_however_often_it_comes() {
         done,
         Ingested {
             inserted: 100,
-            duplicates: 0
+            ..Ingested::default()
         }
     );
     let done = store.ingest(&batch(all[50..200].to_vec())).await.unwrap();
@@ -148,7 +148,8 @@ async fn a_record_counts_once_however_often_it_comes() {
         done,
         Ingested {
             inserted: 100,
-            duplicates: 50
+            duplicates: 50,
+            ..Ingested::default()
         }
     );
     let done = store
@@ -158,8 +159,8 @@ async fn a_record_counts_once_however_often_it_comes() {
     assert_eq!(
         done,
         Ingested {
-            inserted: 0,
-            duplicates: 2
+            duplicates: 2,
+            ..Ingested::default()
         }
     );
     compare_sums(&store, &all).await;
@@ -400,9 +401,12 @@ async fn cursors_and_marks_survive_and_go() {
     assert_eq!(store.cursors(5).await.unwrap(), []);
     let mut aborted = record(1, 1);
     aborted.ended = Ended::Aborted;
-    let done = store.finish(4, &[aborted.clone()]).await.unwrap();
+    let done = store.finish(4, &[aborted.clone()], UnixMicros(1)).await.unwrap();
     assert_eq!(done.inserted, 1);
-    assert_eq!(store.finish(4, &[aborted]).await.unwrap().inserted, 0);
+    assert_eq!(
+        store.finish(4, &[aborted], UnixMicros(1)).await.unwrap().inserted,
+        0
+    );
     assert_eq!(
         (store.cursors(4).await.unwrap(), store.finished().await.unwrap()),
         (vec![], vec![4])

@@ -8,15 +8,21 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{RequestId, ShardId};
+use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::UsageRecord;
 
 use super::detail::{Columns, Row, TextId, amended, int, pack};
+use super::ledger::{Charges, charge};
 use super::seen::Seen;
 use super::texts::Numbers;
 use super::{Amend, Cursor, Ingested, StoreError, Totals, rollup, seen};
 
 /// Schema changes, oldest first; the file's `user_version` says how many it has.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
+];
 /// Bytes of a page: about forty records.
 const PAGE_BYTES: u32 = 8 << 10;
 /// Pages in the write-ahead log after which they go into the file: 16 MiB.
@@ -93,13 +99,16 @@ impl Writer {
         })
     }
 
-    /// One durable transaction: records with their sums, and what `then` does after them.
+    /// One durable transaction: records with their sums and charges, and what `then` does after them. `holder` is whose
+    /// leases the charges use up.
     pub(super) fn store(
         &mut self,
         records: &[UsageRecord],
+        holder: u64,
+        now: UnixMicros,
         then: impl FnOnce(&Connection) -> Result<(), StoreError>,
     ) -> Result<Ingested, StoreError> {
-        let stored = self.try_store(records, then);
+        let stored = self.try_store(records, holder, now, then);
         if stored.is_err() {
             // What was remembered may have been rolled back.
             self.texts.forget();
@@ -111,6 +120,8 @@ impl Writer {
     fn try_store(
         &mut self,
         records: &[UsageRecord],
+        holder: u64,
+        now: UnixMicros,
         then: impl FnOnce(&Connection) -> Result<(), StoreError>,
     ) -> Result<Ingested, StoreError> {
         let transaction = self
@@ -118,6 +129,7 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut done = Ingested::default();
         let mut groups: HashMap<Alike, Totals> = HashMap::new();
+        let mut charges = Charges::default();
         {
             let mut insert = transaction.prepare_cached(INSERT)?;
             for r in records {
@@ -147,6 +159,7 @@ impl Writer {
                     continue;
                 }
                 done.inserted += 1;
+                charges.of(r);
                 let more = rollup::contribution(r, !r.provider.is_empty());
                 rollup::add(groups.entry(alike).or_default(), &more);
             }
@@ -163,6 +176,8 @@ impl Writer {
                 .map(|value| (value, g.second))
         });
         self.seen.add(&transaction, values)?;
+        let charged = charge(&transaction, charges, holder, now)?;
+        (done.charges_dropped, done.events) = (charged.dropped, charged.events);
         then(&transaction)?;
         transaction.commit()?;
         Ok(done)

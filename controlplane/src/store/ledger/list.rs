@@ -1,0 +1,161 @@
+//! Lists of buckets, in the order of their names.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+use sluice_shared::quota::unsigned;
+use sluice_shared::units::UnixMicros;
+
+use super::rows::{ACCOUNT, NAME, Stored, leases, name};
+use super::{Among, BucketQuery, BucketRow};
+use crate::store::StoreError;
+
+/// Longest literal beginning of a template that names are looked up by; longer names may have been cut.
+const PREFIX_BYTES_MAX: usize = 128;
+
+/// A stretch of names that a statement reads, each bounded by an index.
+#[derive(Default)]
+struct Stretch<'a> {
+    quota: Option<&'a str>,
+    name: Option<&'a str>,
+    prefix: Option<&'a str>,
+}
+
+/// Buckets, refilled up to now.
+pub(in crate::store) fn buckets(
+    connection: &Connection,
+    query: &BucketQuery,
+    now: UnixMicros,
+) -> Result<Vec<BucketRow>, StoreError> {
+    let all = [Stretch::default()];
+    let stretches: Vec<Stretch<'_>> = match &query.among {
+        None => all.into(),
+        Some(among) => among.iter().map(Stretch::of).collect(),
+    };
+    let mut rows = Vec::new();
+    for stretch in &stretches {
+        read(connection, query, stretch, &mut rows)?;
+    }
+    // Each was read as if it were alone.
+    let order = |row: &(u64, _, Stored)| {
+        let bucket: &sluice_shared::wire::control::Bucket = &row.1;
+        (bucket.name.clone(), bucket.quota.clone(), bucket.unit)
+    };
+    if stretches.len() > 1 {
+        rows.sort_by_cached_key(order);
+        rows.dedup_by_key(|row| row.0);
+        rows.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
+    }
+    let finish = |(id, bucket, stored): (u64, _, Stored)| {
+        let mut account = stored.account;
+        account.refill(now);
+        let leases = leases(connection, id)?;
+        let leased = leases
+            .iter()
+            .map(|lease| unsigned(lease.outstanding(account.terms, account.as_of)));
+        Ok(BucketRow {
+            id,
+            bucket,
+            account,
+            leased: leased.fold(0, u64::saturating_add),
+        })
+    };
+    rows.into_iter().map(finish).collect()
+}
+
+type Found = (u64, sluice_shared::wire::control::Bucket, Stored);
+
+fn read(
+    connection: &Connection,
+    query: &BucketQuery,
+    stretch: &Stretch<'_>,
+    out: &mut Vec<Found>,
+) -> Result<(), StoreError> {
+    let mut bound: Vec<Value> = Vec::new();
+    let mut filter = vec!["1".to_owned()];
+    let mut must = |condition: &str, value: Value| {
+        bound.push(value);
+        filter.push(format!("{condition} ?{}", bound.len()));
+    };
+    let text = |text: &str| Value::Text(text.to_owned());
+    for quota in [query.quota.as_deref(), stretch.quota].into_iter().flatten() {
+        must("quota =", text(quota));
+        // Every name of a quota begins like its template.
+        must("name >=", text(literal(quota)));
+        if let Some(end) = after_prefix(literal(quota)) {
+            must("name <", text(&end));
+        }
+    }
+    for name in [query.name.as_deref(), stretch.name].into_iter().flatten() {
+        must("name =", text(name));
+    }
+    if let Some(prefix) = stretch.prefix {
+        must("name >=", text(prefix));
+        if let Some(end) = after_prefix(prefix) {
+            must("name <", text(&end));
+        }
+    }
+    if let Some(unit) = query.unit {
+        must("unit =", Value::Integer(i64::from(unit as u8)));
+    }
+    if let Some(after) = &query.after {
+        for value in [text(&after.name), text(&after.quota)] {
+            bound.push(value);
+        }
+        bound.push(Value::Integer(i64::from(after.unit as u8)));
+        let last = bound.len();
+        filter.push(format!(
+            "(name,quota,unit) > (?{},?{},?{last})",
+            last - 2,
+            last - 1
+        ));
+    }
+    bound.push(Value::Integer(i64::from(query.limit)));
+    let sql = format!(
+        "SELECT {NAME},id,{ACCOUNT} FROM buckets WHERE {} ORDER BY name, quota, unit LIMIT ?{}",
+        filter.join(" AND "),
+        bound.len()
+    );
+    let mut select = connection.prepare(&sql)?;
+    let mut rows = select.query(params_from_iter(bound))?;
+    while let Some(row) = rows.next()? {
+        out.push((row.get(3)?, name(row, 0)?, Stored::read(row, 4)?));
+    }
+    Ok(())
+}
+
+impl<'a> Stretch<'a> {
+    fn of(among: &'a Among) -> Self {
+        match among {
+            Among::Name { quota, name } => Self {
+                quota: Some(quota),
+                name: Some(name),
+                prefix: None,
+            },
+            Among::Prefix { quota, prefix } => Self {
+                quota: Some(quota),
+                name: None,
+                prefix: Some(prefix),
+            },
+        }
+    }
+}
+
+/// What every name of a quota begins with: its template up to the first placeholder.
+fn literal(quota: &str) -> &str {
+    let end = quota.find('<').unwrap_or(quota.len()).min(PREFIX_BYTES_MAX);
+    let end = (0..=end).rev().find(|at| quota.is_char_boundary(*at));
+    quota.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+/// The least text that is greater than all that begin so, in the order of their bytes; `None`: there is none.
+fn after_prefix(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        // The next character; the gap of surrogates is none.
+        if let Some(next) = (u32::from(last) + 1..=0x0010_ffff).find_map(char::from_u32) {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
+}

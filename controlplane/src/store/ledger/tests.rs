@@ -1,0 +1,1 @@
+//! Buckets, leases and charges in a store.
