@@ -1,12 +1,12 @@
 //! Charges of stored records.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _};
 use sluice_shared::quota::{Charge, Unit};
 use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::UsageRecord;
 
 use super::history::{Event, add_event};
-use super::rows::{ACCOUNT, NAME, Stored, name};
+use super::rows::{ACCOUNT, NAME, Stored, lease_of, name, save_lease};
 use super::{BucketId, QuotaEvent, mark};
 use crate::store::StoreError;
 use crate::store::detail::int;
@@ -64,14 +64,14 @@ pub(in crate::store) fn charge(
         let sql = format!("SELECT {ACCOUNT},{NAME} FROM buckets WHERE id = ?");
         let found = connection
             .prepare_cached(&sql)?
-            .query_row([int(id)], |row| Ok((Stored::read(row, 0)?, name(row, 8))))
+            .query_row([int(id)], |row| Ok((Stored::read(row, 0)?, name(row, 9))))
             .optional()?;
         let Some((mut stored, bucket)) = found else {
             done.dropped = done.dropped.saturating_add(dues.len() as u64);
             continue;
         };
         let bucket = bucket?;
-        let mut sum = 0u64;
+        let mut lease = lease_of(connection, id, holder)?;
         for due in dues {
             if due.charge.unit != bucket.unit {
                 done.dropped = done.dropped.saturating_add(1);
@@ -81,7 +81,9 @@ pub(in crate::store) fn charge(
             account.refill(due.at.min(now));
             stored.mark = mark::rearmed(stored.mark, account);
             account.charge(due.charge.amount, due.at, now);
-            sum = sum.saturating_add(due.charge.amount);
+            if let Some(lease) = &mut lease {
+                lease.charge(due.charge.amount);
+            }
             for percent in mark::crossed(stored.mark, account) {
                 stored.mark = percent;
                 let event = Event {
@@ -94,12 +96,9 @@ pub(in crate::store) fn charge(
             }
         }
         stored.update(connection, id)?;
-        connection
-            .prepare_cached(
-                "UPDATE leases SET charged = min(charged, 9223372036854775807 - ?1) + ?1 \
-                 WHERE bucket = ?2 AND holder = ?3",
-            )?
-            .execute(params![int(sum), int(id), int(holder)])?;
+        if let Some(lease) = lease {
+            save_lease(connection, id, &lease)?;
+        }
     }
     Ok(done)
 }

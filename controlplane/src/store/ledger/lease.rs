@@ -46,10 +46,11 @@ pub(in crate::store) fn lease(
     if !asked.last && missing > 0 && missing <= away {
         // The report counts at once, so that it helps others who are short; the question stays open.
         let reported = Lease {
-            seq: known.seq,
             granted: ask.seen,
-            share_ppm: known.share_ppm,
-            ..lease
+            seen: ask.seen,
+            returned: ask.returned,
+            advanced: ask.advanced,
+            ..known
         };
         save_lease(connection, id, &reported)?;
         let others = others.iter().filter(|other| leased(other) > 0);
@@ -93,13 +94,12 @@ pub(in crate::store) fn holders(connection: &Connection) -> Result<Vec<u64>, Sto
 }
 
 /// A new process begins: what was refilled in a future that has not come yet counts as refilled
-/// ([`Account::resume`], for all at once).
+/// ([`Account::resume`] and [`Lease::resume`], for all at once).
 pub(in crate::store) fn resume(connection: &Connection, now: UnixMicros) -> Result<(), StoreError> {
-    for table in ["buckets", "leases"] {
-        connection.execute(
-            &format!("UPDATE {table} SET as_of = ?1 WHERE as_of > ?1"),
-            [int(now.0)],
-        )?;
-    }
+    connection.execute("UPDATE buckets SET as_of = ?1 WHERE as_of > ?1", [int(now.0)])?;
+    connection.execute(
+        "UPDATE leases SET as_of = min(as_of, ?1), since = min(since, ?1) WHERE as_of > ?1 OR since > ?1",
+        [int(now.0)],
+    )?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Buckets and leases as rows.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sluice_shared::quota::bucket::Accrual;
 use sluice_shared::quota::ledger::{Account, Lease};
 use sluice_shared::quota::{Rate, Terms, Unit};
@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use crate::store::detail::int;
 
 /// Columns of an account, in the order of [`Stored::read`].
-pub(super) const ACCOUNT: &str = "capacity,rate_amount,rate_per_us,balance,remainder,as_of,charged,mark";
+pub(super) const ACCOUNT: &str = "capacity,rate_amount,rate_per_us,balance,remainder,as_of,charged,spilled,mark";
 /// Columns that name a bucket, in the order of [`name`].
 pub(super) const NAME: &str = "quota,name,unit";
 
@@ -40,14 +40,15 @@ impl Stored {
                 },
                 as_of: UnixMicros(row.get(at + 5)?),
                 charged: row.get(at + 6)?,
+                spilled: row.get(at + 7)?,
             },
-            mark: row.get(at + 7)?,
+            mark: row.get(at + 8)?,
         })
     }
 
     /// A new row; its number.
     pub(super) fn insert(&self, connection: &Connection, bucket: &Bucket) -> Result<BucketId, StoreError> {
-        let sql = format!("INSERT INTO buckets ({NAME},{ACCOUNT}) VALUES (?,?,?,?,?,?,?,?,?,?,?)");
+        let sql = format!("INSERT INTO buckets ({NAME},{ACCOUNT}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)");
         let account = &self.account;
         let id = connection.prepare_cached(&sql)?.insert(params![
             bucket.quota,
@@ -60,6 +61,7 @@ impl Stored {
             int(account.accrual.remainder),
             int(account.as_of.0),
             int(account.charged),
+            int(account.spilled),
             self.mark,
         ])?;
         u64::try_from(id).map_err(|_| StoreError::Column("id"))
@@ -71,7 +73,7 @@ impl Stored {
         connection
             .prepare_cached(
                 "UPDATE buckets SET capacity = ?, rate_amount = ?, rate_per_us = ?, balance = ?, remainder = ?, \
-                 as_of = ?, charged = ?, mark = ? WHERE id = ?",
+                 as_of = ?, charged = ?, spilled = ?, mark = ? WHERE id = ?",
             )?
             .execute(params![
                 int(account.terms.capacity),
@@ -81,6 +83,7 @@ impl Stored {
                 int(account.accrual.remainder),
                 int(account.as_of.0),
                 int(account.charged),
+                int(account.spilled),
                 self.mark,
                 int(id),
             ])?;
@@ -97,24 +100,50 @@ pub(super) fn name(row: &Row<'_>, at: usize) -> Result<Bucket, StoreError> {
     })
 }
 
+const LEASE: &str = "holder,seq,granted,seen,returned,advanced,charged,share_amount,share_per_us,as_of,\
+                     share_before_amount,share_before_per_us,since";
+
+/// Reads the columns of [`LEASE`].
+fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
+    let counter = |at| row.get(at).map(i64::cast_unsigned);
+    let rate = |at| {
+        Ok::<_, rusqlite::Error>(Rate {
+            amount: row.get(at)?,
+            per_us: row.get(at + 1)?,
+        })
+    };
+    Ok(Lease {
+        holder: row.get(0)?,
+        seq: row.get(1)?,
+        granted: counter(2)?,
+        seen: counter(3)?,
+        returned: counter(4)?,
+        advanced: counter(5)?,
+        charged: counter(6)?,
+        share: rate(7)?,
+        as_of: UnixMicros(row.get(9)?),
+        share_before: rate(10)?,
+        since: UnixMicros(row.get(12)?),
+    })
+}
+
 /// Everybody's lease of a bucket.
 pub(super) fn leases(connection: &Connection, bucket: BucketId) -> Result<Vec<Lease>, StoreError> {
-    let mut select = connection.prepare_cached(
-        "SELECT holder,seq,granted,returned,advanced,charged,share_ppm,as_of FROM leases WHERE bucket = ?",
-    )?;
-    let rows = select.query_map([int(bucket)], |row| {
-        Ok(Lease {
-            holder: row.get(0)?,
-            seq: row.get(1)?,
-            granted: row.get(2)?,
-            returned: row.get(3)?,
-            advanced: row.get(4)?,
-            charged: row.get(5)?,
-            share_ppm: row.get(6)?,
-            as_of: UnixMicros(row.get(7)?),
-        })
-    })?;
+    let sql = format!("SELECT {LEASE} FROM leases WHERE bucket = ?");
+    let mut select = connection.prepare_cached(&sql)?;
+    let rows = select.query_map([int(bucket)], lease)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A holder's lease of a bucket.
+pub(super) fn lease_of(
+    connection: &Connection,
+    bucket: BucketId,
+    holder: u64,
+) -> Result<Option<Lease>, StoreError> {
+    let sql = format!("SELECT {LEASE} FROM leases WHERE bucket = ? AND holder = ?");
+    let mut select = connection.prepare_cached(&sql)?;
+    Ok(select.query_row([int(bucket), int(holder)], lease).optional()?)
 }
 
 /// Who has a lease of a bucket.
@@ -126,21 +155,22 @@ pub(super) fn holders_of(connection: &Connection, bucket: BucketId) -> Result<Ve
 
 /// Writes a lease over the one that its holder had.
 pub(super) fn save_lease(connection: &Connection, bucket: BucketId, lease: &Lease) -> Result<(), StoreError> {
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO leases (bucket,holder,seq,granted,returned,advanced,charged,share_ppm,as_of) \
-             VALUES (?,?,?,?,?,?,?,?,?)",
-        )?
-        .execute(params![
-            int(bucket),
-            int(lease.holder),
-            int(lease.seq),
-            int(lease.granted),
-            int(lease.returned),
-            int(lease.advanced),
-            int(lease.charged),
-            lease.share_ppm,
-            int(lease.as_of.0),
-        ])?;
+    let sql = format!("INSERT OR REPLACE INTO leases (bucket,{LEASE}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+    connection.prepare_cached(&sql)?.execute(params![
+        int(bucket),
+        int(lease.holder),
+        int(lease.seq),
+        lease.granted.cast_signed(),
+        lease.seen.cast_signed(),
+        lease.returned.cast_signed(),
+        lease.advanced.cast_signed(),
+        lease.charged.cast_signed(),
+        int(lease.share.amount),
+        int(lease.share.per_us),
+        int(lease.as_of.0),
+        int(lease.share_before.amount),
+        int(lease.share_before.per_us),
+        int(lease.since.0),
+    ])?;
     Ok(())
 }

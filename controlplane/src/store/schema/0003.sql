@@ -15,21 +15,28 @@ CREATE TABLE buckets (
     remainder INTEGER NOT NULL,
     as_of INTEGER NOT NULL,
     charged INTEGER NOT NULL,
+    spilled INTEGER NOT NULL,
     mark INTEGER NOT NULL,
     UNIQUE (name, quota, unit)
 ) STRICT;
 
--- What each data plane, by the number of its journal, has of a bucket; all sums are since it began.
+-- What each data plane, by the number of its journal, has of a bucket (`Lease` of the shared quota arithmetic). Counters
+-- are 64 bits without a sign, stored as they are.
 CREATE TABLE leases (
     bucket INTEGER NOT NULL,
     holder INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     granted INTEGER NOT NULL,
+    seen INTEGER NOT NULL,
     returned INTEGER NOT NULL,
     advanced INTEGER NOT NULL,
     charged INTEGER NOT NULL,
-    share_ppm INTEGER NOT NULL,
+    share_amount INTEGER NOT NULL,
+    share_per_us INTEGER NOT NULL,
     as_of INTEGER NOT NULL,
+    share_before_amount INTEGER NOT NULL,
+    share_before_per_us INTEGER NOT NULL,
+    since INTEGER NOT NULL,
     PRIMARY KEY (bucket, holder)
 ) STRICT, WITHOUT ROWID;
 
