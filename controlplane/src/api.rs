@@ -32,6 +32,7 @@ use tokio::net::UnixStream;
 use crate::identity::Identities;
 use crate::identity::token::Tokens;
 use crate::ingest;
+use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::publish::Publisher;
 use crate::reload::{ConfigState, Configuration};
@@ -42,6 +43,7 @@ use problem::Problem;
 /// What the API shows.
 pub(crate) struct Shown {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) identities: Arc<Identities>,
     pub(crate) link: Arc<Link>,

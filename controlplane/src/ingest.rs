@@ -7,10 +7,11 @@
 //!
 //! Why nothing is lost and nothing counts twice, whatever is killed at whatever instruction: a record is in the store
 //! or its segment still exists, because segments go after the commit; it is in the store once, because its request id
-//! is unique there and sums are taken of inserted rows only. Cursors merely save reading again.
+//! is unique there and sums are taken of inserted rows only. Cursors merely save reading again. What a record used of
+//! budgets is charged in the transaction that inserts it, and so once.
 //!
 //! The end of an incarnation has four steps, each of which may be the last before a kill: commit of the last records
-//! with a mark; `NNNNNNNN` renamed to `NNNNNNNN.done`, which frees the number; the mark removed; the directory removed.
+//! with a mark, which ends its leases of budgets, too; `NNNNNNNN` renamed to `NNNNNNNN.done`, which frees the number; the mark removed; the directory removed.
 //! A mark without a `.done` directory therefore means that `NNNNNNNN` is still the dead one, however numbers are used
 //! again.
 
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::files;
+use crate::ledger::{Ledger, settle_aborted};
 use crate::link::chain;
 use crate::store::{Batch, Store, StoreError};
 use incarnation::{Incarnation, Progress};
@@ -94,6 +96,7 @@ pub(crate) enum IngestError {
 pub(crate) struct Ingest {
     root: PathBuf,
     store: Arc<dyn Store>,
+    ledger: Arc<Ledger>,
     runtime: Handle,
     status: Arc<Status>,
     bases: price::Bases,
@@ -108,6 +111,7 @@ impl Ingest {
     pub(crate) fn new(
         data: &Path,
         store: Arc<dyn Store>,
+        ledger: Arc<Ledger>,
         runtime: Handle,
         status: Arc<Status>,
         bases: price::Bases,
@@ -116,6 +120,7 @@ impl Ingest {
         Self {
             root: data.join("journal"),
             store,
+            ledger,
             runtime,
             status,
             bases,
@@ -175,6 +180,8 @@ impl Ingest {
     fn try_pass(&mut self) -> Result<bool, IngestError> {
         if !self.cleaned {
             self.clean()?;
+            // Whoever has a lease has a directory since before.
+            self.runtime.block_on(self.ledger.end_orphans(|| self.list()))?;
             self.cleaned = true;
         }
         let numbers = self.list()?;
@@ -206,15 +213,20 @@ impl Ingest {
             .map_err(|e| IngestError::Journal(incarnation.directory.clone(), e))?;
         let mut found = false;
         loop {
-            let mut batch = Batch::default();
+            let mut batch = Batch {
+                holder: number,
+                ..Batch::default()
+            };
             let progress = incarnation
                 .read(&mut batch, BATCH_MAX, &mut self.buffer, &self.status)
                 .map_err(|e| IngestError::Journal(incarnation.directory.clone(), e))?;
             reached(&self.settings, Step::BatchRead)?;
             if !batch.is_empty() {
                 found = true;
+                batch.now = self.ledger.now();
                 let done = self.runtime.block_on(self.store.ingest(&batch))?;
                 self.status.stored(&batch, &done);
+                self.ledger.ingested(&done);
                 reached(&self.settings, Step::Committed)?;
             }
             for path in incarnation.take_obsolete() {
@@ -237,10 +249,10 @@ impl Ingest {
         let mut recovery = incarnation
             .recover()
             .map_err(|e| IngestError::Journal(incarnation.directory.clone(), e))?;
-        recovery
-            .records
-            .iter_mut()
-            .for_each(|record| price::settle(record, &self.bases));
+        for record in &mut recovery.records {
+            price::settle(record, &self.bases);
+            settle_aborted(record);
+        }
         reached(&self.settings, Step::Recovered)?;
         if recovery.damaged > 0 {
             tracing::error!(
@@ -250,10 +262,11 @@ impl Ingest {
             );
             self.status.damaged(recovery.damaged);
         }
-        let done =
-            self.runtime
-                .block_on(self.store.finish(number, &recovery.records, crate::reload::now()))?;
+        let done = self
+            .runtime
+            .block_on(self.store.finish(number, &recovery.records, self.ledger.now()))?;
         self.status.aborted(&done);
+        self.ledger.ingested(&done);
         tracing::info!(
             incarnation = number,
             aborted = done.inserted,

@@ -13,6 +13,7 @@ mod planes;
 mod thread;
 mod waiting;
 
+use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -86,13 +87,8 @@ enum Outcome {
 }
 
 impl Ledger {
-    /// Begins with the buckets in a store and what is defined now.
-    pub(crate) async fn open(
-        store: Arc<dyn Store>,
-        clock: Clock,
-        quotas: &[Quota],
-    ) -> Result<Arc<Self>, StoreError> {
-        store.resume(clock.now()).await?;
+    /// Begins with the buckets in a store, which has resumed at the clock's time, and what is defined now.
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock, quotas: &[Quota]) -> Arc<Self> {
         let (questions, asked) = mpsc::channel();
         let shared = Arc::new(Shared {
             store,
@@ -104,10 +100,10 @@ impl Ledger {
             planes: Planes::default(),
             waiting: Waiting::default(),
         });
-        thread::start(shared.clone(), asked, tokio::runtime::Handle::current());
+        thread::start(shared.clone(), asked);
         let ledger = Arc::new(Self { shared, questions });
         ledger.wake();
-        Ok(ledger)
+        ledger
     }
 
     /// The time by which buckets are refilled.
@@ -167,10 +163,7 @@ impl Ledger {
                         // Who has said nothing since, and does not wait for us in turn.
                         before.is_none_or(|(_, seq)| *seq == other.seq) && !waiter.is_waiting(other.holder)
                     });
-                    last = !awaited
-                        || tokio::time::timeout_at(deadline, waiter.changed())
-                            .await
-                            .is_err();
+                    last = !awaited || tokio::time::timeout_at(deadline, waiter.changed()).await.is_err();
                 }
             }
         }
@@ -220,12 +213,12 @@ impl Ledger {
 
     /// Ends the leases of data planes that have no journal any more, as after a backup was restored: nobody will ever
     /// finish those. `alive` says which journals are there, and is asked after who has leases.
-    pub(crate) async fn end_orphans(
+    pub(crate) async fn end_orphans<E: From<StoreError>>(
         &self,
-        alive: impl FnOnce() -> std::io::Result<std::collections::BTreeSet<u64>>,
-    ) -> Result<(), StoreError> {
+        alive: impl FnOnce() -> Result<BTreeSet<u64>, E>,
+    ) -> Result<(), E> {
         let holders = self.shared.store.holders().await?;
-        let Ok(alive) = alive() else { return Ok(()) };
+        let alive = alive()?;
         for holder in holders.into_iter().filter(|holder| !alive.contains(holder)) {
             let freed = self.shared.store.end_leases(holder).await?;
             tracing::warn!(
@@ -283,4 +276,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,6 +10,7 @@ pub mod config;
 mod files;
 mod identity;
 mod ingest;
+mod ledger;
 mod link;
 mod lock;
 mod publish;
@@ -37,6 +38,7 @@ pub use identity::fuzz_localapi;
 use identity::proof::Proofs;
 use identity::token::Tokens;
 use ingest::Ingest;
+use ledger::{Clock, Ledger};
 use link::Link;
 use publish::Publisher;
 pub use reload::SAVED as SAVED_CONFIG;
@@ -156,11 +158,18 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let state = Arc::new(ConfigState::new(source.name(), loaded.report.clone(), rejected));
     let control_path = data.join("control.sock");
     let control = OwnListener::bind(&control_path).map_err(in_data(&control_path))?;
-    let link = Link::new(publisher.clone(), identities.clone());
+    let quotas = publisher
+        .current()
+        .map(|published| published.snapshot.quotas.clone());
+    let clock = Clock::start();
+    store.resume(clock.now()).await?;
+    let ledger = Ledger::new(store.clone(), clock, &quotas.unwrap_or_default());
+    let link = Link::new(publisher.clone(), identities.clone(), ledger.clone());
     let mut serving = tokio::spawn(link.clone().serve(control));
     let parts = Parts {
         publisher: publisher.clone(),
         identities: identities.clone(),
+        ledger: ledger.clone(),
         link: link.clone(),
         state: state.clone(),
     };
@@ -173,6 +182,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let ingest = Ingest::new(
         &data,
         store.clone(),
+        ledger.clone(),
         Handle::current(),
         status.clone(),
         ingest::price::Bases::of(publisher.clone()),
@@ -185,6 +195,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let listener = OwnListener::bind(&api_path).map_err(in_data(&api_path))?;
     let shown = Arc::new(Shown {
         store,
+        ledger,
         publisher,
         identities,
         link,

@@ -1,8 +1,10 @@
-//! The control socket: data planes connect, say hello, get the newest snapshot, ask who their peers are.
+//! The control socket: data planes connect, say hello, get the newest snapshot, ask who their peers are and what is left
+//! in budgets.
 //!
 //! One task reads a connection, one writes it. A frame that does not hold ends the connection; the data plane serves
 //! on meanwhile and connects again. Everything is bounded: frames by their format, questions under way by a semaphore
-//! (a data plane that asks faster than we answer is read no further), answers by a queue.
+//! (a data plane that asks faster than we answer is read no further; questions about budgets, which may have to wait for
+//! others, are counted apart), answers by a queue.
 //!
 //! An answer that was looked up before a revocation and would go out after it is looked up again, so that no data plane
 //! believes what was revoked (see [`crate::identity::revocations`]).
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use sluice_shared::ids::Epoch;
 use sluice_shared::wire::control::{
-    FrameError, HEADER_BYTES, Header, IdentityAnswer, Proof, ToControl, ToData, Whom,
+    FrameError, HEADER_BYTES, Header, IdentityAnswer, LeaseAnswer, Proof, ToControl, ToData, Whom,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
@@ -24,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 
 use crate::identity::revocations::Revocation;
 use crate::identity::{Changed, Identities};
+use crate::ledger::{Ledger, Plane};
 use crate::publish::{Published, Publisher};
 use crate::socket::OwnListener;
 use crate::sys;
@@ -32,6 +35,9 @@ use crate::sys;
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Questions of one connection under way.
 const QUESTIONS_MAX: usize = 64;
+/// Questions of one connection about budgets under way: each waits for one transaction, or a moment for other data
+/// planes.
+const LEASES_MAX: usize = 1_024;
 /// Connections at a time; a node has one data plane, or two while it is upgraded.
 const CONNECTIONS_MAX: usize = 64;
 /// Addresses and credentials that are revoked one by one; more are one message about everybody.
@@ -41,6 +47,7 @@ const REVOKED_MAX: usize = 512;
 pub(crate) struct Link {
     publisher: Arc<Publisher>,
     identities: Arc<Identities>,
+    ledger: Arc<Ledger>,
     connected: AtomicUsize,
 }
 
@@ -60,10 +67,15 @@ enum LinkError {
 }
 
 impl Link {
-    pub(crate) fn new(publisher: Arc<Publisher>, identities: Arc<Identities>) -> Arc<Self> {
+    pub(crate) fn new(
+        publisher: Arc<Publisher>,
+        identities: Arc<Identities>,
+        ledger: Arc<Ledger>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             publisher,
             identities,
+            ledger,
             connected: AtomicUsize::new(0),
         })
     }
@@ -123,9 +135,10 @@ impl Link {
         self.connected.fetch_add(1, Ordering::Relaxed);
         tracing::info!(pid, incarnation, "data plane connected");
         let (answers, queue) = mpsc::channel(QUESTIONS_MAX);
-        let writer = self.write_frames(write, queue, answers.downgrade());
+        let plane = self.ledger.connected(incarnation);
+        let writer = self.write_frames(write, queue, answers.downgrade(), &plane);
         let end = tokio::select! {
-            end = self.read_frames(&mut read, answers) => end,
+            end = self.read_frames(&mut read, incarnation, answers) => end,
             end = writer => end,
         };
         self.connected.fetch_sub(1, Ordering::Relaxed);
@@ -158,9 +171,11 @@ impl Link {
     async fn read_frames(
         self: &Arc<Self>,
         read: &mut OwnedReadHalf,
+        incarnation: u64,
         answers: mpsc::Sender<Answered>,
     ) -> Result<(), LinkError> {
         let room = Arc::new(Semaphore::new(QUESTIONS_MAX));
+        let leases = Arc::new(Semaphore::new(LEASES_MAX));
         while let Some(frame) = read_frame(read).await? {
             let (ticket, question) = match frame {
                 ToControl::Hello { .. } => return Err(LinkError::SecondHello),
@@ -170,7 +185,25 @@ impl Link {
                     port,
                 } => (ticket, Question::Address(address, port)),
                 ToControl::Prove { ticket, proof } => (ticket, Question::Proof(proof)),
-                ToControl::Lease { .. } => continue,
+                ToControl::Lease { ticket, bucket, ask } => {
+                    let Ok(permit) = leases.clone().acquire_owned().await else {
+                        return Ok(());
+                    };
+                    let (ledger, answers) = (self.ledger.clone(), answers.clone());
+                    tokio::spawn(async move {
+                        if let Some(answer) = ledger.lease(incarnation, bucket, ask).await {
+                            // The connection may be gone; then nobody waits for the answer.
+                            let _ = answers
+                                .send(Answered::Lease {
+                                    ticket,
+                                    answer,
+                                    _permit: permit,
+                                })
+                                .await;
+                        }
+                    });
+                    continue;
+                }
                 ToControl::SnapshotApplied { epoch } => {
                     tracing::info!(epoch = epoch.0, "snapshot applied");
                     continue;
@@ -202,7 +235,7 @@ impl Link {
                 Question::Address(address, port) => self.identities.whois(*address, *port).await,
                 Question::Proof(proof) => self.identities.prove(proof).await,
             };
-            let answered = Answered {
+            let answered = Answered::Identity {
                 ticket,
                 question,
                 answer,
@@ -220,6 +253,7 @@ impl Link {
         mut write: OwnedWriteHalf,
         mut answered: mpsc::Receiver<Answered>,
         answers: mpsc::WeakSender<Answered>,
+        plane: &Plane,
     ) -> Result<(), LinkError> {
         let mut snapshots: watch::Receiver<Option<Published>> = self.publisher.subscribe();
         let mut revocations = self.identities.revocations().subscribe();
@@ -264,14 +298,16 @@ impl Link {
                     }
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
+                told = plane.next() => told,
                 answer = answered.recv() => match answer {
-                    Some(Answered { ticket, question, before, permit, .. }) if before < revoked => {
+                    Some(Answered::Identity { ticket, question, before, permit, .. }) if before < revoked => {
                         if let Some(answers) = answers.upgrade() {
                             self.clone().answer(ticket, question, permit, answers);
                         }
                         continue;
                     }
-                    Some(Answered { ticket, answer, .. }) => ToData::Identity { ticket, answer },
+                    Some(Answered::Identity { ticket, answer, .. }) => ToData::Identity { ticket, answer },
+                    Some(Answered::Lease { ticket, answer, .. }) => ToData::Leased { ticket, answer },
                     None => return Ok(()),
                 },
             };
@@ -287,13 +323,21 @@ enum Question {
 }
 
 /// An answer on its way out.
-struct Answered {
-    ticket: u64,
-    question: Question,
-    answer: IdentityAnswer,
-    /// Revocations that there were before it was looked up.
-    before: u64,
-    permit: OwnedSemaphorePermit,
+enum Answered {
+    Identity {
+        ticket: u64,
+        question: Question,
+        answer: IdentityAnswer,
+        /// Revocations that there were before it was looked up.
+        before: u64,
+        permit: OwnedSemaphorePermit,
+    },
+    Lease {
+        ticket: u64,
+        answer: LeaseAnswer,
+        /// Of the questions about budgets; back when the answer goes out.
+        _permit: OwnedSemaphorePermit,
+    },
 }
 
 /// Reads one frame; `None` where the other side closed between frames.

@@ -29,6 +29,7 @@ use tokio::sync::watch as channel;
 use crate::config::domain::Document;
 use crate::config::{self, Report, default_document};
 use crate::identity::Identities;
+use crate::ledger::Ledger;
 use crate::link::{Link, chain};
 use crate::publish::{PublishError, Publisher};
 use crate::{Error, files};
@@ -284,6 +285,7 @@ pub(crate) struct Present {
 pub(crate) struct Configuration {
     publisher: Arc<Publisher>,
     identities: Arc<Identities>,
+    ledger: Arc<Ledger>,
     link: Arc<Link>,
     state: Arc<ConfigState>,
     /// Its file, once there is one.
@@ -305,6 +307,7 @@ struct Turn {
 pub(crate) struct Parts {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) identities: Arc<Identities>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) link: Arc<Link>,
     pub(crate) state: Arc<ConfigState>,
 }
@@ -341,6 +344,7 @@ impl Configuration {
         Arc::new(Self {
             publisher: parts.publisher,
             identities: parts.identities,
+            ledger: parts.ledger,
             link: parts.link,
             state: parts.state,
             file: channel::Sender::new(source.file.clone()),
@@ -436,7 +440,12 @@ impl Configuration {
 
     /// Takes a document into use: published, kept, in the history, and told to whom it concerns.
     fn take(&self, turn: &mut Turn, loaded: Loaded, author: &Author) -> Result<Arc<Present>, PublishError> {
-        let epoch = match self.publisher.publish(loaded.document.clone()) {
+        let quotas = || {
+            let current = self.publisher.current();
+            current.map_or_else(Vec::new, |published| published.snapshot.quotas.clone())
+        };
+        let publish = || self.publisher.publish(loaded.document.clone());
+        let epoch = match self.ledger.publishing(quotas, publish) {
             Ok(epoch) => epoch,
             Err(error) => {
                 let said = chain(&error);

@@ -73,7 +73,10 @@ impl Api {
         let publisher = Arc::new(Publisher::open(folder.path()));
         let identities = Arc::new(Identities::new(&loaded.document.identity));
         let epoch = publisher.publish(loaded.document.clone()).unwrap();
-        let link = Link::new(publisher.clone(), identities.clone());
+        let store: Arc<dyn Store> = Arc::new(store);
+        let quotas = publisher.current().unwrap().snapshot.quotas.clone();
+        let ledger = Ledger::new(store.clone(), crate::ledger::Clock::start(), &quotas);
+        let link = Link::new(publisher.clone(), identities.clone(), ledger.clone());
         let state = Arc::new(ConfigState::new(
             "sluice.hujson".into(),
             loaded.report.clone(),
@@ -82,13 +85,14 @@ impl Api {
         let parts = Parts {
             publisher: publisher.clone(),
             identities: identities.clone(),
+            ledger: ledger.clone(),
             link: link.clone(),
             state: state.clone(),
         };
-        let store: Arc<dyn Store> = Arc::new(store);
         let shown = Arc::new(Shown {
             tokens: Tokens::open(store.clone()).await.unwrap(),
             store,
+            ledger,
             identities,
             link,
             publisher,
@@ -331,6 +335,7 @@ async fn a_rejected_document_shows_with_its_place() {
     let view = api.shown.config.view();
     let shown = Arc::new(Shown {
         store: api.shown.store.clone(),
+        ledger: api.shown.ledger.clone(),
         identities: api.shown.identities.clone(),
         tokens: api.shown.tokens.clone(),
         link: api.shown.link.clone(),

@@ -14,6 +14,7 @@ pub(crate) struct Status {
     amended: AtomicU64,
     aborted: AtomicU64,
     damaged: AtomicU64,
+    charges_dropped: AtomicU64,
     incarnations: AtomicUsize,
     state: Mutex<State>,
 }
@@ -32,6 +33,8 @@ pub(crate) struct Figures {
     pub(crate) amended: u64,
     pub(crate) aborted: u64,
     pub(crate) damaged: u64,
+    /// Charges of buckets that are not defined any more.
+    pub(crate) charges_dropped: u64,
     pub(crate) incarnations: usize,
     /// Since everything that was in the journal was in the store.
     pub(crate) lag_ms: u64,
@@ -46,6 +49,7 @@ impl Status {
             amended: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
+            charges_dropped: AtomicU64::new(0),
             incarnations: AtomicUsize::new(0),
             state: Mutex::new(State {
                 caught_up: now,
@@ -59,10 +63,23 @@ impl Status {
         self.duplicates.fetch_add(done.duplicates, Ordering::Relaxed);
         self.amended
             .fetch_add(batch.amends.len() as u64, Ordering::Relaxed);
+        self.dropped(done);
+    }
+
+    /// Counts charges of buckets that are gone, and says so the first time.
+    fn dropped(&self, done: &Ingested) {
+        let more = done.charges_dropped;
+        if more > 0 && self.charges_dropped.fetch_add(more, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                charges = more,
+                "requests were charged to budgets that are not defined any more; later ones are counted only"
+            );
+        }
     }
 
     pub(super) fn aborted(&self, done: &Ingested) {
         self.aborted.fetch_add(done.inserted, Ordering::Relaxed);
+        self.dropped(done);
     }
 
     pub(super) fn damaged(&self, places: u64) {
@@ -100,6 +117,7 @@ impl Status {
             amended: self.amended.load(Ordering::Relaxed),
             aborted: self.aborted.load(Ordering::Relaxed),
             damaged: self.damaged.load(Ordering::Relaxed),
+            charges_dropped: self.charges_dropped.load(Ordering::Relaxed),
             incarnations: self.incarnations.load(Ordering::Relaxed),
             lag_ms: u64::try_from(state.caught_up.elapsed().as_millis()).unwrap_or(u64::MAX),
             error: state.error.as_ref().map(|(text, _)| text.clone()),

@@ -13,6 +13,7 @@ use sluice_shared::wire::inflight::Counter;
 use sluice_shared::wire::journal::{Entry, SEGMENT_HEADER_BYTES, SegmentHeader, encode, record_bytes};
 
 use super::*;
+use crate::ledger::Clock;
 use crate::store::{RequestQuery, Sqlite};
 use journal::Writer;
 
@@ -62,6 +63,7 @@ impl Reader {
         let ingest = Ingest::new(
             data,
             store.clone(),
+            Ledger::new(store.clone(), Clock::start(), &[]),
             runtime.handle().clone(),
             status.clone(),
             bases,

@@ -73,11 +73,31 @@ mod tests {
     fn what_is_known_counts_and_a_reservation_stands_for_the_rest() {
         use Unit::{Requests, Tokens, Usd};
         check([None; 3], None, &[(Usd, 100), (Tokens, 100), (Requests, 1)]);
-        check([Some(30), Some(5), None], Some(7), &[(Usd, 7), (Tokens, 35), (Requests, 1)]);
-        check([Some(30), None, None], None, &[(Usd, 100), (Tokens, 100), (Requests, 1)]);
-        check([Some(300), None, None], Some(900), &[(Usd, 900), (Tokens, 300), (Requests, 1)]);
-        check([None, Some(300), None], None, &[(Usd, 100), (Tokens, 300), (Requests, 1)]);
-        check([None, None, Some(44)], None, &[(Usd, 100), (Tokens, 44), (Requests, 1)]);
+        check(
+            [Some(30), Some(5), None],
+            Some(7),
+            &[(Usd, 7), (Tokens, 35), (Requests, 1)],
+        );
+        check(
+            [Some(30), None, None],
+            None,
+            &[(Usd, 100), (Tokens, 100), (Requests, 1)],
+        );
+        check(
+            [Some(300), None, None],
+            Some(900),
+            &[(Usd, 900), (Tokens, 300), (Requests, 1)],
+        );
+        check(
+            [None, Some(300), None],
+            None,
+            &[(Usd, 100), (Tokens, 300), (Requests, 1)],
+        );
+        check(
+            [None, None, Some(44)],
+            None,
+            &[(Usd, 100), (Tokens, 44), (Requests, 1)],
+        );
         check([Some(0), Some(0), None], Some(0), &[(Requests, 1)]);
         check(
             [Some(u64::MAX), Some(1), None],

@@ -134,7 +134,9 @@ impl Told {
 
 impl Drop for Plane {
     fn drop(&mut self) {
-        lock(&self.planes).planes.retain(|(number, _)| *number != self.number);
+        lock(&self.planes)
+            .planes
+            .retain(|(number, _)| *number != self.number);
     }
 }
 

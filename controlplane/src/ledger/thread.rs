@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use sluice_shared::wire::control::LeaseAnswer;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use super::{Outcome, Question, Shared};
@@ -22,15 +22,20 @@ const PRUNE: Duration = Duration::from_secs(3_600);
 const PRUNE_STEP: Duration = Duration::from_millis(200);
 
 /// Starts it. It ends with the last sender of questions.
-pub(super) fn start(shared: Arc<Shared>, asked: Receiver<Question>, runtime: Handle) {
-    let thread = std::thread::Builder::new().name("ledger".to_owned());
-    let work = Work {
-        shared,
-        runtime,
-        prune_at: Instant::now() + PRUNE,
-        prune_after: 0,
-    };
-    if let Err(error) = thread.spawn(move || work.run(&asked)) {
+pub(super) fn start(shared: Arc<Shared>, asked: Receiver<Question>) {
+    // A store may have to wait for others than the disk.
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let started = runtime.and_then(|runtime| {
+        let work = Work {
+            shared,
+            runtime,
+            prune_at: Instant::now() + PRUNE,
+            prune_after: 0,
+        };
+        let thread = std::thread::Builder::new().name("ledger".to_owned());
+        thread.spawn(move || work.run(&asked))
+    });
+    if let Err(error) = started {
         // Every question is answered: cannot be asked.
         tracing::error!(%error, "cannot start the ledger's thread");
     }
@@ -38,7 +43,7 @@ pub(super) fn start(shared: Arc<Shared>, asked: Receiver<Question>, runtime: Han
 
 struct Work {
     shared: Arc<Shared>,
-    runtime: Handle,
+    runtime: Runtime,
     /// When the next stretch of buckets is looked at.
     prune_at: Instant,
     /// Where it begins.
@@ -55,7 +60,11 @@ impl Work {
     fn run(mut self, asked: &Receiver<Question>) {
         loop {
             let pause = self.prune_at.saturating_duration_since(Instant::now());
-            let pause = if self.shared.defined().pending { pause.min(RETRY) } else { pause };
+            let pause = if self.shared.defined().pending {
+                pause.min(RETRY)
+            } else {
+                pause
+            };
             let first = match asked.recv_timeout(pause) {
                 Ok(question) => Some(question),
                 Err(RecvTimeoutError::Timeout) => None,

@@ -48,7 +48,11 @@ impl Plane {
         let document = document("alice");
         let identities = Arc::new(Identities::new(&document.identity));
         publisher.publish(Arc::new(document)).unwrap();
-        let link = Link::new(publisher.clone(), identities.clone());
+        let link = Link::new(
+            publisher.clone(),
+            identities.clone(),
+            crate::ledger::tests::empty(folder.path()),
+        );
         tokio::spawn(
             link.clone()
                 .serve(OwnListener::bind(&folder.path().join("control.sock")).unwrap()),

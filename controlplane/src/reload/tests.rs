@@ -63,11 +63,13 @@ impl Fixture {
         let epoch = publisher.publish(loaded.document.clone()).unwrap();
         source.keep(&loaded);
         let identities = Arc::new(Identities::new(&loaded.document.identity));
-        let link = Link::new(publisher.clone(), identities.clone());
+        let ledger = crate::ledger::tests::empty(folder.path());
+        let link = Link::new(publisher.clone(), identities.clone(), ledger.clone());
         let state = Arc::new(ConfigState::new(source.name(), loaded.report.clone(), None));
         let parts = Parts {
             publisher: publisher.clone(),
             identities,
+            ledger,
             link,
             state: state.clone(),
         };

@@ -12,7 +12,8 @@ use crate::store::StoreError;
 use crate::store::detail::int;
 
 /// Columns of an account, in the order of [`Stored::read`].
-pub(super) const ACCOUNT: &str = "capacity,rate_amount,rate_per_us,balance,remainder,as_of,charged,spilled,mark";
+pub(super) const ACCOUNT: &str =
+    "capacity,rate_amount,rate_per_us,balance,remainder,as_of,charged,spilled,mark";
 /// Columns that name a bucket, in the order of [`name`].
 pub(super) const NAME: &str = "quota,name,unit";
 
