@@ -21,7 +21,7 @@ use std::time::Duration;
 use sluice_shared::quota::ledger::Ask;
 use sluice_shared::snapshot::Quota;
 use sluice_shared::units::UnixMicros;
-use sluice_shared::wire::control::{Bucket, LeaseAnswer};
+use sluice_shared::wire::control::{Bucket, BucketRef, LeaseAnswer};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -67,7 +67,7 @@ enum Question {
     Wake,
     Lease {
         holder: u64,
-        bucket: Bucket,
+        bucket: BucketRef,
         ask: Ask,
         last: bool,
         answer: oneshot::Sender<Outcome>,
@@ -138,7 +138,7 @@ impl Ledger {
     }
 
     /// Answers a question of a data plane. `None`: a later one has been answered.
-    pub(crate) async fn lease(&self, holder: u64, bucket: Bucket, ask: Ask) -> Option<LeaseAnswer> {
+    pub(crate) async fn lease(&self, holder: u64, bucket: BucketRef, ask: Ask) -> Option<LeaseAnswer> {
         let deadline = Instant::now() + PATIENCE;
         let mut waiter = None;
         let mut asked: Vec<(u64, u64)> = Vec::new();
@@ -169,7 +169,7 @@ impl Ledger {
         }
     }
 
-    async fn ask(&self, holder: u64, bucket: Bucket, ask: Ask, last: bool) -> Outcome {
+    async fn ask(&self, holder: u64, bucket: BucketRef, ask: Ask, last: bool) -> Outcome {
         let (answer, answered) = oneshot::channel();
         let question = Question::Lease {
             holder,

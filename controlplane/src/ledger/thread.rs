@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use sluice_shared::wire::control::LeaseAnswer;
+use sluice_shared::quota::Terms;
+use sluice_shared::wire::control::{BucketRef, LeaseAnswer};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -113,7 +114,11 @@ impl Work {
                 say(answer, LeaseAnswer::Unavailable { seq });
                 continue;
             }
-            let Some(terms) = defined.definitions.terms(&bucket) else {
+            let terms = match &bucket {
+                BucketRef::Named(bucket) => defined.definitions.terms(bucket),
+                BucketRef::Numbered(_) => Some(Terms::default()),
+            };
+            let Some(terms) = terms else {
                 say(answer, LeaseAnswer::Undefined { seq });
                 continue;
             };
@@ -149,7 +154,7 @@ impl Work {
                 return;
             }
         };
-        for (outcome, answer) in outcomes.into_iter().zip(answers) {
+        for ((outcome, answer), ask) in outcomes.into_iter().zip(answers).zip(&asks) {
             let outcome = match outcome {
                 LeaseOutcome::Granted { bucket, grant } => {
                     // Something may have been given back with the question.
@@ -157,6 +162,7 @@ impl Work {
                     Outcome::Answer(LeaseAnswer::Granted { bucket, grant })
                 }
                 LeaseOutcome::Stale { .. } => Outcome::Stale,
+                LeaseOutcome::Undefined => Outcome::Answer(LeaseAnswer::Undefined { seq: ask.ask.seq }),
                 LeaseOutcome::Short { bucket, others } => Outcome::Short { bucket, others },
             };
             let _ = answer.send(outcome);

@@ -15,7 +15,7 @@ mod rows;
 use sluice_shared::quota::ledger::{Account, Ask, Grant};
 use sluice_shared::quota::{Terms, Unit};
 use sluice_shared::units::UnixMicros;
-use sluice_shared::wire::control::Bucket;
+use sluice_shared::wire::control::{Bucket, BucketRef};
 
 pub(super) use charge::{Charges, charge};
 pub(crate) use definitions::Definitions;
@@ -30,8 +30,8 @@ pub(crate) type BucketId = u64;
 /// A question of a data plane, with what is needed to answer it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeaseAsk {
-    pub(crate) bucket: Bucket,
-    /// Ceiling and refill if the bucket has to be opened.
+    pub(crate) bucket: BucketRef,
+    /// Ceiling and refill if a named bucket has to be opened.
     pub(crate) terms: Terms,
     /// Who asks: number of its journal.
     pub(crate) holder: u64,
@@ -47,6 +47,8 @@ pub(crate) enum LeaseOutcome {
     Granted { bucket: BucketId, grant: Grant },
     /// Older than the last that was answered: not answered.
     Stale { bucket: BucketId },
+    /// There is no bucket of this number, or not for this holder.
+    Undefined,
     /// There is not enough, and others have what would help. What the holder reported is stored, no answer is.
     Short {
         bucket: BucketId,

@@ -6,7 +6,7 @@ use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::UsageRecord;
 
 use super::history::{Event, add_event};
-use super::rows::{ACCOUNT, NAME, Stored, lease_of, name, save_lease};
+use super::rows::{ACCOUNT, NAME, Stored, charge_lease, name};
 use super::{BucketId, QuotaEvent, mark};
 use crate::store::StoreError;
 use crate::store::detail::int;
@@ -71,7 +71,6 @@ pub(in crate::store) fn charge(
             continue;
         };
         let bucket = bucket?;
-        let mut lease = lease_of(connection, id, holder)?;
         for due in dues {
             if due.charge.unit != bucket.unit {
                 done.dropped = done.dropped.saturating_add(1);
@@ -81,9 +80,6 @@ pub(in crate::store) fn charge(
             account.refill(due.at.min(now));
             stored.mark = mark::rearmed(stored.mark, account);
             account.charge(due.charge.amount, due.at, now);
-            if let Some(lease) = &mut lease {
-                lease.charge(due.charge.amount);
-            }
             for percent in mark::crossed(stored.mark, account) {
                 stored.mark = percent;
                 let event = Event {
@@ -96,9 +92,8 @@ pub(in crate::store) fn charge(
             }
         }
         stored.update(connection, id)?;
-        if let Some(lease) = lease {
-            save_lease(connection, id, &lease)?;
-        }
+        let own = dues.iter().filter(|due| due.charge.unit == bucket.unit);
+        charge_lease(connection, id, holder, own.map(|due| due.charge.amount))?;
     }
     Ok(done)
 }

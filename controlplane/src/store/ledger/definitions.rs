@@ -8,7 +8,7 @@ use sluice_shared::snapshot::{Quota, QuotaLimit};
 use sluice_shared::units::UnixMicros;
 use sluice_shared::wire::control::Bucket;
 
-use super::rows::{ACCOUNT, Stored, holders_of};
+use super::rows::{ACCOUNT, Stored, drop_ended, holders_of};
 use super::{BucketId, Touched, mark};
 use crate::store::StoreError;
 use crate::store::detail::int;
@@ -120,23 +120,22 @@ pub(in crate::store) fn prune(
     now: UnixMicros,
 ) -> Result<Option<BucketId>, StoreError> {
     let transaction = connection.transaction()?;
-    let stretch: Vec<(u64, bool, Stored)> = {
-        let sql = format!(
-            "SELECT id, EXISTS (SELECT 1 FROM leases WHERE bucket = id), {ACCOUNT} FROM buckets \
-             WHERE id > ? ORDER BY id LIMIT {PRUNED_MAX}"
-        );
+    let stretch: Vec<(u64, Stored)> = {
+        let sql = format!("SELECT id,{ACCOUNT} FROM buckets WHERE id > ? ORDER BY id LIMIT {PRUNED_MAX}");
         let mut select = transaction.prepare_cached(&sql)?;
-        let rows = select.query_map([int(after)], |row| {
-            Ok((row.get(0)?, row.get(1)?, Stored::read(row, 2)?))
-        })?;
+        let rows = select.query_map([int(after)], |row| Ok((row.get(0)?, Stored::read(row, 1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
-    let last = stretch.last().map(|(id, _, _)| *id);
-    for (id, leased, stored) in stretch {
+    let last = stretch.last().map(|(id, _)| *id);
+    let before = UnixMicros(now.0.saturating_sub(UNTOUCHED_US));
+    for (id, stored) in stretch {
         let mut account = stored.account;
-        let untouched = now.0.saturating_sub(account.as_of.0) >= UNTOUCHED_US;
+        if account.as_of >= before {
+            continue;
+        }
         account.refill(now);
-        if untouched && !leased && account.balance == account.terms.ceiling() {
+        drop_ended(&transaction, id, &account, before)?;
+        if account.balance == account.terms.ceiling() && holders_of(&transaction, id)?.is_empty() {
             remove(&transaction, id)?;
         }
     }

@@ -2,11 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sluice_shared::quota::ledger::{Account, Lease};
-use sluice_shared::quota::unsigned;
+use sluice_shared::quota::{Terms, unsigned};
 use sluice_shared::units::UnixMicros;
+use sluice_shared::wire::control::{Bucket, BucketRef};
 
 use super::rows::{ACCOUNT, Stored, holders_of, leases, save_lease};
-use super::{LeaseAsk, LeaseOutcome, Other, Touched};
+use super::{BucketId, LeaseAsk, LeaseOutcome, Other, Touched};
 use crate::store::StoreError;
 use crate::store::detail::int;
 
@@ -16,25 +17,22 @@ pub(in crate::store) fn lease(
     asked: &LeaseAsk,
     now: UnixMicros,
 ) -> Result<LeaseOutcome, StoreError> {
-    let (bucket, ask) = (&asked.bucket, &asked.ask);
-    let sql = format!("SELECT id,{ACCOUNT} FROM buckets WHERE name = ? AND quota = ? AND unit = ?");
-    let found = connection
-        .prepare_cached(&sql)?
-        .query_row(params![bucket.name, bucket.quota, bucket.unit as u8], |row| {
-            Ok((row.get(0)?, Stored::read(row, 1)?))
-        })
-        .optional()?;
-    let (id, mut stored) = match found {
-        Some(found) => found,
-        None => {
-            let account = Account::open(asked.terms, now);
-            let stored = Stored { account, mark: 0 };
-            (stored.insert(connection, bucket)?, stored)
-        }
+    let ask = &asked.ask;
+    let found = match &asked.bucket {
+        BucketRef::Named(bucket) => Some(named(connection, bucket, asked.terms, now)?),
+        BucketRef::Numbered(id) => numbered(connection, *id)?.map(|stored| (*id, stored)),
+    };
+    let Some((id, mut stored)) = found else {
+        return Ok(LeaseOutcome::Undefined);
     };
     let mut others = leases(connection, id)?;
     let own = others.iter().position(|lease| lease.holder == asked.holder);
-    let mut lease = own.map_or_else(|| Lease::new(asked.holder, now), |at| others.swap_remove(at));
+    let mut lease = match (own, &asked.bucket) {
+        (Some(at), _) => others.swap_remove(at),
+        (None, BucketRef::Named(_)) => Lease::new(asked.holder, now),
+        // Its number was told by another store, whose numbers are not ours.
+        (None, BucketRef::Numbered(_)) => return Ok(LeaseOutcome::Undefined),
+    };
     let known = lease;
     let Some(grant) = stored.account.answer(&mut lease, &others, ask, now) else {
         return Ok(LeaseOutcome::Stale { bucket: id });
@@ -44,15 +42,18 @@ pub(in crate::store) fn lease(
     let away = others.iter().map(leased).fold(0, u64::saturating_add);
     stored.update(connection, id)?;
     if !asked.last && missing > 0 && missing <= away {
-        // The report counts at once, so that it helps others who are short; the question stays open.
-        let reported = Lease {
-            granted: ask.seen,
-            seen: ask.seen,
-            returned: ask.returned,
-            advanced: ask.advanced,
-            ..known
-        };
-        save_lease(connection, id, &reported)?;
+        // The report counts at once, so that it helps others who are short; the question stays open. A stint that
+        // begins has nothing to report.
+        if ask.first == known.first {
+            let reported = Lease {
+                granted: ask.seen,
+                seen: ask.seen,
+                returned: ask.returned,
+                advanced: ask.advanced,
+                ..known
+            };
+            save_lease(connection, id, &reported, false)?;
+        }
         let others = others.iter().filter(|other| leased(other) > 0);
         return Ok(LeaseOutcome::Short {
             bucket: id,
@@ -64,8 +65,40 @@ pub(in crate::store) fn lease(
                 .collect(),
         });
     }
-    save_lease(connection, id, &lease)?;
+    save_lease(connection, id, &lease, ask.last)?;
     Ok(LeaseOutcome::Granted { bucket: id, grant })
+}
+
+/// A bucket by its name, opened if it is new.
+fn named(
+    connection: &Connection,
+    bucket: &Bucket,
+    terms: Terms,
+    now: UnixMicros,
+) -> Result<(BucketId, Stored), StoreError> {
+    let sql = format!("SELECT id,{ACCOUNT} FROM buckets WHERE name = ? AND quota = ? AND unit = ?");
+    let found = connection
+        .prepare_cached(&sql)?
+        .query_row(params![bucket.name, bucket.quota, bucket.unit as u8], |row| {
+            Ok((row.get(0)?, Stored::read(row, 1)?))
+        })
+        .optional()?;
+    match found {
+        Some(found) => Ok(found),
+        None => {
+            let account = Account::open(terms, now);
+            let stored = Stored { account, mark: 0 };
+            Ok((stored.insert(connection, bucket)?, stored))
+        }
+    }
+}
+
+fn numbered(connection: &Connection, id: BucketId) -> Result<Option<Stored>, StoreError> {
+    let sql = format!("SELECT {ACCOUNT} FROM buckets WHERE id = ?");
+    let mut select = connection.prepare_cached(&sql)?;
+    Ok(select
+        .query_row([int(id)], |row| Stored::read(row, 0))
+        .optional()?)
 }
 
 /// Ends everything that a holder had: its journal is stored to the end. What it had not charged was never spent, so that

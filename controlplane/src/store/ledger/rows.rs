@@ -101,7 +101,7 @@ pub(super) fn name(row: &Row<'_>, at: usize) -> Result<Bucket, StoreError> {
     })
 }
 
-const LEASE: &str = "holder,seq,granted,seen,returned,advanced,charged,share_amount,share_per_us,as_of,\
+const LEASE: &str = "holder,seq,first,before,granted,seen,returned,advanced,charged,share_amount,share_per_us,as_of,\
                      share_before_amount,share_before_per_us,since";
 
 /// Reads the columns of [`LEASE`].
@@ -116,15 +116,17 @@ fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
     Ok(Lease {
         holder: row.get(0)?,
         seq: row.get(1)?,
-        granted: counter(2)?,
-        seen: counter(3)?,
-        returned: counter(4)?,
-        advanced: counter(5)?,
-        charged: counter(6)?,
-        share: rate(7)?,
-        as_of: UnixMicros(row.get(9)?),
-        share_before: rate(10)?,
-        since: UnixMicros(row.get(12)?),
+        first: row.get(2)?,
+        before: counter(3)?,
+        granted: counter(4)?,
+        seen: counter(5)?,
+        returned: counter(6)?,
+        advanced: counter(7)?,
+        charged: counter(8)?,
+        share: rate(9)?,
+        as_of: UnixMicros(row.get(11)?),
+        share_before: rate(12)?,
+        since: UnixMicros(row.get(14)?),
     })
 }
 
@@ -136,15 +138,22 @@ pub(super) fn leases(connection: &Connection, bucket: BucketId) -> Result<Vec<Le
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A holder's lease of a bucket.
-pub(super) fn lease_of(
+/// A holder's lease of a bucket takes note of charges.
+pub(super) fn charge_lease(
     connection: &Connection,
     bucket: BucketId,
     holder: u64,
-) -> Result<Option<Lease>, StoreError> {
+    amounts: impl Iterator<Item = u64>,
+) -> Result<(), StoreError> {
     let sql = format!("SELECT {LEASE} FROM leases WHERE bucket = ? AND holder = ?");
     let mut select = connection.prepare_cached(&sql)?;
-    Ok(select.query_row([int(bucket), int(holder)], lease).optional()?)
+    let found = select.query_row([int(bucket), int(holder)], lease).optional()?;
+    let Some(mut lease) = found else { return Ok(()) };
+    amounts.for_each(|amount| lease.charge(amount));
+    connection
+        .prepare_cached("UPDATE leases SET charged = ? WHERE bucket = ? AND holder = ?")?
+        .execute([lease.charged.cast_signed(), int(bucket), int(holder)])?;
+    Ok(())
 }
 
 /// Who has a lease of a bucket.
@@ -154,13 +163,23 @@ pub(super) fn holders_of(connection: &Connection, bucket: BucketId) -> Result<Ve
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Writes a lease over the one that its holder had.
-pub(super) fn save_lease(connection: &Connection, bucket: BucketId, lease: &Lease) -> Result<(), StoreError> {
-    let sql = format!("INSERT OR REPLACE INTO leases (bucket,{LEASE}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+/// Writes a lease over the one that its holder had. `ended`: the holder has forgotten the bucket, or is about to.
+pub(super) fn save_lease(
+    connection: &Connection,
+    bucket: BucketId,
+    lease: &Lease,
+    ended: bool,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT OR REPLACE INTO leases (bucket,ended,{LEASE}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    );
     connection.prepare_cached(&sql)?.execute(params![
         int(bucket),
+        ended,
         int(lease.holder),
         int(lease.seq),
+        int(lease.first),
+        lease.before.cast_signed(),
         lease.granted.cast_signed(),
         lease.seen.cast_signed(),
         lease.returned.cast_signed(),
@@ -173,5 +192,25 @@ pub(super) fn save_lease(connection: &Connection, bucket: BucketId, lease: &Leas
         int(lease.share_before.per_us),
         int(lease.since.0),
     ])?;
+    Ok(())
+}
+
+/// Forgets leases that their holders have ended before a moment, if everything they used is charged.
+pub(super) fn drop_ended(
+    connection: &Connection,
+    bucket: BucketId,
+    account: &Account,
+    before: UnixMicros,
+) -> Result<(), StoreError> {
+    let sql = format!("SELECT {LEASE} FROM leases WHERE bucket = ? AND ended AND as_of < ?");
+    let mut select = connection.prepare_cached(&sql)?;
+    let ended = select.query_map([int(bucket), int(before.0)], lease)?;
+    for lease in ended.collect::<Result<Vec<_>, _>>()? {
+        if lease.outstanding(account.terms, account.as_of) == 0 {
+            connection
+                .prepare_cached("DELETE FROM leases WHERE bucket = ? AND holder = ?")?
+                .execute([int(bucket), int(lease.holder)])?;
+        }
+    }
     Ok(())
 }

@@ -21,11 +21,13 @@ CREATE TABLE buckets (
 ) STRICT;
 
 -- What each data plane, by the number of its journal, has of a bucket (`Lease` of the shared quota arithmetic). Counters
--- are 64 bits without a sign, stored as they are.
+-- are 64 bits without a sign, stored as they are. `ended`: it has said that it has no more use for the bucket.
 CREATE TABLE leases (
     bucket INTEGER NOT NULL,
     holder INTEGER NOT NULL,
     seq INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    before INTEGER NOT NULL,
     granted INTEGER NOT NULL,
     seen INTEGER NOT NULL,
     returned INTEGER NOT NULL,
@@ -37,6 +39,7 @@ CREATE TABLE leases (
     share_before_amount INTEGER NOT NULL,
     share_before_per_us INTEGER NOT NULL,
     since INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
     PRIMARY KEY (bucket, holder)
 ) STRICT, WITHOUT ROWID;
 
