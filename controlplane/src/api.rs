@@ -14,6 +14,7 @@ mod parameters;
 mod principal;
 mod problem;
 mod providers;
+mod quotas;
 mod requests;
 mod routes;
 mod tokens;

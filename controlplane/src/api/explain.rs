@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 use sluice_shared::api::{ApiKind, Flag};
 use sluice_shared::ids::Epoch;
 use sluice_shared::policy::{
-    ApiAnswer, By, CandidateAnswer, CapabilityView, Explanation, MatchedGrant, ModelAnswer, Outcome, Rules,
+    ApiAnswer, By, CandidateAnswer, CapabilityView, Explanation, MatchedGrant, ModelAnswer, Outcome,
+    QuotaAnswer, Rules,
 };
-use sluice_shared::snapshot::{self, Snapshot, SourceKind};
+use sluice_shared::snapshot::{self, QuotaLimit, Snapshot, SourceKind};
 use sluice_shared::wire::control::{IdentityAnswer, Principal};
 
 use super::Shown;
@@ -26,9 +27,15 @@ use super::principal::{self, Role};
 use super::problem::Problem;
 use crate::compile::compile;
 use crate::config::domain::{Identity, Network};
-use crate::config::{self, Report};
+use crate::config::{self, Report, amount};
+use crate::store::{BucketQuery, BucketRow};
 
 const KNOWN: [&str; 7] = ["as", "tag", "group", "address", "source", "model", "api"];
+
+/// Buckets whose balances are looked up for one answer.
+const BUCKETS_MAX: usize = 256;
+/// Buckets of one name: one for each unit.
+const BUCKETS_MAX_OF_ONE: u32 = 4;
 
 /// Whom a question is about, and which model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -212,7 +219,7 @@ fn answer(
         (None, None) => return Err(ExplainError::Nobody),
     };
     let explained = rules.explain(&principal, address, flag, question.model.as_deref());
-    Ok(whole(&explained, snapshot.epoch, &from))
+    Ok(whole(&explained, snapshot, &from))
 }
 
 pub(super) async fn show(
@@ -264,7 +271,10 @@ pub(super) async fn show(
         found = Some(shown.identities.whois(bits, 0).await);
     }
     match answer(&published.snapshot, &question, found.as_ref()) {
-        Ok(answer) => Ok(Json(answer)),
+        Ok(mut answer) => {
+            balances(&shown, &mut answer).await?;
+            Ok(Json(answer))
+        }
         Err(error @ ExplainError::Nobody) => {
             Err(Problem::bad_parameter("as", format_args!("is missing: {error}")))
         }
@@ -278,9 +288,55 @@ pub(super) async fn show(
     }
 }
 
-fn whole(e: &Explanation, epoch: Epoch, from: &str) -> Value {
+/// Fills in what is in the buckets; one that nobody has used yet keeps its `null`.
+async fn balances(shown: &Shown, answer: &mut Value) -> Result<(), Problem> {
+    let now = shown.ledger.now();
+    let mut known: HashMap<(String, String), Vec<BucketRow>> = HashMap::new();
+    for budget in budgets(answer) {
+        let quota = budget["quota"].as_str().unwrap_or_default().to_owned();
+        for bucket in members(&mut budget["buckets"]) {
+            let name = bucket["bucket"].as_str().unwrap_or_default().to_owned();
+            let key = (quota.clone(), name.clone());
+            if !known.contains_key(&key) {
+                if known.len() >= BUCKETS_MAX {
+                    return Ok(());
+                }
+                let query = BucketQuery {
+                    quota: Some(quota.clone()),
+                    name: Some(name),
+                    limit: BUCKETS_MAX_OF_ONE,
+                    ..BucketQuery::default()
+                };
+                known.insert(key.clone(), shown.store.buckets(&query, now).await?);
+            }
+            let rows = known.get(&key).map(Vec::as_slice).unwrap_or_default();
+            for limit in members(&mut bucket["limits"]) {
+                let row = rows.iter().find(|row| limit["unit"] == row.bucket.unit.name());
+                if let Some(row) = row {
+                    limit["balance"] = row.account.balance.into();
+                    limit["display"]["balance"] =
+                        amount::show_balance(row.account.balance, row.bucket.unit).into();
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every budget in an answer.
+fn budgets(answer: &mut Value) -> impl Iterator<Item = &mut Value> {
+    members(&mut answer["model"]["apis"])
+        .flat_map(|api| members(&mut api["candidates"]))
+        .flat_map(|candidate| members(&mut candidate["quotas"]))
+}
+
+fn members(value: &mut Value) -> impl Iterator<Item = &mut Value> {
+    value.as_array_mut().into_iter().flatten()
+}
+
+fn whole(e: &Explanation, snapshot: &Snapshot, from: &str) -> Value {
     json!({
-        "epoch": epoch.0,
+        "epoch": snapshot.epoch.0,
         "principal": {
             "from": from,
             "source": e.source,
@@ -295,12 +351,12 @@ fn whole(e: &Explanation, epoch: Epoch, from: &str) -> Value {
         "read_metrics_by": list(&e.read_metrics_by, by),
         "scope": e.scope.as_ref().map(|scope| json!({ "models": scope.models, "role": scope.role.map(role) })),
         "grants": list(&e.grants, grant),
-        "model": e.model.as_ref().map(model),
+        "model": e.model.as_ref().map(|answer| model(answer, snapshot)),
         "missing": e.missing,
     })
 }
 
-fn list<T>(items: &[T], show: fn(&T) -> Value) -> Value {
+fn list<T>(items: &[T], show: impl Fn(&T) -> Value) -> Value {
     items.iter().map(show).collect()
 }
 
@@ -330,21 +386,22 @@ fn capability(c: &CapabilityView) -> Value {
         "grants_models": c.grants_models,
         "read_metrics": c.read_metrics,
         "add_headers": c.headers,
+        "quotas": c.quotas,
     })
 }
 
-fn model(m: &ModelAnswer) -> Value {
+fn model(m: &ModelAnswer, snapshot: &Snapshot) -> Value {
     let served: Vec<&str> = m.served_on.iter().map(|flag| flag.name()).collect();
     json!({
         "asked": m.asked,
         "alias_of": m.alias_of,
         "served_on": served,
-        "apis": list(&m.apis, api),
+        "apis": list(&m.apis, |answer| api(answer, snapshot)),
         "missing": m.missing,
     })
 }
 
-fn api(a: &ApiAnswer) -> Value {
+fn api(a: &ApiAnswer, snapshot: &Snapshot) -> Value {
     json!({
         "api": a.flag.name(),
         "outcome": match a.outcome {
@@ -352,12 +409,12 @@ fn api(a: &ApiAnswer) -> Value {
             Outcome::NotGranted => "not_granted",
             Outcome::NotServed => "not_served",
         },
-        "candidates": list(&a.candidates, candidate),
+        "candidates": list(&a.candidates, |answer| candidate(answer, snapshot)),
         "missing": a.missing,
     })
 }
 
-fn candidate(c: &CandidateAnswer) -> Value {
+fn candidate(c: &CandidateAnswer, snapshot: &Snapshot) -> Value {
     let headers: Vec<Value> = c
         .headers
         .iter()
@@ -369,5 +426,34 @@ fn candidate(c: &CandidateAnswer) -> Value {
         "granted": c.granted,
         "granted_by": list(&c.granted_by, by),
         "add_headers": headers,
+        "quotas": list(&c.quotas, |answer| budget(answer, snapshot)),
+    })
+}
+
+/// A budget that counts, with its buckets and what each may hold.
+fn budget(q: &QuotaAnswer, snapshot: &Snapshot) -> Value {
+    let defined = snapshot.quotas.iter().find(|quota| quota.name == q.name);
+    let limits: Vec<Value> = defined
+        .filter(|_| q.usable)
+        .into_iter()
+        .flat_map(|quota| &quota.limits)
+        .map(|QuotaLimit { unit, terms }| {
+            json!({
+                "unit": unit.name(),
+                "capacity": terms.capacity,
+                "balance": null,
+                "display": {
+                    "capacity": amount::show(terms.capacity, *unit),
+                    "balance": null,
+                    "rate": amount::show_rate(terms.rate, *unit),
+                },
+            })
+        })
+        .collect();
+    json!({
+        "quota": q.name,
+        "grant": q.origin.to_string(),
+        "usable": q.usable,
+        "buckets": list(&q.buckets, |name| json!({ "bucket": name, "limits": limits })),
     })
 }

@@ -187,6 +187,24 @@ impl Problem {
         )
     }
 
+    pub(super) fn no_bucket(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no-bucket", detail)
+    }
+
+    /// A name that several quotas have given.
+    pub(super) fn ambiguous_bucket(name: &str, candidates: Value) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "ambiguous-bucket",
+            format!("several quotas have a bucket {name:?}; say which with \"quota\""),
+        )
+        .with("candidates", candidates)
+    }
+
+    pub(super) fn bad_amount(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-amount", detail)
+    }
+
     pub(super) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -13,7 +13,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::principal::{Principal, Role};
 use super::problem::Problem;
-use super::{Shown, document, explain, health, history, providers, requests, tokens, usage};
+use super::{Shown, document, explain, health, history, providers, quotas, requests, tokens, usage};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,10 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/explain"              Own     => explain::show;
     Get    "/api/health"               AnyRole => health::show;
     Get    "/api/providers"            AnyRole => providers::list;
+    Get    "/api/quotas"               Own     => quotas::list;
+    Get    "/api/quotas/events"        Own     => quotas::events;
+    Post   "/api/quotas/refill"        Admin   => quotas::refill;
+    Get    "/api/quotas/refills"       Own     => quotas::refills;
     Get    "/api/requests"             Own     => requests::list;
     Get    "/api/tokens"               Own     => tokens::list;
     Post   "/api/tokens"               Own     => tokens::create;

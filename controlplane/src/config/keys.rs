@@ -16,7 +16,7 @@ pub(crate) use identity::{ALGORITHMS, BUNDLE, IDENTITY, ISSUER, LISTENER, LISTEN
 pub(crate) use later::{DATABASE, EXPORTERS, HOOK, MCP, PURGE, RETENTION, S3};
 pub(crate) use limits::{LIMITS, MILLIS_MAX, TIMEOUTS};
 pub(crate) use providers::{COMPATIBILITY, COST_RULE, MODEL_BYTES_MAX, PROVIDER, PROVIDER_TLS};
-pub(crate) use quotas::{PLACEHOLDERS, QUOTA, QUOTA_LIMIT};
+pub(crate) use quotas::{QUOTA, QUOTA_LIMIT};
 
 /// An object with known keys.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! `quotas`: budgets. A definition that cannot be read limits to nothing rather than not at all, so every doubt about what
 //! may be spent closes the quota: it stays in the document without limits, and its calls are refused.
 
+use sluice_shared::quota::name::{Placeholder, Template};
 use sluice_shared::quota::{AMOUNT_MAX, Rate, Terms, Unit};
 use sluice_shared::snapshot::{Admission, OnExhausted, Quota, QuotaLimit};
 
 use super::amount::{self, AmountError};
 use super::hujson::Value;
-use super::keys::{self, PLACEHOLDERS};
+use super::keys;
 use super::message::Messages;
 use super::nearest::nearest;
 use super::reader::{Field, Fields};
@@ -92,30 +93,18 @@ fn quota(name: &str, field: &Field<'_>, naming: Naming<'_>, messages: &mut Messa
 
 /// Whether the name is one.
 fn named(name: &str, field: &Field<'_>, messages: &mut Messages<'_>) -> bool {
-    let said = if let Some(bad) = bad_placeholder(name) {
-        format!("bad quota template: {bad}; known are {}", PLACEHOLDERS.join(" "))
-    } else if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+    let said = if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         format!("a quota's name has 1 to {NAME_BYTES_MAX} bytes and no control characters")
     } else if name.starts_with('(') {
         "a quota's name must not begin with (".to_owned()
+    } else if let Err(error) = Template::parse(name) {
+        let known: Vec<&str> = Placeholder::ALL.iter().map(|known| known.text()).collect();
+        format!("bad quota template: {error}; known are {}", known.join(" "))
     } else {
         return true;
     };
     messages.warn(field.key_at, &field.path, said + CLOSED);
     false
-}
-
-fn bad_placeholder(name: &str) -> Option<String> {
-    let mut rest = name;
-    while let Some(at) = rest.find(['<', '>']) {
-        let from = rest.get(at..)?;
-        let Some(known) = PLACEHOLDERS.iter().find(|p| from.starts_with(**p)) else {
-            let end = from.find('>').map_or(from.len(), |end| end + 1);
-            return Some(format!("{:?}", from.get(..end).unwrap_or(from)));
-        };
-        rest = from.get(known.len()..)?;
-    }
-    None
 }
 
 fn flag(fields: &Fields<'_>, key: &str, messages: &mut Messages<'_>) -> bool {

@@ -356,15 +356,18 @@ fn the_default_document_is_a_good_one() {
 }
 
 #[test]
-fn the_examples_of_the_page_work() {
-    let page = include_str!("../../../docs/CONFIGURATION.md");
+fn the_examples_of_the_pages_work() {
+    let pages = [
+        include_str!("../../../docs/CONFIGURATION.md"),
+        include_str!("../../../docs/QUOTAS.md"),
+    ];
     let folder = files::folder();
-    let examples: Vec<&str> = page
-        .split("```jsonc\n")
-        .skip(1)
+    let examples: Vec<&str> = pages
+        .iter()
+        .flat_map(|page| page.split("```jsonc\n").skip(1))
         .filter_map(|rest| rest.split("\n```").next())
         .collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     for example in examples {
         let report = check_in(example, &files::environment(), folder.path());
         assert_eq!((report.errors, report.warnings), (vec![], vec![]), "{example}");

@@ -14,6 +14,7 @@ Examples:
   sluice check sluice.hujson           say what is wrong in it, with line and column
   sluice usage --by model --since 24h  model tokens and cost of the last day
   sluice config history                what was changed when by whom; `config rollback ID` goes back
+  sluice quota list                    what is left of budgets; `quota refill BUCKET` fills one
   sluice explain --as alice@example.com --model gpt-5.1
                                        what they may do, by which grant, or what is missing
   sluice meter --api anthropic-messages --stream answer.sse
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Explain(ExplainOptions),
     /// Make, list and revoke tokens for jobs that have no identity of the network
     Token(TokenOptions),
+    /// Say what is left of budgets, refill them, watch them
+    Quota(QuotaOptions),
     /// Run the mock provider: every API kind, JSON and streams, settable sizes, gaps and faults
     Mock(MockCommand),
     /// Print what would be metered in a provider's answer
@@ -432,6 +435,109 @@ impl TokenRole {
         match self {
             Self::User => "user",
             Self::Admin => "admin",
+        }
+    }
+}
+
+/// Options of `sluice quota`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A bucket is there from the first request that counts for it. Amounts: 5.00 or '$5.00' for dollars; 5000, 5k, 1.5M for the rest.
+
+Examples:
+  sluice quota list
+  sluice quota list --quota 'daily:<user>'
+  sluice quota refill daily:alice@example.com          to its ceiling
+  sluice quota refill daily:alice@example.com 2.50
+  sluice quota refill jobs:tag:ci 100k --unit tokens
+  sluice quota watch --bucket daily:alice@example.com")]
+pub(crate) struct QuotaOptions {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: QuotaCommand,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
+}
+
+/// What `sluice quota` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuotaCommand {
+    /// List buckets with what is in them
+    List {
+        #[command(flatten)]
+        filter: QuotaFilter,
+        /// Print the API's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add to a bucket, never above its ceiling
+    Refill(QuotaRefill),
+    /// Print the buckets, then a line for each that is used, refilled or passes a mark
+    Watch(QuotaWatch),
+}
+
+/// Which buckets are meant.
+#[derive(Args, Debug)]
+pub(crate) struct QuotaFilter {
+    /// Only buckets of this quota, named as it is defined: `daily:<user>`
+    #[arg(long, value_name = "QUOTA")]
+    pub(crate) quota: Option<String>,
+    /// Only buckets of this name: `daily:alice@example.com`
+    #[arg(long, value_name = "BUCKET")]
+    pub(crate) bucket: Option<String>,
+}
+
+/// Options of `sluice quota refill`.
+#[derive(Args, Debug)]
+pub(crate) struct QuotaRefill {
+    /// Name of the bucket
+    #[arg(value_name = "BUCKET")]
+    pub(crate) bucket: String,
+    /// What is added [default: all that is missing]
+    #[arg(value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub(crate) amount: Option<String>,
+    /// The quota that it is of, where several have a bucket of this name
+    #[arg(long, value_name = "QUOTA")]
+    pub(crate) quota: Option<String>,
+    /// What the bucket counts
+    #[arg(long, value_enum, value_name = "UNIT", default_value = "usd")]
+    pub(crate) unit: QuotaUnit,
+}
+
+/// Options of `sluice quota watch`.
+#[derive(Args, Debug)]
+pub(crate) struct QuotaWatch {
+    #[command(flatten)]
+    pub(crate) filter: QuotaFilter,
+    /// End after this many looks [default: go on until Ctrl-C]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub(crate) every: u32,
+}
+
+/// What a bucket counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QuotaUnit {
+    /// Dollars
+    Usd,
+    /// Model tokens
+    Tokens,
+    /// Requests
+    Requests,
+    /// Requests at one time
+    Concurrency,
+}
+
+impl QuotaUnit {
+    /// The word of the API.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Usd => "usd",
+            Self::Tokens => "tokens",
+            Self::Requests => "requests",
+            Self::Concurrency => "concurrency",
         }
     }
 }

@@ -151,6 +151,7 @@ fn lines(answer: &Value) -> String {
                 }
             }
             None => {
+                let mut told: Vec<String> = Vec::new();
                 let tried = list(&api["candidates"]).filter(|c| c["granted"] == true);
                 let tried: Vec<String> = tried
                     .map(|c| {
@@ -163,10 +164,54 @@ fn lines(answer: &Value) -> String {
                     })
                     .collect();
                 line(format!("allowed on {name}: {}", tried.join(", then ")));
+                let granted = list(&api["candidates"]).filter(|c| c["granted"] == true);
+                for (at, candidate) in granted.enumerate() {
+                    for said in list(&candidate["quotas"]).flat_map(budget) {
+                        // What counts for the first counts for the others, too, unless a name says which it is.
+                        let of = format!("{}/{}", text(&candidate["provider"]), text(&candidate["model"]));
+                        if at == 0 {
+                            told.push(said.clone());
+                            line(format!("  counts for {said}"));
+                        } else if !told.contains(&said) {
+                            line(format!("  counts for {said}, with {of}"));
+                        }
+                    }
+                }
             }
         }
     }
     out
+}
+
+/// A budget's buckets, each with what is left of it.
+fn budget(quota: &Value) -> Vec<String> {
+    let by = text(&quota["grant"]);
+    if quota["usable"] == false {
+        let name = text(&quota["quota"]);
+        return vec![format!(
+            "{name:?} by {by}, which is not defined or cannot be read: every call is refused"
+        )];
+    }
+    let limit = |limit: &Value| {
+        let shown = &limit["display"];
+        let rate = shown["rate"]
+            .as_str()
+            .map_or_else(String::new, |rate| format!(" and {rate}"));
+        let what = match text(&limit["unit"]) {
+            "usd" => String::new(),
+            unit => format!(" {unit}"),
+        };
+        let capacity = text(&shown["capacity"]);
+        match shown["balance"].as_str() {
+            Some(balance) => format!("{balance} of {capacity}{what}{rate} left"),
+            None => format!("{capacity}{what}{rate}"),
+        }
+    };
+    let bucket = |bucket: &Value| {
+        let limits: Vec<String> = list(&bucket["limits"]).map(limit).collect();
+        format!("{} by {by}: {}", text(&bucket["bucket"]), limits.join(", "))
+    };
+    list(&quota["buckets"]).map(bucket).collect()
 }
 
 fn grants(list_of: &Value) -> String {
@@ -203,7 +248,10 @@ mod tests {
       "grants": [
         {"src": ["alice", "group:eng"], "capabilities": [{"role": "user", "models": "**"}]},
         {"src": ["bob"], "capabilities": [{"role": "user", "models": "x/**"}]},
+        {"src": ["dave"], "capabilities": [{"role": "user", "models": "**",
+          "quotas": [{"bucket": "daily:<user>"}, {"bucket": "on:<provider>"}, {"bucket": "gone"}]}]},
       ],
+      "quotas": {"daily:<user>": {"capacity": "$10.00", "rate": "$5.00/day", "requests": 100}, "on:<provider>": {"tokens": "1M/day"}},
     }"#;
 
     fn check(login: &str, group: &str, model: Option<&str>, expected: &str, ok: bool) {
@@ -223,6 +271,27 @@ mod tests {
             (expected, ok),
             "{answer:#}"
         );
+    }
+
+    #[test]
+    fn budgets_that_count_are_named() {
+        check(
+            "dave",
+            "",
+            Some("m1"),
+            "dave (according to the question)\n\
+             role user, by grants[2] (dave)\n\
+             allowed on openai_chat: a/m1 by grants[2] (dave), then b/m1 by grants[2] (dave)\n  \
+               counts for daily:dave by grants[2]: $10.00 and $5.00/day, 100 requests\n  \
+               counts for on:a by grants[2]: 1M tokens and 1M/day\n  \
+               counts for \"gone\" by grants[2], which is not defined or cannot be read: every call is refused\n  \
+               counts for on:b by grants[2]: 1M tokens and 1M/day, with b/m1\n",
+            true,
+        );
+        let asked = serde_json::json!({ "quota": "d", "grant": "grants[0]", "usable": true, "buckets": [{ "bucket": "d", "limits": [
+            { "unit": "usd", "display": { "capacity": "$10.00", "balance": "-$0.40", "rate": null } },
+        ] }] });
+        assert_eq!(budget(&asked), ["d by grants[0]: -$0.40 of $10.00 left"]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod meter;
 mod mock;
 mod planes;
 mod process;
+mod quota;
 mod token;
 mod up;
 mod usage;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         Command::Config(options) => config::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Token(options) => token::run(&options),
+        Command::Quota(options) => quota::run(&options),
         Command::Mock(options) => mock::run(options),
         Command::Meter(options) => meter::run(&options),
         Command::Version => {

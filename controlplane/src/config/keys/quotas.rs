@@ -4,16 +4,6 @@ use sluice_shared::quota::AMOUNT_MAX;
 
 use super::{Object, Shape, key, object, required};
 
-/// What a quota's name may hold.
-pub(crate) static PLACEHOLDERS: [&str; 6] = [
-    "<user>",
-    "<node>",
-    "<group>",
-    "<model>",
-    "<provider>",
-    "<session>",
-];
-
 #[allow(clippy::cast_possible_wrap, reason = "2^60")]
 const COUNT_MAX: i64 = AMOUNT_MAX as i64;
 /// A number: the capacity, without refill. A text with a time: what is refilled in it.
