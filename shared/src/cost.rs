@@ -378,10 +378,10 @@ fn tokens(
     const MILLION: u64 = 1_000_000;
     // A provider that states more cached tokens than there were in the prompt does not bill more than the prompt.
     let input = usage.input.unwrap_or(u64::MAX);
-    let write = usage.cache_write.unwrap_or(0).min(input);
+    let read = usage.cached_read.unwrap_or(0).min(input);
+    let write = usage.cache_write.unwrap_or(0).min(input - read);
     let write_1h = usage.cache_write_1h.unwrap_or(0).min(write);
-    let read = usage.cached_read.unwrap_or(0).min(input - write);
-    let room = input - write - read;
+    let room = input - read - write;
     let uncached = match usage.input_uncached {
         Some(uncached) => uncached.min(room),
         None if usage.input.is_some() => room,

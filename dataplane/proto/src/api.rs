@@ -22,7 +22,7 @@ pub(crate) mod vertex_predict;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use sluice_shared::api::ApiKind;
-use sluice_shared::usage::Usage;
+use sluice_shared::usage::{ServiceTier, Usage};
 
 use crate::meter::tree::{View, clip};
 use crate::meter::{BedrockCounts, ProviderError};
@@ -223,6 +223,8 @@ pub(crate) struct State {
     pub(crate) response_id: Option<String>,
     pub(crate) counted_tokens: Option<u64>,
     pub(crate) hosted: Vec<(String, u32)>,
+    /// Containers that a hosted code interpreter ran in.
+    pub(crate) containers: Vec<String>,
     pub(crate) images: Option<u64>,
     pub(crate) items: Option<u64>,
     pub(crate) responses: u64,
@@ -259,6 +261,7 @@ impl State {
             response_id: None,
             counted_tokens: None,
             hosted: Vec::new(),
+            containers: Vec::new(),
             images: None,
             items: None,
             responses: 0,
@@ -325,6 +328,18 @@ impl State {
     pub(crate) fn restart_calls(&mut self) {
         self.calls.clear();
         self.tool_calls = 0;
+    }
+
+    /// Notes the container that a code interpreter ran in; calls in the same one are one session.
+    pub(crate) fn count_container(&mut self, id: Option<&str>) {
+        let id = clip(id.unwrap_or_default(), 64);
+        if !self.containers.contains(&id) && self.containers.len() < 32 {
+            self.containers.push(id);
+        }
+    }
+
+    fn code_sessions(&self) -> u64 {
+        u64::try_from(self.containers.len()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn count_hosted(&mut self, kind: &str) {
@@ -400,9 +415,20 @@ impl State {
             if all > searches {
                 usage.hosted_tools = Some(all - searches);
             }
+            let some = |count: u64| Some(count).filter(|count| *count > 0);
+            usage.file_searches = some(hosted(&["file_search_call"]));
+            usage.code_sessions = some(self.code_sessions());
         }
+        usage.images = usage.images.or(self.images);
+        usage.tier = self.service_tier.as_deref().and_then(tier);
         usage
     }
+}
+
+/// The price tier that a provider's word stands for; `None` for the ordinary one (`default`, `standard`, `ON_DEMAND`), for
+/// capacity that is paid for otherwise (`scale`, `PROVISIONED_THROUGHPUT`), and for words that are not known.
+fn tier(word: &str) -> Option<ServiceTier> {
+    ServiceTier::parse(&word.to_ascii_lowercase())
 }
 
 /// Judges an event of a stream by its raw bytes. `name` is the event's type where the framing carries one.

@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use sluice_proto::meter::{BedrockCounts, Meter, Outcome, ProviderError, ResponseFacts, meter_named};
-use sluice_shared::usage::Known;
+use sluice_shared::cost::{self, Price};
+use sluice_shared::usage::{Known, ServiceTier, Usage};
 
 struct Recording {
     name: String,
@@ -564,4 +565,165 @@ fn tail_missing() {
     }
     eprintln!("tail missing: {tried} cuts, {partial} with partial usage");
     assert!(tried == 0 || partial > 0);
+}
+
+/// Our cost of a recording, as far as there is one, and the price it comes from.
+fn ours(recording: &Recording, outcome: &Outcome) -> Option<(Price, Option<u64>)> {
+    let provider = recording.sidecar["provider"].as_str().unwrap();
+    let basis = match provider {
+        "google-ai" => "gemini",
+        "bedrock-mantle" => "bedrock",
+        other => other,
+    };
+    let asked = recording.sidecar["request"]["model"].as_str();
+    let answered = outcome.model.as_deref();
+    let price = cost::price_of_call(basis, asked.or(answered)?, answered)?;
+    let cost = cost::cost(&price, &outcome.usage);
+    Some((price, cost.map(|cost| cost.0)))
+}
+
+/// Why a provider states another cost than ours; `None` where nothing explains it.
+fn reason(
+    recording: &Recording,
+    usage: &Usage,
+    stated: u64,
+    price: &Price,
+    ours: u64,
+) -> Option<&'static str> {
+    let provider = recording.sidecar["provider"].as_str().unwrap();
+    let is = |part: &str| recording.name.contains(part);
+    // What the same usage costs at other rates, in millionths of a dollar for a million tokens.
+    let at = |input: u64, output: u64, read: u64, write: u64| {
+        let mut other = price.clone();
+        other.rates.input = input * 1_000;
+        other.rates.output = output * 1_000;
+        other.rates.cache_read = read * 1_000;
+        other.rates.cache_write_5m = write * 1_000;
+        other.search = Some(0);
+        cost::cost(&other, usage).map(|cost| cost.0)
+    };
+    let searches = usage.web_searches.unwrap_or(0);
+    match provider {
+        "azure" if stated == 0 => Some("Azure copies the field of the model's vendor and leaves it at 0"),
+        "openrouter" if stated == 0 && is("byok") => Some("the customer's own key: the vendor bills"),
+        // Two parts and the fee, each rounded to five places.
+        "perplexity" if stated.abs_diff(ours) <= 10_000 && stated % 10_000 == 0 => {
+            Some("the provider rounds each part to $0.00001")
+        }
+        "openrouter"
+            if price.search.is_some_and(|search| {
+                searches > 0 && ours.checked_sub(stated) == Some(searches * (search - 10_000_000))
+            }) =>
+        {
+            Some("a search costs $0.01 there")
+        }
+        "openrouter"
+            if is("prompt-cache") && Some(stated) == at(5_000_000, 30_000_000, 500_000, 6_250_000) =>
+        {
+            Some("recorded before the vendor lowered its rates")
+        }
+        // 7 × 0.3 + 100 × 2.5 + 2,161 × 0.03, and as many written at 1/12: OpenRouter bills Google's storage as a write.
+        "openrouter" if is("openrouter-cache-instructions") => {
+            Some("the same tokens are counted as read and as written, at a rate for five minutes of storage")
+        }
+        "openrouter" if is("advisor-tool") && stated > ours => {
+            Some("the advisor's tokens are billed and not stated")
+        }
+        "openrouter" if is("web-search-annotations") => Some("another host's rates, and its search plugin"),
+        "xai" if is("image-generation-tool") && stated == 12_346 => {
+            Some("the test that recorded it made the cost up")
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn stated_costs_agree_with_ours() {
+    let mut agree = 0;
+    let mut unpriced = Vec::new();
+    let mut differ: std::collections::BTreeMap<&str, Vec<String>> = std::collections::BTreeMap::new();
+    let mut unexplained = Vec::new();
+    let mut stated = 0;
+    for recording in recordings() {
+        let outcome = recording.whole();
+        let Some(theirs) = outcome.usage.stated_cost.map(|cost| cost.0) else {
+            continue;
+        };
+        stated += 1;
+        let Some((price, Some(ours))) = ours(recording, &outcome) else {
+            unpriced.push(format!("{} ({:?})", recording.name, outcome.model));
+            continue;
+        };
+        if ours == theirs {
+            agree += 1;
+            continue;
+        }
+        let line = format!("{}: ours {ours}, stated {theirs}", recording.name);
+        match reason(recording, &outcome.usage, theirs, &price, ours) {
+            Some(why) => differ.entry(why).or_default().push(line),
+            None => unexplained.push(line),
+        }
+    }
+    eprintln!("{stated} recordings state a cost: {agree} equal to the nanodollar");
+    for (why, lines) in &differ {
+        eprintln!("{} differ: {why}", lines.len());
+        for line in lines {
+            eprintln!("    {line}");
+        }
+    }
+    eprintln!("{} have no price here:", unpriced.len());
+    for name in &unpriced {
+        eprintln!("    {name}");
+    }
+    assert!(unexplained.is_empty(), "unexplained:\n{}", unexplained.join("\n"));
+    // Models that only other hosts than their vendor serve.
+    let other_host = |name: &&String| !name.contains("gpt-oss-120b") && !name.contains("transcription");
+    assert_eq!(unpriced.iter().find(other_host), None);
+    assert!(stated == 0 || agree >= 50, "{agree} of {stated}");
+}
+
+#[test]
+fn recorded_models_of_the_big_vendors_have_a_price() {
+    let mut tried = 0;
+    let mut without = std::collections::BTreeMap::<String, u32>::new();
+    let mut priced = 0;
+    for recording in recordings() {
+        let provider = recording.sidecar["provider"].as_str().unwrap();
+        let outcome = recording.whole();
+        if !outcome.usage.is_known() {
+            continue;
+        }
+        tried += 1;
+        match ours(recording, &outcome) {
+            Some((_, Some(_))) => priced += 1,
+            _ => {
+                let asked = recording.sidecar["request"]["model"].as_str().unwrap_or("-");
+                let model = outcome.model.as_deref().unwrap_or(asked);
+                *without.entry(format!("{provider} {model}")).or_default() += 1;
+            }
+        }
+    }
+    eprintln!("{priced} of {tried} recordings with usage have a price; the others:");
+    for (name, times) in &without {
+        eprintln!("    {name} × {times}");
+    }
+    assert!(tried == 0 || priced * 100 >= tried * 80, "{priced} of {tried}");
+}
+
+#[test]
+fn tiers_are_those_that_answers_name() {
+    let mut seen = std::collections::BTreeMap::<Option<ServiceTier>, u32>::new();
+    for recording in recordings() {
+        let outcome = recording.whole();
+        *seen.entry(outcome.usage.tier).or_default() += 1;
+        let word = outcome.service_tier.as_deref().map(str::to_ascii_lowercase);
+        let want = match word.as_deref() {
+            Some("flex" | "on_demand_flex") => Some(ServiceTier::Flex),
+            Some("priority" | "on_demand_priority") => Some(ServiceTier::Priority),
+            Some("batch") => Some(ServiceTier::Batch),
+            _ => None,
+        };
+        assert_eq!(outcome.usage.tier, want, "{}", recording.name);
+    }
+    eprintln!("tiers: {seen:?}");
 }

@@ -10,7 +10,7 @@ use sluice_proto::meter::{
 };
 use sluice_shared::api::ApiKind;
 use sluice_shared::units::NanoUsd;
-use sluice_shared::usage::Known;
+use sluice_shared::usage::{Known, ServiceTier};
 
 const SSE: Option<&str> = Some("text/event-stream");
 
@@ -869,6 +869,13 @@ fn media_counting_and_predictions() {
         ),
         (Some(2), Some(40), Some(4100))
     );
+    assert_eq!(outcome.usage.images, Some(2));
+    // DALL·E states no tokens: the images are what is billed.
+    let outcome = read(ApiKind::OpenAiImages, r#"{"data":[{"url":"x"}]}"#);
+    assert_eq!(
+        (outcome.usage.images, outcome.usage.input, outcome.known),
+        (Some(1), None, Known::Reported)
+    );
     let outcome = read(
         ApiKind::OpenAiAudio,
         r#"{"text":"a","usage":{"type":"duration","seconds":4.5}}"#,
@@ -1282,4 +1289,91 @@ proptest! {
         prop_assert_eq!((gated.stop_reason, gated.tool_calls, gated.known, gated.complete),
             (plain.stop_reason, plain.tool_calls, plain.known, plain.complete));
     }
+}
+
+#[test]
+fn the_tier_is_the_answers() {
+    let check = |kind: ApiKind, content_type: Option<&'static str>, body: &str, want: Option<ServiceTier>| {
+        let outcome = read(kind, content_type, body.as_bytes());
+        assert_eq!(outcome.usage.tier, want, "{body}");
+    };
+    let (flex, priority) = (Some(ServiceTier::Flex), Some(ServiceTier::Priority));
+    let chat = |tier: &str| {
+        format!(
+            r#"{{"choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":1}},"service_tier":{tier}}}"#
+        )
+    };
+    check(ApiKind::OpenAiChat, None, &chat("\"flex\""), flex);
+    check(ApiKind::OpenAiChat, None, &chat("\"priority\""), priority);
+    check(ApiKind::OpenAiChat, None, &chat("\"default\""), None);
+    check(ApiKind::OpenAiChat, None, &chat("\"scale\""), None);
+    check(ApiKind::OpenAiChat, None, &chat("\"unheard-of\""), None);
+    check(ApiKind::OpenAiChat, None, &chat("null"), None);
+    check(ApiKind::OpenAiChat, None, &chat("7"), None);
+    let message = |tier: &str| {
+        format!(
+            r#"{{"type":"message","usage":{{"input_tokens":1,"output_tokens":1,"service_tier":"{tier}"}}}}"#
+        )
+    };
+    check(ApiKind::AnthropicMessages, None, &message("standard"), None);
+    check(ApiKind::AnthropicMessages, None, &message("priority"), priority);
+    check(
+        ApiKind::AnthropicMessages,
+        None,
+        &message("batch"),
+        Some(ServiceTier::Batch),
+    );
+    let gemini = |word: &str| {
+        format!(r#"{{"candidates":[],"usageMetadata":{{"promptTokenCount":1,"totalTokenCount":1,{word}}}}}"#)
+    };
+    check(
+        ApiKind::GeminiGenerate,
+        None,
+        &gemini(r#""serviceTier":"flex""#),
+        flex,
+    );
+    check(
+        ApiKind::GeminiGenerate,
+        None,
+        &gemini(r#""serviceTier":"standard""#),
+        None,
+    );
+    check(
+        ApiKind::VertexGenerate,
+        None,
+        &gemini(r#""trafficType":"ON_DEMAND_PRIORITY""#),
+        priority,
+    );
+    check(
+        ApiKind::VertexGenerate,
+        None,
+        &gemini(r#""trafficType":"ON_DEMAND""#),
+        None,
+    );
+    check(ApiKind::VertexGenerate, None, &gemini(r#""trafficType":1"#), None);
+    let converse = r#"{"usage":{"inputTokens":1,"outputTokens":1},"serviceTier":{"type":"priority"}}"#;
+    check(ApiKind::BedrockConverse, None, converse, priority);
+}
+
+#[test]
+fn hosted_tools_are_counted_by_what_is_billed() {
+    let call = |kind: &str, more: &str| format!(r#"{{"type":"{kind}","id":"x"{more}}}"#);
+    let body = format!(
+        r#"{{"object":"response","status":"completed","output":[{},{},{},{},{}],"usage":{{"input_tokens":1,"output_tokens":1}}}}"#,
+        call("file_search_call", ""),
+        call("file_search_call", ""),
+        call("code_interpreter_call", r#","container_id":"cntr_1""#),
+        call("code_interpreter_call", r#","container_id":"cntr_1""#),
+        call("code_interpreter_call", r#","container_id":"cntr_2""#),
+    );
+    let usage = read(ApiKind::OpenAiResponses, None, body.as_bytes()).usage;
+    assert_eq!(
+        (
+            usage.hosted_tools,
+            usage.file_searches,
+            usage.code_sessions,
+            usage.web_searches
+        ),
+        (Some(5), Some(2), Some(2), None)
+    );
 }

@@ -337,3 +337,267 @@ fn over(said: &RateOverride, rates: &Rates) -> Rates {
         image_output: said.image_output.or(rates.image_output),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{AboveOverride, CostRule, TierOverride};
+    use crate::usage::{ServiceTier, SideUsage};
+
+    const USD: u64 = 1_000_000_000;
+
+    fn rule(pattern: &str, priced_as: &str, adjustment_ppm: u64) -> CostRule {
+        CostRule {
+            pattern: pattern.into(),
+            priced_as: priced_as.into(),
+            adjustment_ppm,
+        }
+    }
+
+    fn entry(pattern: &str, input: u64) -> PriceOverride {
+        PriceOverride {
+            pattern: pattern.into(),
+            rates: RateOverride {
+                input: Some(input * USD),
+                ..RateOverride::default()
+            },
+            ..PriceOverride::default()
+        }
+    }
+
+    fn book(rules: Vec<CostRule>, prices: Vec<PriceOverride>) -> PriceBook {
+        let provider = |id: &str, basis: &str, rules: &[CostRule]| snapshot::Provider {
+            id: id.into(),
+            cost_basis: basis.into(),
+            cost_map: rules.to_vec(),
+            ..snapshot::Provider::default()
+        };
+        PriceBook::compile(&Snapshot {
+            providers: vec![
+                provider("oai", "openai", &rules),
+                provider("aws", "bedrock", &rules),
+                provider("own", "", &rules),
+            ],
+            prices,
+            ..Snapshot::default()
+        })
+    }
+
+    #[track_caller]
+    fn input(book: &PriceBook, provider: &str, asked: &str, answered: Option<&str>, want: Option<u64>) {
+        let found = book.explain(provider, asked, answered);
+        let got = found.price.as_ref().map(|price| price.rates.input);
+        assert_eq!(got, want, "{provider} {asked} {answered:?}: {:#?}", found.steps);
+        assert!(!found.steps.is_empty());
+    }
+
+    #[test]
+    fn without_entries_the_table_is_asked_at_the_providers_basis() {
+        let book = book(Vec::new(), Vec::new());
+        input(&book, "oai", "gpt-4.1", None, Some(2 * USD));
+        input(
+            &book,
+            "oai",
+            "my-deployment",
+            Some("gpt-4.1-2025-04-14"),
+            Some(2 * USD),
+        );
+        input(&book, "oai", "claude-opus-4-8", None, None);
+        input(&book, "own", "claude-opus-4-8", None, Some(5 * USD));
+        input(&book, "gone", "claude-opus-4-8", None, Some(5 * USD));
+        let haiku = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
+        input(
+            &book,
+            "aws",
+            haiku,
+            Some("claude-haiku-4-5-20251001"),
+            Some(USD * 11 / 10),
+        );
+        assert_eq!(book.basis("aws"), "bedrock");
+        assert_eq!(book.basis("gone"), "");
+    }
+
+    #[test]
+    fn the_most_exact_entry_counts() {
+        let prices = vec![
+            entry("**", 1),
+            entry("gpt-*", 2),
+            entry("gpt-4.1", 3),
+            entry("oai/gpt-4.1", 4),
+            entry("own/*", 5),
+            entry("openai/*", 6),
+        ];
+        let book = book(Vec::new(), prices);
+        input(&book, "oai", "gpt-4.1", None, Some(4 * USD));
+        input(&book, "own", "gpt-4.1", None, Some(3 * USD));
+        input(&book, "oai", "gpt-4.1-mini", None, Some(2 * USD));
+        // Of two patterns the longer, whatever the order in the document.
+        input(&book, "own", "x", None, Some(5 * USD));
+        input(&book, "own", "openai/gpt-oss", None, Some(6 * USD));
+        // `own` is a provider, so `own/*` is no pattern for models.
+        input(&book, "oai", "own/x", None, Some(USD));
+        // What was asked goes before what was answered.
+        input(&book, "oai", "gpt-4.1", Some("gpt-4.1-mini"), Some(4 * USD));
+        input(&book, "aws", "deployment", Some("gpt-4.1"), Some(USD));
+    }
+
+    #[test]
+    fn an_entry_changes_what_it_says_and_nothing_else() {
+        let said = PriceOverride {
+            pattern: "gpt-6-sol".into(),
+            rates: RateOverride {
+                output: Some(7 * USD),
+                ..RateOverride::default()
+            },
+            tiers: vec![TierOverride {
+                tier: ServiceTier::Batch,
+                rates: RateOverride {
+                    input: Some(USD / 4),
+                    ..RateOverride::default()
+                },
+            }],
+            search: Some(1),
+            ..PriceOverride::default()
+        };
+        let list = crate::cost::price_for("openai", "gpt-6-sol").unwrap();
+        let found = book(Vec::new(), vec![said.clone()]).explain("oai", "gpt-6-sol", None);
+        let price = found.price.unwrap();
+        assert_eq!(found.entry.as_deref(), Some("gpt-6-sol"));
+        assert_eq!(price.rates.output, 7 * USD);
+        assert_eq!(price.rates.cache_read, list.rates.cache_read);
+        assert_eq!(price.above, list.above);
+        assert_eq!(price.tiers[0].rates.input, USD / 4);
+        assert_eq!(price.tiers[0].rates.output, list.tiers[0].rates.output);
+        assert_eq!((price.search, price.file_search), (Some(1), list.file_search));
+        assert_eq!(
+            (price.context, &*price.source),
+            (list.context, "prices in the document")
+        );
+
+        // Without the table, cached tokens cost what input costs, and nothing is left of tiers and fees.
+        let alone = PriceOverride {
+            alone: true,
+            rates: RateOverride {
+                input: Some(2 * USD),
+                ..said.rates
+            },
+            tiers: Vec::new(),
+            ..said
+        };
+        let price = book(Vec::new(), vec![alone])
+            .price_for("oai", "gpt-6-sol")
+            .unwrap();
+        assert_eq!(
+            (price.rates.cache_read, price.rates.cache_write_1h),
+            (2 * USD, 2 * USD)
+        );
+        assert_eq!((price.above, price.tiers.len(), price.context), (None, 0, None));
+    }
+
+    #[test]
+    fn an_entry_prices_what_the_table_does_not_know() {
+        let mut known = entry("in-house", 2);
+        known.rates.cache_write_5m = Some(3 * USD);
+        known.above = Some(AboveOverride {
+            tokens: 100,
+            rates: RateOverride {
+                input: Some(4 * USD),
+                ..RateOverride::default()
+            },
+        });
+        known.tiers = vec![TierOverride {
+            tier: ServiceTier::Flex,
+            rates: RateOverride {
+                input: Some(USD),
+                ..RateOverride::default()
+            },
+        }];
+        let fee = PriceOverride {
+            pattern: "rerank".into(),
+            request: Some(5),
+            ..PriceOverride::default()
+        };
+        let silent = PriceOverride {
+            pattern: "silent".into(),
+            context: Some(5),
+            ..PriceOverride::default()
+        };
+        let book = book(Vec::new(), vec![known, fee, silent]);
+        let price = book.price_for("own", "in-house").unwrap();
+        assert_eq!((&*price.model, price.rates.cache_read), ("in-house", 2 * USD));
+        assert_eq!((price.rates.cache_write_1h, price.rates.output), (3 * USD, 0));
+        assert_eq!(price.rates_for(None, 101).input, 4 * USD);
+        assert_eq!(price.rates_for(Some(ServiceTier::Flex), 100).input, USD);
+        assert_eq!(price.rates_for(Some(ServiceTier::Flex), 101).input, 2 * USD);
+        assert_eq!(book.price_for("own", "rerank").unwrap().request, Some(5));
+        assert_eq!(book.price_for("own", "silent"), None);
+
+        // `above` at 0 takes the long-context rates away.
+        let mut flat = entry("gemini-2.5-pro", 1);
+        flat.above = Some(AboveOverride::default());
+        let price = self::book(Vec::new(), vec![flat])
+            .price_for("own", "gemini-2.5-pro")
+            .unwrap();
+        assert_eq!(price.above, None);
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_says_as_what_a_call_is_priced() {
+        let rules = vec![
+            rule("deploy-*", "gpt-4.1", ONE_PPM),
+            rule("deploy-mini", "gpt-4.1-mini", ONE_PPM),
+            rule("claude-*", "claude-opus-4-8", 900_000),
+            rule("gpt-5*", "", 2_000_000),
+            rule("mine", "in-house", 500_000),
+            rule("lost", "no-such-model", ONE_PPM),
+        ];
+        let prices = vec![entry("in-house", 8), entry("deploy-own", 9)];
+        let book = book(rules, prices);
+        input(&book, "oai", "deploy-mini", None, Some(2 * USD));
+        // The list of the basis has no Claude: its vendor's has.
+        input(&book, "oai", "claude-x", None, Some(4_500_000_000));
+        input(&book, "oai", "gpt-5-2025-08-07", None, Some(2_500_000_000));
+        input(&book, "oai", "alias", Some("gpt-5"), Some(2_500_000_000));
+        // The document's own price of the other model, and then the factor.
+        input(&book, "own", "mine", None, Some(4 * USD));
+        // An entry for the name itself goes before every rule.
+        input(&book, "oai", "deploy-own", None, Some(9 * USD));
+        input(&book, "oai", "lost", None, None);
+        let found = book.explain("oai", "gpt-5", None);
+        assert_eq!(found.steps.len(), 3, "{:#?}", found.steps);
+        assert_eq!(found.steps[2], "model_cost_map: every rate times 2");
+    }
+
+    #[test]
+    fn names_that_are_no_pattern_match_themselves() {
+        let book = book(
+            vec![rule("odd name?", "gpt-4.1", ONE_PPM)],
+            vec![entry("größe [1]", 3)],
+        );
+        input(&book, "own", "größe [1]", None, Some(3 * USD));
+        input(&book, "own", "größe 1", None, None);
+        input(&book, "oai", "odd name?", None, Some(2 * USD));
+    }
+
+    #[test]
+    fn side_work_is_priced_by_the_book() {
+        let mut advisor = entry("advisor", 10);
+        advisor.rates.output = Some(100 * USD);
+        let book = book(Vec::new(), vec![advisor]);
+        let price = book.price_for("oai", "gpt-4.1").unwrap();
+        let usage = Usage {
+            input: Some(1),
+            output: Some(0),
+            side: vec![SideUsage {
+                model: Some("advisor".into()),
+                input: Some(3),
+                output: Some(1),
+                ..SideUsage::default()
+            }],
+            ..Usage::default()
+        };
+        // 2 + 3 × 10 + 100 millionths of a dollar
+        assert_eq!(book.cost("oai", &price, &usage), Some(NanoUsd(132_000)));
+        assert_eq!(crate::cost::cost(&price, &usage), None);
+    }
+}

@@ -30,7 +30,7 @@ pub fn nanodollars(text: &str) -> Option<u64> {
         Ok(up) => value.checked_mul(power(up)?)?,
         Err(_) => {
             let unit = power(shift.unsigned_abs()).unwrap_or(u128::MAX);
-            if value % unit != 0 {
+            if !value.is_multiple_of(unit) {
                 return None;
             }
             value / unit

@@ -150,10 +150,19 @@ fn bedrock_names(model: &str, names: &mut Names) {
 /// The name as it is, without its path, and then without what only tells versions apart.
 fn plain_names(model: &str, names: &mut Names) {
     names.push(model, "as named");
+    if let Some((_, rest)) = model.split_once('/') {
+        names.push(rest, "without its vendor");
+    }
     let name = model.rsplit('/').next().unwrap_or(model);
-    names.push(name, "without its path or vendor");
+    names.push(name, "without its path");
     let name = name.strip_suffix("[1m]").unwrap_or(name);
     let name = name.split('@').next().unwrap_or(name);
+    // `ft:gpt-4o-2024-08-06:our-team::id` costs what every fine-tuned model of its base does.
+    if let Some(base) = name.strip_prefix("ft:").and_then(|rest| rest.split(':').next()) {
+        names.push(format!("ft:{base}"), "fine-tuned, by its base model");
+        names.push(format!("ft:{}", undated(base)), "fine-tuned, by its base model");
+        return;
+    }
     // A version after a colon, as in `gpt-3.5-turbo-instruct:20230824-v2`; `:free` is another product.
     let name = match name.split_once(':') {
         Some((base, version)) if version.starts_with(|first: char| first.is_ascii_digit()) => base,
@@ -261,7 +270,12 @@ mod tests {
         check(
             "vertex",
             "claude-sonnet-4-5@20250929",
-            Some("anthropic/claude-sonnet-4-5"),
+            Some("vertex/claude-sonnet-4-5"),
+        );
+        check(
+            "vertex",
+            "claude-haiku-4-5@20251001",
+            Some("anthropic/claude-haiku-4-5"),
         );
         check(
             "vertex",
@@ -295,7 +309,8 @@ mod tests {
         check("openai", "gpt", None);
         check("openai", "", None);
         check("openai", "claude-sonnet-4-5", None);
-        check("azure", "gpt-5-nano-2025-08-07", Some("openai/gpt-5-nano"));
+        check("azure", "gpt-5-nano-2025-08-07", Some("azure/gpt-5-nano"));
+        check("azure", "gpt-4.1-2025-04-14", Some("openai/gpt-4.1"));
         check("groq", "gpt-4o", None);
         check("nobody", "gpt-4o", None);
         check("", "gpt-4o", Some("openai/gpt-4o"));
@@ -313,7 +328,7 @@ mod tests {
         check(
             "bedrock",
             "us.amazon.nova-lite-v1:0",
-            Some("bedrock/us.amazon.nova-lite-v1:0"),
+            Some("bedrock/amazon.nova-lite-v1:0"),
         );
         check(
             "bedrock",
@@ -326,5 +341,121 @@ mod tests {
             Some("bedrock/anthropic.claude-haiku-4-5-20251001-v1:0"),
         );
         check("bedrock", "gpt-4o", None);
+    }
+
+    /// Rates of input and output in millionths of a dollar for a million tokens.
+    #[track_caller]
+    fn costs(basis: &str, model: &str, want: Option<(u64, u64)>) {
+        let rates = price_for(basis, model).map(|price| price.rates);
+        let got = rates.map(|rates| (rates.input / 1_000, rates.output / 1_000));
+        assert_eq!(got, want, "{basis} {model}");
+    }
+
+    #[test]
+    fn regions_of_bedrock_have_their_own_price() {
+        let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+        for (region, want) in [
+            ("", (3_000_000, 15_000_000)),
+            ("global.", (3_000_000, 15_000_000)),
+            ("us.", (3_300_000, 16_500_000)),
+            ("eu.", (3_300_000, 16_500_000)),
+            ("apac.", (3_300_000, 16_500_000)),
+            ("jp.", (3_300_000, 16_500_000)),
+            ("au.", (3_300_000, 16_500_000)),
+            ("us-gov.", (3_600_000, 18_000_000)),
+        ] {
+            costs("bedrock", &format!("{region}{sonnet}"), Some(want));
+            let arn = format!("arn:aws:bedrock:us-east-1:123456789012:inference-profile/{region}{sonnet}");
+            costs("bedrock", &arn, Some(want));
+        }
+        costs("bedrock", "eu.amazon.nova-lite-v1:0", Some((78_000, 312_000)));
+        costs("bedrock", "us.amazon.nova-lite-v1:0", Some((60_000, 240_000)));
+        costs(
+            "bedrock",
+            "us.meta.llama3-3-70b-instruct-v1:0",
+            Some((720_000, 720_000)),
+        );
+        costs("bedrock", "us.openai.gpt-5.4", Some((2_750_000, 16_500_000)));
+        costs("bedrock", "global.openai.gpt-5.4", Some((2_500_000, 15_000_000)));
+        costs("bedrock_mantle", "openai.gpt-oss-120b", Some((150_000, 600_000)));
+        costs("bedrock", "us-east-1/no-such-model", None);
+        costs("bedrock", "mars.anthropic.claude-sonnet-4-6", None);
+    }
+
+    #[test]
+    fn vendors_dates_and_versions_are_cut() {
+        costs("openai", "gpt-5-2025-08-07", Some((1_250_000, 10_000_000)));
+        costs("openai", "gpt-5-2025-8-7", None);
+        costs("openai", "gpt-5-20250807", Some((1_250_000, 10_000_000)));
+        costs(
+            "openai",
+            "ft:gpt-4o-2024-08-06:acme::a1b2",
+            Some((3_750_000, 15_000_000)),
+        );
+        costs(
+            "openai",
+            "ft:gpt-4o-mini-2024-07-18:acme:x:a1",
+            Some((300_000, 1_200_000)),
+        );
+        costs("openai", "ft:gpt-9:acme::a1b2", None);
+        costs("openai", "gpt-image-1", Some((5_000_000, 40_000_000)));
+        costs("openrouter", "openai/gpt-5", Some((1_250_000, 10_000_000)));
+        costs("openrouter", "x-ai/grok-4.3", Some((1_250_000, 2_500_000)));
+        costs(
+            "openrouter",
+            "mistralai/mistral-large-2512",
+            Some((500_000, 1_500_000)),
+        );
+        costs(
+            "openrouter",
+            "deepseek/deepseek-v4-pro",
+            Some((1_320_000, 3_960_000)),
+        );
+        costs(
+            "openrouter",
+            "google/gemini-2.5-pro",
+            Some((1_250_000, 10_000_000)),
+        );
+        costs("openrouter", "google/gemini-2.5-pro:nitro", None);
+        costs(
+            "vercel_ai_gateway",
+            "openai/gpt-4.1",
+            Some((2_000_000, 8_000_000)),
+        );
+        costs("", "anthropic/claude-opus-4-8", Some((5_000_000, 25_000_000)));
+        costs("", "groq/openai/gpt-oss-120b", Some((150_000, 600_000)));
+        costs("azure", "gpt-4.1-2025-04-14", Some((2_000_000, 8_000_000)));
+        costs("azure", "gpt-35-turbo", Some((500_000, 1_500_000)));
+        costs("azure", "eu/gpt-4.1", Some((2_200_000, 8_800_000)));
+        costs("azure", "grok-4.6", Some((2_000_000, 6_000_000)));
+        costs(
+            "anthropic",
+            "claude-sonnet-4-5-latest",
+            Some((3_000_000, 15_000_000)),
+        );
+        costs("anthropic", "claude-sonnet-4-5-20250929-extra", None);
+        costs("anthropic", "claude-sonnet-4-50", None);
+        costs("gemini", "models/gemini-2.5-flash-lite", Some((100_000, 400_000)));
+        costs(
+            "vertex",
+            "publishers/google/models/gemini-2.5-flash",
+            Some((300_000, 2_500_000)),
+        );
+        costs("mistral", "mistral-small-latest", Some((150_000, 600_000)));
+        costs("cohere", "command-r-plus-08-2024", Some((2_500_000, 10_000_000)));
+        costs("perplexity", "sonar-pro", Some((3_000_000, 15_000_000)));
+        costs("no_such_list", "gpt-5", None);
+    }
+
+    #[test]
+    fn no_name_makes_it_stumble() {
+        let long = "a/".repeat(400);
+        for name in [
+            "", " ", "/", ":", "@", "-", "-latest", "ft:", "ft::", "geo:", "us.", "[1m]", "é", &long,
+        ] {
+            for basis in ["", "openai", "bedrock", "azure", "openrouter", "é"] {
+                assert_eq!(price_for(basis, name), None, "{basis} {name}");
+            }
+        }
     }
 }

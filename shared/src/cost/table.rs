@@ -255,3 +255,161 @@ fn rates([input, output, read, write_5m, write_1h]: [&str; 5]) -> Option<Rates> 
 fn rate(text: &str) -> Option<Rate> {
     decimal::nanodollars(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines() -> impl Iterator<Item = &'static str> {
+        TEXT.lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with(['#', '!']))
+    }
+
+    #[test]
+    fn every_line_is_a_row_that_can_hold_and_no_name_stands_twice() {
+        let mut seen = std::collections::BTreeSet::new();
+        for line in lines() {
+            let row = row(line).unwrap_or_else(|| panic!("not a row: {line}"));
+            assert!(
+                seen.insert((row.basis.clone(), row.model.clone())),
+                "twice: {line}"
+            );
+            assert_eq!(
+                *row.model,
+                row.model.to_ascii_lowercase(),
+                "names are looked up in lower case"
+            );
+            assert!(row.date.len() == 10 && row.date.starts_with("20"), "{line}");
+            assert!(row.source.starts_with("https://"), "{line}");
+            assert!(!row.check.is_empty(), "{line}");
+            assert_eq!(find(&row.basis, &row.model).as_ref(), Some(&row), "{line}");
+            for rates in all_rates(&row) {
+                assert!(rates.cache_read <= rates.input, "{line}");
+                assert!(rates.cache_write_5m >= rates.input, "{line}");
+                assert!(rates.cache_write_1h >= rates.cache_write_5m, "{line}");
+                // Ten times the dearest model there ever was: a slip of the point.
+                let dear = rates.input.max(rates.output);
+                assert!(dear <= 6_000_000_000_000, "{line}");
+            }
+            for tier in &row.tiers {
+                let dearer = tier.tier == ServiceTier::Priority;
+                assert_eq!(tier.rates.input > row.rates.input, dearer, "{line}");
+            }
+        }
+        assert!(seen.len() > 1_500, "{} rows", seen.len());
+    }
+
+    fn all_rates(row: &Price) -> Vec<Rates> {
+        let tiers = row.tiers.iter().map(|tier| (tier.rates, tier.above));
+        std::iter::once((row.rates, row.above))
+            .chain(tiers)
+            .flat_map(|(rates, above)| [Some(rates), above.map(|above| above.rates)])
+            .flatten()
+            .collect()
+    }
+
+    #[test]
+    fn every_provider_that_is_promised_has_its_list() {
+        let rows = all();
+        for (basis, least) in [
+            ("openai", 80),
+            ("anthropic", 20),
+            ("gemini", 40),
+            ("vertex", 40),
+            ("bedrock", 200),
+            ("azure", 100),
+            ("mistral", 30),
+            ("xai", 20),
+            ("deepseek", 5),
+            ("groq", 5),
+            ("cohere", 10),
+        ] {
+            let has = rows.iter().filter(|row| row.basis == basis).count();
+            assert!(has >= least, "{basis}: {has}");
+        }
+    }
+
+    #[test]
+    fn anthropics_own_rules_hold_in_its_list() {
+        let rows = all();
+        let claude = rows.iter().filter(|row| row.basis == "anthropic");
+        let cached = claude.filter(|row| row.rates.cache_read < row.rates.input);
+        let mut tried = 0;
+        for row in cached {
+            let Rates {
+                input,
+                cache_write_5m,
+                cache_write_1h,
+                ..
+            } = row.rates;
+            assert_eq!(cache_write_5m * 4, input * 5, "{}", row.model);
+            assert_eq!(cache_write_1h, input * 2, "{}", row.model);
+            if let Some(batch) = row.tiers.first() {
+                assert_eq!(batch.rates.input * 2, input, "{}", row.model);
+                assert_eq!(batch.rates.output * 2, row.rates.output, "{}", row.model);
+            }
+            tried += 1;
+        }
+        assert!(tried > 15);
+    }
+
+    #[test]
+    fn the_version_names_date_and_content() {
+        assert_eq!(
+            TABLE_VERSION.len(),
+            "2026-11-22+00000000".len(),
+            "{}",
+            *TABLE_VERSION
+        );
+        assert!(TABLE_VERSION.starts_with("20"));
+        assert_ne!(TABLE_VERSION.split('+').nth(1), Some("00000000"));
+    }
+
+    #[test]
+    fn lines_that_are_no_rows_are_refused() {
+        let good = "x y 1 2 - - - batch=50% above=10:2/4/-/-/- openai/agree";
+        assert!(row(good).is_some());
+        for bad in [
+            "",
+            "x y 1 2 - - openai/agree",
+            "x y 1 2 - - - openai",
+            "x y 1 2 - - - nowhere/agree",
+            "x y 1 2 - - - openai/because",
+            "x y 1 2 - - - openai/agree openai/agree",
+            "x y one 2 - - - openai/agree",
+            "x y 1 2 - - - bath=50% openai/agree",
+            "x y 1 2 - - - batch=half openai/agree",
+            "x y 1 2 - - - batch=1/2/3/4/5/6 openai/agree",
+            "x y 1 2 - - - above=ten:2/4/-/-/- openai/agree",
+            "x y 1 2 - - - context=many openai/agree",
+        ] {
+            let leaked: &'static str = Box::leak(bad.to_owned().into_boxed_str());
+            assert!(row(leaked).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tiers_and_long_inputs_are_in_proportion_where_nothing_is_said() {
+        let line = "x y 4 20 0.4 5 8 above=100:8/30/0.8/10/16 batch=50% priority=8/40/0.8/10/16 \
+                    audio_input=12 image_output=60 openai/agree";
+        let price = row(line).unwrap();
+        let usd = |cents: u64| cents * 10_000_000;
+        assert_eq!(price.rates.audio_input, Some(usd(1200)));
+        let above = price.above.unwrap().rates;
+        assert_eq!((above.input, above.audio_input), (usd(800), Some(usd(2400))));
+        assert_eq!(above.image_output, Some(usd(9000)));
+        let batch = price.tiers[0];
+        assert_eq!(
+            (batch.rates.input, batch.rates.cache_write_1h),
+            (usd(200), usd(400))
+        );
+        assert_eq!(batch.rates.audio_input, Some(usd(600)));
+        assert_eq!(batch.above.unwrap().rates.output, usd(1500));
+        let priority = price.tiers[1];
+        assert_eq!(priority.rates.audio_input, Some(usd(2400)));
+        let above = priority.above.unwrap().rates;
+        assert_eq!((above.input, above.output), (usd(1600), usd(6000)));
+        assert_eq!(above.image_output, Some(usd(18_000)));
+    }
+}

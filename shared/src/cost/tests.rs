@@ -203,5 +203,175 @@ fn bedrock_prices_by_the_region_asked_for() {
         1_000_000_000
     );
     let azure = price_of_call("azure", "my-deployment", Some("gpt-4o-mini-2024-07-18")).unwrap();
-    assert_eq!(azure.model, "gpt-4o-mini");
+    assert_eq!(azure.rates.input, 150_000_000);
+}
+
+#[test]
+fn the_tier_that_the_answer_names_has_its_own_rates() {
+    let check = |model: &str, tier: Option<ServiceTier>, tokens: [u64; 3], want: u64| {
+        let [uncached, read, output] = tokens;
+        let usage = Usage {
+            input: Some(uncached + read),
+            input_uncached: Some(uncached),
+            cached_read: Some(read),
+            output: Some(output),
+            tier,
+            ..Usage::default()
+        };
+        let price = price_for("", model).unwrap();
+        assert_eq!(cost(&price, &usage), Some(NanoUsd(want)), "{model} {tier:?}");
+    };
+    let (batch, flex, priority) = (
+        Some(ServiceTier::Batch),
+        Some(ServiceTier::Flex),
+        Some(ServiceTier::Priority),
+    );
+    // 1,000 × 1.25 + 1,000 × 0.125 + 100 × 10 = 2,375 millionths; half; double
+    check("gpt-5", None, [1_000, 1_000, 100], 2_375_000);
+    check("gpt-5", batch, [1_000, 1_000, 100], 1_187_500);
+    check("gpt-5", flex, [1_000, 1_000, 100], 1_187_500);
+    check("gpt-5", priority, [1_000, 1_000, 100], 4_750_000);
+    // No discount for cached tokens in a batch of this model: 2,000 × 1 + 100 × 4
+    check("gpt-4.1", batch, [1_000, 1_000, 100], 2_400_000);
+    // 1,000 × 3.5 + 1,000 × 0.875 + 100 × 14
+    check("gpt-4.1", priority, [1_000, 1_000, 100], 5_775_000);
+    // It has no flex tier: 1,000 × 2 + 1,000 × 0.5 + 100 × 8
+    check("gpt-4.1", flex, [1_000, 1_000, 100], 3_300_000);
+    check("claude-opus-4-8", batch, [1_000, 1_000, 100], 4_000_000);
+    // Google's cached tokens keep the ordinary rate in a batch: 1,000 × 0.15 + 1,000 × 0.03 + 100 × 1.25
+    check("gemini-2.5-flash", batch, [1_000, 1_000, 100], 305_000);
+    // Long inputs in a tier, in proportion: 300,000 × 4 × 2 + 100 × 15 × 2
+    check("gpt-6-sol", priority, [300_000, 0, 100], 2_403_000_000);
+    check("gpt-6-sol", batch, [300_000, 0, 100], 600_750_000);
+}
+
+#[test]
+fn images_and_seconds_are_billed_by_the_piece_where_no_tokens_are_stated() {
+    let price = Price {
+        per_image: Some(40_000_000),
+        per_second: Some(100_000),
+        rates: Rates {
+            input: 1_000_000_000,
+            ..Rates::default()
+        },
+        ..Price::default()
+    };
+    let usage = Usage {
+        images: Some(3),
+        ..Usage::default()
+    };
+    assert_eq!(cost(&price, &usage), Some(NanoUsd(120_000_000)));
+    let usage = Usage {
+        audio_ms: Some(9_500),
+        ..Usage::default()
+    };
+    assert_eq!(cost(&price, &usage), Some(NanoUsd(950_000)));
+    let usage = Usage {
+        input: Some(10),
+        images: Some(3),
+        audio_ms: Some(9_500),
+        ..Usage::default()
+    };
+    assert_eq!(cost(&price, &usage), Some(NanoUsd(10_000)));
+    // Nobody knows what a piece costs.
+    let by_token = price_for("openai", "gpt-5").unwrap();
+    let usage = Usage {
+        images: Some(3),
+        audio_ms: Some(1),
+        ..Usage::default()
+    };
+    assert_eq!(cost(&by_token, &usage), None);
+    // 9 s × 0.0001
+    let transcribe = price_for("openai", "gpt-4o-transcribe").unwrap();
+    let usage = Usage {
+        audio_ms: Some(9_000),
+        ..Usage::default()
+    };
+    assert_eq!(cost(&transcribe, &usage), Some(NanoUsd(900_000)));
+}
+
+#[test]
+fn hosted_tools_are_billed_apart() {
+    let price = price_for("openai", "gpt-5").unwrap();
+    let usage = Usage {
+        input: Some(1_000),
+        output: Some(100),
+        web_searches: Some(2),
+        file_searches: Some(3),
+        code_sessions: Some(1),
+        hosted_tools: Some(4),
+        ..Usage::default()
+    };
+    // 1,250 + 1,000 millionths, 2 × 1 cent, 3 × 0.25 cents, 3 cents
+    let want = 2_250_000 + 20_000_000 + 7_500_000 + 30_000_000;
+    assert_eq!(cost(&price, &usage), Some(NanoUsd(want)));
+    // A tool without a price adds nothing.
+    let price = price_for("groq", "openai/gpt-oss-120b").unwrap();
+    // 150 + 60, and 2 searches at half a cent
+    assert_eq!(cost(&price, &usage), Some(NanoUsd(210_000 + 10_000_000)));
+}
+
+#[test]
+fn no_more_is_billed_than_the_prompt_held() {
+    let price = price_for("", "gemini-2.5-flash").unwrap();
+    let usage = Usage {
+        input: Some(10),
+        input_uncached: Some(0),
+        cached_read: Some(161),
+        output: Some(0),
+        ..Usage::default()
+    };
+    assert_eq!(cost(&price, &usage), Some(NanoUsd(300)));
+}
+
+#[test]
+fn lines_add_up_to_the_cost() {
+    let price = price_for("anthropic", "claude-sonnet-4-6").unwrap();
+    let usage = Usage {
+        input: Some(1_700),
+        input_uncached: Some(1_000),
+        cached_read: Some(400),
+        cache_write: Some(300),
+        cache_write_1h: Some(100),
+        output: Some(50),
+        web_searches: Some(1),
+        ..Usage::default()
+    };
+    let lines = lines(&price, &usage);
+    let names: Vec<_> = lines.iter().map(|line| (line.what, line.count)).collect();
+    let want = [
+        ("input", 1_000),
+        ("cache read", 400),
+        ("cache write 5m", 200),
+        ("cache write 1h", 100),
+        ("output", 50),
+        ("web searches", 1),
+    ];
+    assert_eq!(names, want);
+    let sum: u64 = lines
+        .iter()
+        .map(|line| line.count * line.rate * (1_000_000 / line.per) / 1_000_000)
+        .sum();
+    assert_eq!(cost(&price, &usage), Some(NanoUsd(sum)));
+    assert_eq!(lines.iter().map(|line| line.rate).max(), Some(15_000_000_000));
+}
+
+#[test]
+fn a_factor_changes_every_rate_and_fee() {
+    let price = price_for("openai", "gpt-6-sol").unwrap();
+    let half = price.scaled(500_000).unwrap();
+    assert_eq!(half.rates.output * 2, price.rates.output);
+    let above = |price: &Price| price.above.unwrap().rates.cache_write_5m;
+    assert_eq!(above(&half) * 2, above(&price));
+    assert_eq!(half.tiers.len(), price.tiers.len());
+    assert_eq!(half.tiers[0].rates.input * 2, price.tiers[0].rates.input);
+    assert_eq!(half.search.unwrap() * 2, price.search.unwrap());
+    assert_eq!(half.code_session.unwrap() * 2, price.code_session.unwrap());
+    assert_eq!((half.context, half.max_output), (price.context, price.max_output));
+    // Half a nanodollar is rounded up.
+    assert_eq!(scale(3, 1, 2), Some(2));
+    assert_eq!(scale(1, 1, 3), Some(0));
+    assert_eq!(scale(u64::MAX, 2, 1), None);
+    assert_eq!(scale(1, 1, 0), None);
+    assert_eq!(price.scaled(u64::MAX), None);
 }

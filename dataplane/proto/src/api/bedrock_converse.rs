@@ -16,6 +16,7 @@ pub(crate) fn event(state: &mut State, name: &[u8], view: View<'_>) {
             if let Some(usage) = view.get("usage") {
                 usage_object(state, usage);
             }
+            state.set_tier(view.path(&["serviceTier", "type"]));
             state.usage_final = true;
             state.ended = true;
         }
@@ -45,6 +46,7 @@ pub(crate) fn document(state: &mut State, answer: View<'_>) {
     if let Some(usage) = answer.get("usage") {
         usage_object(state, usage);
     }
+    state.set_tier(answer.path(&["serviceTier", "type"]));
     state.usage_final = true;
     state.ended = true;
 }

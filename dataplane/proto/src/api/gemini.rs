@@ -84,7 +84,10 @@ pub(crate) fn event(state: &mut State, chunk: View<'_>) {
         let candidates = chunk.path(&["usageMetadata", "candidatesTokenCount"]).is_some();
         state.candidates_dropped = state.candidates_seen && !candidates;
         state.candidates_seen |= candidates;
-        state.set_tier(chunk.path(&["usageMetadata", "serviceTier"]));
+        let tier = ["serviceTier", "trafficType"]
+            .iter()
+            .find_map(|key| chunk.path(&["usageMetadata", key]));
+        state.set_tier(tier);
         state.usage = usage;
         state.usage_seen = true;
         state.usage_final |= state.ended;

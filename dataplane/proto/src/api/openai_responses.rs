@@ -105,6 +105,7 @@ fn fold(state: &mut State, response: View<'_>) {
         if output.items().next().is_some() {
             state.restart_calls();
             state.hosted.clear();
+            state.containers.clear();
         }
         for item in output.items() {
             output_item(state, item, true);
@@ -134,7 +135,12 @@ fn output_item(state: &mut State, item: View<'_>, hosted: bool) {
                 .unwrap_or_default();
             state.count_call(("item", id));
         }
-        _ if hosted && kind.ends_with("_call") => state.count_hosted(kind),
+        _ if hosted && kind.ends_with("_call") => {
+            state.count_hosted(kind);
+            if kind == "code_interpreter_call" {
+                state.count_container(item.get("container_id").and_then(View::word));
+            }
+        }
         _ => {}
     }
 }
