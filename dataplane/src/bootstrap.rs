@@ -22,6 +22,7 @@ use crate::identity::IdentityClient;
 use crate::journal::{Journal, JournalOptions, ShardFiles};
 use crate::mailbox::{MAILBOX_MESSAGES_MAX, Mailbox, MailboxReceiver, ShardMessage, mailbox};
 use crate::metrics::{Labels, ProcessGauges};
+use crate::quota::QuotaClient;
 use crate::shard::{Process, Shard};
 use crate::{DataplaneOptions, RunError, clock, listener};
 
@@ -113,7 +114,7 @@ pub(crate) fn run(options: DataplaneOptions) -> Result<(), RunError> {
     let (ended, shard_ended) = mpsc::channel();
     let mut threads = Vec::with_capacity(shards);
     for (index, (receiver, files)) in receivers.into_iter().zip(files).enumerate() {
-        let Some(identity) = link.identity(index) else {
+        let (Some(identity), Some(quotas)) = (link.identity(index), link.quotas(index)) else {
             continue;
         };
         let start = ShardStart {
@@ -121,6 +122,7 @@ pub(crate) fn run(options: DataplaneOptions) -> Result<(), RunError> {
             process: process.clone(),
             files,
             identity,
+            quotas,
             resolver: resolver.client(index),
             receiver,
             listeners: std::mem::take(listeners.get_mut(index).unwrap_or(&mut Vec::new())),
@@ -156,6 +158,7 @@ struct ShardStart {
     process: Arc<Process>,
     files: ShardFiles,
     identity: IdentityClient,
+    quotas: QuotaClient,
     resolver: crate::dns::ResolverClient,
     receiver: MailboxReceiver,
     listeners: Vec<StdListener>,
@@ -193,6 +196,7 @@ fn run_shard(start: ShardStart) -> io::Result<()> {
             start.files.journal,
             start.files.in_flight,
             start.identity,
+            start.quotas,
             start.resolver,
         );
         monoio::spawn(shard.clone().read_mail(start.receiver));

@@ -32,6 +32,7 @@ pub use crate::config::{CompileError, Published};
 use crate::identity::cache::{Actions, IdentityCache};
 use crate::identity::{IdentityClient, Questions};
 use crate::mailbox::{Mailbox, Outbox, ShardMessage};
+use crate::quota::{self, QuotaClient, QuotaMessage};
 use crate::service_thread;
 use crate::wake::{Bell, Ear, wake_pair};
 
@@ -93,6 +94,7 @@ pub struct ControlLink {
     shared: Arc<Shared>,
     bell: Bell,
     clients: Vec<IdentityClient>,
+    quota_clients: Vec<QuotaClient>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -119,6 +121,11 @@ impl ControlLink {
         let clients = (0..options.mailboxes.len())
             .map(|shard| questions.client(shard, &bell))
             .collect();
+        let shards = options.mailboxes.len();
+        let quota_questions = quota::Questions::new(quota::Deals::default());
+        let quota_clients = (0..shards)
+            .map(|shard| quota_questions.client(shard, shards, &bell))
+            .collect();
         let now = mono_now();
         let worker = Worker {
             socket_path: options.data_dir.join("control.sock"),
@@ -128,6 +135,7 @@ impl ControlLink {
             shared: Arc::clone(&shared),
             ear,
             questions,
+            quota_questions,
             identities: IdentityCache::default(),
             connection: None,
             connect_at: now,
@@ -142,6 +150,7 @@ impl ControlLink {
             shared,
             bell,
             clients,
+            quota_clients,
             thread: Some(thread),
         })
     }
@@ -168,6 +177,11 @@ impl ControlLink {
     #[must_use]
     pub fn identity(&self, shard: usize) -> Option<IdentityClient> {
         self.clients.get(shard).cloned()
+    }
+
+    /// A shard's way to ask for budgets; `None` for a shard that the options did not name.
+    pub(crate) fn quotas(&self, shard: usize) -> Option<QuotaClient> {
+        self.quota_clients.get(shard).cloned()
     }
 
     /// A way to read the numbers of the link, for the metrics.
@@ -206,6 +220,7 @@ struct Worker {
     shared: Arc<Shared>,
     ear: Ear,
     questions: Questions,
+    quota_questions: quota::Questions,
     identities: IdentityCache,
     connection: Option<Connection>,
     /// When to connect again.
@@ -263,6 +278,11 @@ impl Worker {
             }
             while let Ok(question) = self.questions.receiver.try_recv() {
                 self.identities.ask(question, now, &mut actions);
+            }
+            while let Ok(question) = self.quota_questions.receiver.try_recv() {
+                let answer = quota::Message::Answered(question.cell, quota::Answer::Unavailable);
+                let message = ShardMessage::Quota(QuotaMessage(answer));
+                self.outbox.post(question.shard, message);
             }
             if let Err(error) = self.read(&mut buffer, &mut actions) {
                 self.lost(&error);

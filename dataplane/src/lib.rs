@@ -18,7 +18,8 @@ pub mod mailbox;
 pub mod metrics;
 #[doc(hidden)]
 pub mod policy;
-mod quota;
+#[doc(hidden)]
+pub mod quota;
 mod service_thread;
 mod shard;
 mod sock;

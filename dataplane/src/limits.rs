@@ -41,6 +41,9 @@ pub(crate) const KNOWN_PRICES_MAX: usize = 4_096;
 /// How long a name is waited for; within the connect limit of a provider, which is usually shorter.
 pub(crate) const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a request waits for what its buckets lack, in all. The control plane answers, or is given up, within it.
+pub(crate) const QUOTA_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long a scrape waits for the other shards.
 pub(crate) const METRICS_PATIENCE: Duration = Duration::from_secs(2);
 

@@ -20,6 +20,7 @@ use crate::config::Published;
 use crate::dns::ResolveError;
 use crate::identity::IdentityAnswer;
 use crate::metrics::MetricsCollector;
+use crate::quota::QuotaMessage;
 use crate::wake::{Bell, Ear, wake_pair};
 
 /// Messages that wait in a mailbox at most. Larger than the number of requests that usually start in one turn;
@@ -54,6 +55,8 @@ pub enum ShardMessage {
         /// Addresses in the order of the resolver, never empty.
         result: Result<Arc<[IpAddr]>, ResolveError>,
     },
+    /// About a bucket of the shard's.
+    Quota(QuotaMessage),
     /// Hand a copy of the shard's metrics to the collector.
     CollectMetrics(Arc<MetricsCollector>),
     /// Every shard has handed in its metrics.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sluice_shared::cost::Price;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
+use sluice_shared::quota::Unit;
 use sluice_shared::units::{MonoMicros, NanoUsd, UnixMicros};
 use sluice_shared::usage::Usage;
 use sluice_shared::wire::control::{Proof, Whom};
@@ -27,6 +28,9 @@ use crate::journal::{InFlight, ShardJournal};
 use crate::limits;
 use crate::mailbox::{Mailbox, MailboxReceiver, ShardMessage};
 use crate::metrics::{Labels, MetricsCollector, ProcessGauges, ShardMetrics};
+use crate::quota::bucket::Bucket;
+use crate::quota::buckets::{self, Attempt};
+use crate::quota::{Buckets, QuotaClient, Reservation, Short, Want};
 use crate::sock::Sock;
 use crate::tls::{TlsConfig, TlsError};
 use crate::upstream::Pools;
@@ -180,6 +184,8 @@ pub(crate) struct Shard {
     /// Open questions about proofs, by the address that showed them.
     proof_questions: RefCell<HashMap<[u8; 16], u32>>,
     prices: RefCell<KnownPrices>,
+    /// Budgets.
+    quotas: Buckets,
     identities: IdentityClient,
     resolver: ResolverClient,
     tickets: Cell<u64>,
@@ -200,6 +206,7 @@ impl Shard {
         journal: ShardJournal,
         in_flight: InFlight,
         identities: IdentityClient,
+        quotas: QuotaClient,
         resolver: ResolverClient,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -222,6 +229,7 @@ impl Shard {
             forgotten: Cell::new(0),
             proof_questions: RefCell::new(HashMap::new()),
             prices: RefCell::default(),
+            quotas: Buckets::new(quotas),
             identities,
             resolver,
             tickets: Cell::new(0),
@@ -435,6 +443,27 @@ impl Shard {
         reply.unwrap_or_else(|_| unavailable())
     }
 
+    /// A bucket by the name of its quota, with templates, and its own; see [`Buckets::bucket`].
+    pub(crate) fn bucket(&self, quota: &str, name: &str, unit: Unit) -> Rc<Bucket> {
+        self.quotas.bucket(quota, name, unit)
+    }
+
+    /// Reserves all of it or nothing. Waits for what is short, if that can help, at most [`limits::QUOTA_PATIENCE`]; may
+    /// be dropped at any moment.
+    pub(crate) async fn reserve(&self, wants: &[Want]) -> Result<Reservation, Short> {
+        let mut attempt = Attempt::default();
+        let wait = match self.quotas.step(wants, &mut attempt) {
+            buckets::Step::Done(reserved) => return reserved,
+            buckets::Step::Wait(wait) => wait,
+        };
+        let waiting = self.quotas.go_on(wants, &mut attempt, wait);
+        let reserved = monoio::time::timeout(limits::QUOTA_PATIENCE, waiting).await;
+        reserved.unwrap_or_else(|_| {
+            let index = attempt.index;
+            Err(Short::Unavailable { index })
+        })
+    }
+
     /// Addresses of a host name, by the resolver thread.
     pub(crate) async fn resolve(&self, host: &str) -> Option<Arc<[IpAddr]>> {
         let slot = Slot::new();
@@ -521,6 +550,7 @@ impl Shard {
                     self.watches.cut(whom);
                 }
             }
+            ShardMessage::Quota(message) => self.quotas.handle(message),
             ShardMessage::CollectMetrics(collector) => {
                 let mut metrics = self.metrics.borrow_mut();
                 metrics.gauges.connections_open = self.watches.len() as u64;
@@ -556,6 +586,7 @@ impl Shard {
             self.watches.sweep(now_ms);
             certificate::recheck::recheck(&self);
             self.pools.borrow_mut().expire(now_ms);
+            self.quotas.sweep(now_ms);
             // A shard that nobody calls takes the new configuration, too, and gives the old one up.
             self.config();
             self.let_go();

@@ -22,6 +22,10 @@ use super::ledger::{Ask, Grant};
 use super::{apart, unsigned};
 use crate::units::MonoMicros;
 
+mod quiet;
+
+pub use quiet::Quiet;
+
 /// A node's lease of one bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holder {

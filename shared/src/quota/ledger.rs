@@ -314,9 +314,9 @@ impl Lease {
         }
     }
 
-    /// A stint begins. The last question of the one before was answered, so its sums are final.
+    /// A stint begins. The holder has forgotten the one before, so what it had not seen by then it has not had.
     fn begin(&mut self, first: u64, now: UnixMicros) {
-        let granted = self.granted.wrapping_add(self.advanced);
+        let granted = self.seen.wrapping_add(self.advanced);
         *self = Self {
             seq: self.seq,
             first,
