@@ -22,6 +22,9 @@ use sluice_shared::quota::{AMOUNT_MAX, Unit};
 use sluice_shared::snapshot::{Admission, Quota, QuotaLimit};
 use sluice_shared::usage::{Usage, UsageRecord};
 
+#[cfg(test)]
+mod tests;
+
 mod clamp;
 mod money;
 mod strict;

@@ -419,3 +419,238 @@ fn upper_end(class: usize) -> u64 {
     let from = u64::try_from(eighth.saturating_add(8)).unwrap_or(0);
     width.saturating_mul(from.saturating_add(1)).saturating_sub(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A deterministic source of numbers (xorshift).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, bound: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 11) % bound
+        }
+    }
+
+    fn sample(request_bytes: u64, input: u64, response_bytes: u64, output: u64, stream: bool) -> Sample {
+        Sample {
+            request_bytes,
+            input: Some(input),
+            response_bytes,
+            output: Some(output),
+            stream,
+        }
+    }
+
+    #[test]
+    fn classes_are_exact_below_16_and_an_eighth_wide_above() {
+        let mut last = 0;
+        for tokens in (0..5_000u64).chain([1 << 20, (1 << 20) + 5, (1 << 24) - 1]) {
+            let end = upper_end(class_of(tokens));
+            assert!(end >= tokens, "{tokens} in a class that ends at {end}");
+            assert!(
+                end <= tokens + tokens / 8,
+                "{tokens} in a class that ends at {end}"
+            );
+            assert!(class_of(tokens) >= last);
+            last = class_of(tokens);
+        }
+        for class in 1..CLASSES {
+            assert_eq!(class_of(upper_end(class)), class);
+            assert_eq!(class_of(upper_end(class - 1) + 1), class);
+        }
+        assert_eq!(class_of(u64::MAX), CLASSES - 1);
+        assert_eq!(upper_end(CLASSES - 1), (1 << 24) - 1);
+    }
+
+    #[test]
+    fn the_defaults_hold_until_enough_is_learnt() {
+        let mut estimates = Estimates::new();
+        let unknown = estimates.of("p", "m");
+        assert_eq!((unknown.samples(), unknown.is_learnt()), (0, false));
+        assert_eq!(unknown.input_tokens(4_001), 1_001);
+        assert_eq!(unknown.output_tokens(None), OUTPUT_DEFAULT);
+        assert_eq!(unknown.output_tokens(Some(20)), 20);
+        assert_eq!(unknown.answer_tokens(true, 1_000, 100_000), 10);
+        for n in 1..=LEARNT_AFTER {
+            estimates.learn("p", "m", &sample(200, 100, 3_000, 10, true));
+            let learnt = estimates.of("p", "m");
+            assert_eq!(learnt.samples(), n);
+            if n < LEARNT_AFTER {
+                assert_eq!(learnt.input_bytes(), INPUT_BYTES_DEFAULT);
+                assert_eq!(learnt.output_p90(), OUTPUT_DEFAULT);
+                assert_eq!(learnt.answer_bytes(true), None);
+            }
+        }
+        let learnt = estimates.of("p", "m");
+        assert_eq!(learnt.input_tokens(4_000), 2_000);
+        assert_eq!((learnt.output_p50(), learnt.output_p90()), (10, 10));
+        assert_eq!(learnt.output_tokens(Some(3)), 3);
+        assert_eq!(learnt.answer_tokens(true, 3_000, 1), 10);
+        // Nothing was learnt of whole answers.
+        assert_eq!(learnt.answer_bytes(false), None);
+        // Another model, and the same of another provider, are not known.
+        assert!(!estimates.of("p", "n").is_learnt());
+        assert!(!estimates.of("q", "m").is_learnt());
+    }
+
+    #[test]
+    fn a_new_process_begins_with_the_defaults() {
+        let mut estimates = Estimates::new();
+        for _ in 0..100 {
+            estimates.learn("p", "m", &sample(200, 100, 30, 7, false));
+        }
+        assert!(estimates.of("p", "m").is_learnt());
+        let estimates = Estimates::new();
+        assert_eq!(estimates.of("p", "m"), &Learnt::default());
+        assert!(estimates.is_empty());
+    }
+
+    #[test]
+    fn the_ratio_converges_on_what_requests_have() {
+        let mut numbers = Numbers(7);
+        let mut estimates = Estimates::new();
+        // 3.5 bytes a token behind 300 bytes of JSON, sizes over three orders of magnitude.
+        let mut one = |estimates: &mut Estimates, tenths: u64| {
+            let input = 50u64 << numbers.below(10);
+            let input = input + numbers.below(input);
+            estimates.learn("p", "m", &sample(300 + input * tenths / 10, input, 9, 1, false));
+        };
+        for _ in 0..300 {
+            one(&mut estimates, 35);
+        }
+        let bytes = estimates.of("p", "m").input_bytes();
+        assert!((3_450..3_700).contains(&bytes), "{bytes}");
+        // A new tokenizer shows within some dozens of requests.
+        for _ in 0..150 {
+            one(&mut estimates, 25);
+        }
+        let bytes = estimates.of("p", "m").input_bytes();
+        assert!((2_450..2_700).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn one_request_with_a_picture_does_not_speak_for_the_others() {
+        let mut estimates = Estimates::new();
+        for _ in 0..200 {
+            estimates.learn("p", "m", &sample(40_000, 10_000, 9, 1, false));
+        }
+        estimates.learn("p", "m", &sample(8 << 20, 1_200, 9, 1, false));
+        let bytes = estimates.of("p", "m").input_bytes();
+        assert!((4_000..4_300).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn the_quantiles_converge_on_what_answers_have() {
+        let mut numbers = Numbers(11);
+        let mut estimates = Estimates::new();
+        // Every value from 1 to 1,000 equally often: nine of ten are at most 900.
+        for _ in 0..2_000 {
+            let output = 1 + numbers.below(1_000);
+            estimates.learn("p", "m", &sample(100, 25, 10, output, false));
+        }
+        let learnt = estimates.of("p", "m");
+        let (p50, p90) = (learnt.output_p50(), learnt.output_p90());
+        assert!((450..=600).contains(&p50), "{p50}");
+        assert!((860..=1_023).contains(&p90), "{p90}");
+        // Answers become ten times as long.
+        for _ in 0..1_500 {
+            let output = 10 * (1 + numbers.below(1_000));
+            estimates.learn("p", "m", &sample(100, 25, 10, output, false));
+        }
+        let p90 = estimates.of("p", "m").output_p90();
+        assert!((8_300..=10_240).contains(&p90), "{p90}");
+    }
+
+    #[test]
+    fn quantiles_equal_those_of_a_sorted_list_to_one_class() {
+        let mut numbers = Numbers(3);
+        for _ in 0..200 {
+            let mut outputs = Outputs::default();
+            let mut all = Vec::new();
+            // Fewer than make the older ones count half.
+            for _ in 0..=numbers.below(400) {
+                let power = numbers.below(20);
+                let tokens = numbers.below(1 << power);
+                outputs.add(tokens);
+                all.push(tokens);
+            }
+            all.sort_unstable();
+            for permille in [1u32, 500, 900, 1_000] {
+                let rank = (all.len() * permille as usize).div_ceil(1_000);
+                let exact = all[rank - 1];
+                assert_eq!(outputs.quantile(permille), upper_end(class_of(exact)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_oldest_model_gives_way() {
+        let mut estimates = Estimates::new();
+        let one = sample(100, 25, 10, 5, false);
+        for n in 0..MODELS_MAX {
+            estimates.learn(&format!("p{}", n % 7), &format!("m{n}"), &one);
+        }
+        estimates.learn("p0", "m0", &one);
+        estimates.learn("p", "new", &one);
+        assert_eq!(estimates.len(), MODELS_MAX);
+        assert_eq!(estimates.iter().count(), MODELS_MAX);
+        assert_eq!(estimates.of("p0", "m0").samples(), 2);
+        assert_eq!(estimates.of("p1", "m1").samples(), 0);
+        assert_eq!(estimates.of("p", "new").samples(), 1);
+        for n in 0..10_000 {
+            estimates.learn("q", &format!("n{n}"), &one);
+        }
+        assert_eq!(
+            (estimates.len(), estimates.iter().count()),
+            (MODELS_MAX, MODELS_MAX)
+        );
+        assert_eq!(estimates.providers.len(), 1);
+    }
+
+    #[test]
+    fn two_shards_together_know_what_one_would() {
+        let mut numbers = Numbers(5);
+        let (mut left, mut right, mut all) = (Estimates::new(), Estimates::new(), Estimates::new());
+        for n in 0..200 {
+            let one = sample(4_000, 1_000, 500, 1 + numbers.below(300), false);
+            let half = if n % 2 == 0 { &mut left } else { &mut right };
+            half.learn("p", "m", &one);
+            all.learn("p", "m", &one);
+        }
+        let mut sum = left.of("p", "m").clone();
+        sum.merge(right.of("p", "m"));
+        let all = all.of("p", "m");
+        assert_eq!(
+            (sum.samples(), sum.input_bytes()),
+            (all.samples(), all.input_bytes())
+        );
+        assert_eq!(
+            (sum.output_p50(), sum.output_p90()),
+            (all.output_p50(), all.output_p90())
+        );
+    }
+
+    #[test]
+    fn no_number_is_too_large() {
+        let mut estimates = Estimates::new();
+        for huge in [u64::MAX, u64::MAX - 1, 1 << 60, 1, 0] {
+            for other in [u64::MAX, 0, 1] {
+                for _ in 0..20 {
+                    estimates.learn("p", "m", &sample(huge, other, other, huge, true));
+                }
+                let learnt = estimates.of("p", "m");
+                assert!(PER_THOUSAND.contains(&learnt.input_bytes()));
+                let _ = learnt.input_tokens(u64::MAX);
+                let _ = learnt.answer_tokens(true, u64::MAX, 0);
+                let mut sum = learnt.clone();
+                sum.merge(learnt);
+                assert!(sum.output_p90() < 1 << 24);
+            }
+        }
+    }
+}
