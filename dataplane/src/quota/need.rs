@@ -23,6 +23,7 @@ use sluice_shared::snapshot::{Admission, Quota, QuotaLimit};
 use sluice_shared::usage::{Usage, UsageRecord};
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 mod tests;
 
 mod clamp;

@@ -48,7 +48,7 @@ impl Sample {
             && record.usage_known == Known::Reported
             && (200..300).contains(&record.status)
             && record.request_bytes > 0;
-        good.then(|| Self {
+        good.then_some(Self {
             request_bytes: record.request_bytes,
             input: record.usage.input,
             response_bytes: record.response_bytes,
@@ -421,6 +421,7 @@ fn upper_end(class: usize) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 mod tests {
     use super::*;
 

@@ -416,7 +416,7 @@ fn strict_bounds() {
             &estimates,
             Some(price),
         );
-        assert_eq!(found, Ok(Need { amount: expected }), "{:.80}", body);
+        assert_eq!(found, Ok(Need { amount: expected }), "{body:.80}");
     };
     use ApiKind as K;
     let (known, unknown) = (&sonnet(), &unknown_size());
