@@ -18,19 +18,33 @@ use crate::report::Row;
 
 /// After an answer's last byte the gateway still has to settle it, on a machine that does other things.
 const SETTLE_US: u64 = 500_000;
-/// What a killed data plane had reserved comes back when its journal has been stored.
-const RECOVER_US: u64 = 10_000_000;
+/// A plane that is started again needs a moment until all its connections stand.
+const RECONNECT_US: u64 = 5_000_000;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Faults that a report shows.
 const FAULTS_SHOWN: usize = 12;
 
+/// A request, and the most that it can use.
+struct Planned {
+    plan: Plan,
+    most: BTreeMap<Unit, u64>,
+}
+
+impl Planned {
+    fn most(&self, unit: Unit) -> u64 {
+        self.most.get(&unit).copied().unwrap_or(0)
+    }
+}
+
 /// Everything that was asked of one gateway.
 #[derive(Default)]
 pub(super) struct History {
-    plans: BTreeMap<u64, Plan>,
+    plans: BTreeMap<u64, Planned>,
     told: BTreeMap<u64, Told>,
     /// From a kill until the gateway served again.
     kills: Vec<(Plane, u64, u64)>,
+    /// Moments at which nothing ran and nothing was reserved.
+    quiet: Vec<u64>,
     /// What came in by hand, by bucket.
     pub(super) by_hand: BTreeMap<u64, u64>,
     /// Nanodollars a minute into the pot, and since when at the latest and at the earliest.
@@ -76,7 +90,7 @@ impl History {
     ) -> Result<()> {
         let mut running = JoinSet::new();
         for plan in plans {
-            self.plans.insert(plan.number, plan.clone());
+            self.plan(plan.clone());
             let gateway = lab.gateway;
             running.spawn(async move { play(gateway, &plan).await });
         }
@@ -101,7 +115,7 @@ impl History {
             while running.len() >= at_a_time {
                 self.take(running.join_next().await)?;
             }
-            self.plans.insert(plan.number, plan.clone());
+            self.plan(plan.clone());
             running.spawn(async move { play(gateway, &plan).await });
         }
         while !running.is_empty() {
@@ -120,16 +134,17 @@ impl History {
 
     /// Plays one.
     pub(super) async fn one(&mut self, lab: &Lab, plan: &Plan) -> Outcome {
-        self.plans.insert(plan.number, plan.clone());
+        self.plan(plan.clone());
         let told = play(lab.gateway, plan).await;
         let outcome = told.outcome.clone();
         self.told.insert(told.number, told);
         outcome
     }
 
-    /// This one will be played by somebody else; nobody will tell what came of it.
+    /// This one will be played.
     pub(super) fn plan(&mut self, plan: Plan) {
-        self.plans.insert(plan.number, plan);
+        let most = plan.most();
+        self.plans.insert(plan.number, Planned { plan, most });
     }
 
     /// Something came into a bucket that nobody put in.
@@ -148,10 +163,10 @@ impl History {
         let mut known: BTreeMap<u64, Known> = self
             .plans
             .iter()
-            .map(|(number, plan)| {
+            .map(|(number, planned)| {
                 let known = Known {
-                    most: plan.most(),
-                    quotas: quotas_of(plan.model).collect(),
+                    most: planned.most.clone(),
+                    quotas: quotas_of(planned.plan.model).collect(),
                     ..Known::default()
                 };
                 (*number, known)
@@ -161,9 +176,9 @@ impl History {
             quiet &= entry.ended != Ending::Running;
             let number = entry.id.as_deref().and_then(|id| id.parse().ok());
             let Some(number) = number else { continue };
-            if let (Some(known), Some(plan)) = (known.get_mut(&number), self.plans.get(&number)) {
+            if let (Some(known), Some(planned)) = (known.get_mut(&number), self.plans.get(&number)) {
                 known.served = true;
-                known.used = plan.used(&entry);
+                known.used = planned.plan.used(&entry);
             }
         }
         (known, quiet)
@@ -210,10 +225,7 @@ impl History {
             together = together.max(running);
         }
         let most = |unit| {
-            let each = self
-                .plans
-                .values()
-                .filter_map(|plan| plan.most().get(&unit).copied());
+            let each = self.plans.values().map(|planned| planned.most(unit));
             each.max().unwrap_or(0)
         };
         let (money, tokens) = (most(Unit::Usd), most(Unit::Tokens));
@@ -260,7 +272,7 @@ impl History {
     }
 
     /// Waits until the books balance, or for as long as anything may take; and until nothing is reserved.
-    pub(super) async fn settled(&self, lab: &Lab, mode: Mode) -> Result<Settled> {
+    pub(super) async fn settled(&mut self, lab: &Lab, mode: Mode) -> Result<Settled> {
         let begin = Instant::now();
         loop {
             // First the records: a charge is in both or in none, but a record may come between.
@@ -274,6 +286,7 @@ impl History {
                     .push(format!("reserved when nothing runs: {reserved:?}"));
             }
             if settled.faults.is_empty() || begin.elapsed() > PATIENCE / 2 {
+                self.quiet.push(client::unix_us());
                 return Ok(settled);
             }
             tokio::time::sleep(PAUSE).await;
@@ -281,12 +294,23 @@ impl History {
     }
 
     /// Whether the gateway was being started again while this request ran.
-    fn disturbed(&self, told: &Told, plane: Option<Plane>, after_us: u64) -> bool {
-        self.kills.iter().any(|(killed, from, to)| {
-            plane.is_none_or(|plane| plane == *killed)
-                && told.ended_us >= *from
-                && told.begun_us <= to.saturating_add(after_us)
+    fn disturbed(&self, told: &Told) -> bool {
+        self.kills
+            .iter()
+            .any(|(_, from, to)| told.ended_us >= *from && told.begun_us <= to.saturating_add(RECONNECT_US))
+    }
+
+    /// Whether a killed data plane may still have had something while this request ran: until nothing was reserved.
+    fn lease_was_out(&self, told: &Told) -> bool {
+        self.kills.iter().any(|(plane, from, _)| {
+            *plane == Plane::Data && told.ended_us >= *from && told.begun_us <= self.quiet_after(*from)
         })
+    }
+
+    /// The first moment from then on at which nothing was reserved.
+    fn quiet_after(&self, at_us: u64) -> u64 {
+        let quiet = self.quiet.iter().copied().find(|quiet| *quiet >= at_us);
+        quiet.unwrap_or(u64::MAX)
     }
 
     /// The numbers of those that were refused although the pot would have sufficed.
@@ -306,18 +330,21 @@ impl History {
             .told
             .values()
             .filter_map(|told| {
-                let plan = self.plans.get(&told.number)?;
-                quotas_of(plan.model).find(|name| *name == POT)?;
-                let wait = match told.outcome {
-                    Outcome::Broken(_) | Outcome::Left => RECOVER_US,
-                    Outcome::Complete | Outcome::Refused { .. } => SETTLE_US,
-                };
+                let planned = self.plans.get(&told.number)?;
+                quotas_of(planned.plan.model).find(|name| *name == POT)?;
+                let quiet_us = self.quiet_after(told.ended_us);
                 Some(Ask {
                     number: told.number,
                     begun_us: told.begun_us,
                     ended_us: told.ended_us,
-                    settled_us: told.ended_us.saturating_add(wait),
-                    need: plan.most().get(&Unit::Usd).copied().unwrap_or(0),
+                    settled_us: match told.outcome {
+                        // Nobody knows how long the gateway took to notice.
+                        Outcome::Broken(_) | Outcome::Left => quiet_us,
+                        Outcome::Complete | Outcome::Refused { .. } => {
+                            quiet_us.min(told.ended_us.saturating_add(SETTLE_US))
+                        }
+                    },
+                    need: planned.most(Unit::Usd),
                     charged: charged.get(&told.number).copied().unwrap_or(0),
                     refused: told.over_budget(),
                 })
@@ -348,7 +375,7 @@ impl History {
                 Outcome::Refused { status, .. } => *status != 429,
                 Outcome::Broken(_) => true,
             };
-            if accident && !self.disturbed(told, None, 5_000_000) {
+            if accident && !self.disturbed(told) {
                 row.faults
                     .push(format!("request {}: {:?}", told.number, told.outcome));
             }
@@ -356,7 +383,7 @@ impl History {
         let (in_kills, falsely): (Vec<u64>, Vec<u64>) =
             self.refused_falsely(settled).into_iter().partition(|number| {
                 let told = self.told.get(number);
-                told.is_some_and(|told| self.disturbed(told, Some(Plane::Data), RECOVER_US))
+                told.is_some_and(|told| self.lease_was_out(told))
             });
         row.figure("refused falsely", falsely.len());
         row.figure("refused while a dead plane's lease was out", in_kills.len());

@@ -55,6 +55,15 @@ enum Task {
         /// Only these targets
         targets: Vec<String>,
     },
+    /// Budgets under load, in a release build: waves with kills, streams that are left, what it costs
+    Quotas {
+        /// Streams at once
+        #[arg(long, default_value_t = 2_000)]
+        streams: u32,
+        /// Streams that are left
+        #[arg(long, default_value_t = 10_000)]
+        left: u32,
+    },
     /// The criterion benchmarks of benches/
     Bench {
         /// Passed to criterion, e.g. a filter
@@ -81,10 +90,39 @@ fn perform(task: Task) -> Result<()> {
         Task::E2e => e2e::libraries(&root),
         Task::Clients { node } => e2e::programs(&root, node),
         Task::Fuzz { seconds, targets } => fuzz::fuzz(&root, seconds, &targets),
+        Task::Quotas { streams, left } => quotas(&root, streams, left),
         Task::Bench { args } => run(cargo(&root)
             .args(["bench", "--package", "sluice-benches", "--"])
             .args(args)),
     }
+}
+
+/// One after the other: what runs beside it would be measured, too.
+fn quotas(root: &Path, streams: u32, left: u32) -> Result<()> {
+    run(cargo(root).args([
+        "build",
+        "--release",
+        "--package",
+        "sluice",
+        "--package",
+        "sluice-loadtest",
+    ]))?;
+    let binary = |name: &str| target_dir(root).join("release").join(name);
+    let played: [(&str, Vec<String>); 3] = [
+        ("quota", vec!["--kills".into(), format!("--streams={streams}")]),
+        (
+            "quota",
+            vec!["--mode=strict".into(), format!("--cancel-storm={left}")],
+        ),
+        ("quota-cost", Vec::new()),
+    ];
+    for (scenario, options) in played {
+        println!("── loadtest {scenario} {}", options.join(" "));
+        let mut command = Command::new(binary("loadtest"));
+        command.arg(scenario).arg("--sluice").arg(binary("sluice"));
+        run(command.args(options))?;
+    }
+    Ok(())
 }
 
 fn ci(root: &Path) -> Result<()> {
