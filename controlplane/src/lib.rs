@@ -158,6 +158,9 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let state = Arc::new(ConfigState::new(source.name(), loaded.report.clone(), rejected));
     let control_path = data.join("control.sock");
     let control = OwnListener::bind(&control_path).map_err(in_data(&control_path))?;
+    // Who hears from a data plane that we are ready may ask at once: it waits until the rest below is.
+    let api_path = data.join("api.sock");
+    let listener = OwnListener::bind(&api_path).map_err(in_data(&api_path))?;
     let quotas = publisher
         .current()
         .map(|published| published.snapshot.quotas.clone());
@@ -191,8 +194,6 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let (stop_ingest, stopped) = std::sync::mpsc::channel::<()>();
     let mut ingesting = tokio::task::spawn_blocking(move || ingest.run(&stopped));
 
-    let api_path = data.join("api.sock");
-    let listener = OwnListener::bind(&api_path).map_err(in_data(&api_path))?;
     let shown = Arc::new(Shown {
         store,
         ledger,

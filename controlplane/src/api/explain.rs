@@ -294,7 +294,7 @@ async fn balances(shown: &Shown, answer: &mut Value) -> Result<(), Problem> {
     let mut known: HashMap<(String, String), Vec<BucketRow>> = HashMap::new();
     for budget in budgets(answer) {
         let quota = budget["quota"].as_str().unwrap_or_default().to_owned();
-        for bucket in members(&mut budget["buckets"]) {
+        for bucket in items(budget, "buckets") {
             let name = bucket["bucket"].as_str().unwrap_or_default().to_owned();
             let key = (quota.clone(), name.clone());
             if !known.contains_key(&key) {
@@ -310,7 +310,7 @@ async fn balances(shown: &Shown, answer: &mut Value) -> Result<(), Problem> {
                 known.insert(key.clone(), shown.store.buckets(&query, now).await?);
             }
             let rows = known.get(&key).map(Vec::as_slice).unwrap_or_default();
-            for limit in members(&mut bucket["limits"]) {
+            for limit in items(bucket, "limits") {
                 let row = rows.iter().find(|row| limit["unit"] == row.bucket.unit.name());
                 if let Some(row) = row {
                     limit["balance"] = row.account.balance.into();
@@ -325,13 +325,17 @@ async fn balances(shown: &Shown, answer: &mut Value) -> Result<(), Problem> {
 
 /// Every budget in an answer.
 fn budgets(answer: &mut Value) -> impl Iterator<Item = &mut Value> {
-    members(&mut answer["model"]["apis"])
-        .flat_map(|api| members(&mut api["candidates"]))
-        .flat_map(|candidate| members(&mut candidate["quotas"]))
+    let model = answer.get_mut("model").into_iter();
+    model
+        .flat_map(|model| items(model, "apis"))
+        .flat_map(|api| items(api, "candidates"))
+        .flat_map(|candidate| items(candidate, "quotas"))
 }
 
-fn members(value: &mut Value) -> impl Iterator<Item = &mut Value> {
-    value.as_array_mut().into_iter().flatten()
+/// The items of a member, if it is there: what is not there must not appear by being looked for.
+fn items<'a>(value: &'a mut Value, name: &str) -> impl Iterator<Item = &'a mut Value> + use<'a> {
+    let list = value.get_mut(name).and_then(Value::as_array_mut);
+    list.into_iter().flatten()
 }
 
 fn whole(e: &Explanation, snapshot: &Snapshot, from: &str) -> Value {

@@ -153,7 +153,8 @@ fn wish(wanted: &QuotaRefill) -> Value {
     }
     if let Some(amount) = &wanted.amount {
         // A shell takes the dollar sign for itself.
-        let bare = unit == "usd" && amount.starts_with(|c: char| c.is_ascii_digit());
+        let number = amount.strip_prefix('-').unwrap_or(amount);
+        let bare = unit == "usd" && number.starts_with(|c: char| c.is_ascii_digit());
         let dollar = if bare { "$" } else { "" };
         body["amount"] = json!(format!("{dollar}{amount}"));
     }
@@ -362,7 +363,7 @@ mod tests {
         check(None, QuotaUnit::Usd, &Value::Null);
         check(Some("5.00"), QuotaUnit::Usd, &json!("$5.00"));
         check(Some("$5.00"), QuotaUnit::Usd, &json!("$5.00"));
-        check(Some("-5"), QuotaUnit::Usd, &json!("-5"));
+        check(Some("-5"), QuotaUnit::Usd, &json!("$-5"));
         check(Some("5k"), QuotaUnit::Tokens, &json!("5k"));
     }
 

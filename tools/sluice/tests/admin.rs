@@ -256,6 +256,8 @@ fn without_an_instance_the_remedy_is_named() {
         &["config", "get"][..],
         &["config", "history"],
         &["token", "list"],
+        &["quota", "list"],
+        &["quota", "watch"],
         &["explain", "--as", "a"],
         &["usage"],
     ] {

@@ -378,6 +378,10 @@ async fn explanations_name_budgets_and_what_is_left() {
         ]),
         "{answer:#}"
     );
+    assert!(
+        api.look(USER1, "/api/explain")["model"].is_null(),
+        "nothing was asked about a model"
+    );
     // Nobody has used this one yet.
     let answer = api.look(
         ("admin", "root"),
