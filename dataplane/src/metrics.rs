@@ -14,16 +14,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use sluice_shared::api::ApiKind;
+use sluice_shared::quota::estimate::Estimates;
 use sluice_shared::usage::{Ended, Known, UsageRecord};
 
 use crate::mailbox::{Mailbox, ShardMessage};
 
 pub mod entrance;
+pub mod estimates;
 pub mod histogram;
 pub mod labels;
 mod render;
 
 pub use entrance::EntranceCounts;
+pub use estimates::EstimateGauges;
 pub use histogram::Histogram;
 pub use labels::{LabelSlot, Labels};
 
@@ -46,6 +49,8 @@ pub struct ShardMetrics {
     pub counts: Counts,
     /// Handshakes and PROXY headers.
     pub entrance: EntranceCounts,
+    /// What was learnt of models.
+    pub estimates: EstimateGauges,
     /// Values that go up and down.
     pub gauges: Gauges,
 }
@@ -156,8 +161,14 @@ impl ShardMetrics {
             overhead: Histogram::default(),
             counts: Counts::default(),
             entrance: EntranceCounts::default(),
+            estimates: EstimateGauges::default(),
             gauges: Gauges::default(),
         }
+    }
+
+    /// Takes over what the shard has learnt.
+    pub fn learnt(&mut self, estimates: &Estimates) {
+        self.estimates.take(&self.labels, estimates);
     }
 
     /// Counts a finished request from the record it leaves.
@@ -244,6 +255,7 @@ impl ShardMetrics {
         self.overhead.merge(&other.overhead);
         self.counts.merge(&other.counts);
         self.entrance.merge(&other.entrance);
+        self.estimates.merge(&other.estimates);
         self.gauges.merge(&other.gauges);
     }
 }

@@ -47,6 +47,8 @@ mod slab;
 mod wait;
 
 pub(crate) use buckets::Buckets;
+#[doc(hidden)]
+pub use need::probe;
 pub(crate) use reserve::{Reservation, Short, Want};
 
 use cell::{Key, NodeCell};

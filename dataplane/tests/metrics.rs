@@ -15,6 +15,7 @@ use sluice_dataplane::metrics::entrance::{ProxyRefusal, TlsFailure};
 use sluice_dataplane::metrics::{Labels, MetricsCollector, ProcessGauges, ShardMetrics};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
+use sluice_shared::quota::estimate::{Estimates, Sample};
 use sluice_shared::units::{NanoUsd, UnixMicros};
 use sluice_shared::usage::{Ended, Known, UsageRecord};
 
@@ -41,6 +42,17 @@ fn record(provider: &str, model: &str) -> UsageRecord {
     record.duration_us = 1_500_000;
     record.ttft_us = Some(250_000);
     record
+}
+
+/// A request of so many bytes and 1,000 tokens, answered with `output` tokens.
+fn sample(request_bytes: u64, output: u64) -> Sample {
+    Sample {
+        request_bytes,
+        input: Some(1_000),
+        response_bytes: 100,
+        output: Some(output),
+        stream: false,
+    }
 }
 
 fn render(shards: &[&ShardMetrics], process: &ProcessGauges) -> String {
@@ -91,6 +103,16 @@ fn the_text_is_as_it_was() {
     second.entrance.fail(TlsFailure::Expired);
     first.entrance.fail(TlsFailure::Expired);
     first.entrance.refuse(ProxyRefusal::Missing);
+    let (mut learnt, mut unlearnt) = (Estimates::new(), Estimates::new());
+    for n in 1..=10 {
+        learnt.learn("anthropic", "claude-sonnet-4-5", &sample(3_500, n));
+    }
+    unlearnt.learn("anthropic", "claude-sonnet-4-5", &sample(3_500, 10));
+    unlearnt.learn("openai", "gpt-5.5", &sample(9_999, 3));
+    first.learnt(&learnt);
+    second.learnt(&unlearnt);
+    // A second look does not count twice.
+    second.learnt(&unlearnt);
     first.gauges.connections_open = 2;
     second.gauges.connections_open = 5;
     first.gauges.epoch = 3;
@@ -158,12 +180,21 @@ fn whatever_clients_name_the_number_of_series_is_bounded() {
         odd.status = u16::try_from(n % 1_000).unwrap();
         shard.record(&odd);
     }
+    for (n, shard) in shards.iter_mut().enumerate() {
+        let mut estimates = Estimates::new();
+        for m in 0..1_000 {
+            estimates.learn("p", &format!("model-{n}-{m}\n\""), &sample(100, 1));
+        }
+        shard.learnt(&estimates);
+    }
     let text = render(&[&shards[0], &shards[1]], &ProcessGauges::default());
     check_format(&text);
     let lines = |prefix: &str| text.lines().filter(|l| l.starts_with(prefix)).count();
     // 64 named pairs and an "other" for each of 64 providers and the rest, four kinds each.
     assert!(lines("sluice_tokens_total{") <= (64 + 65) * 4);
     assert!(lines("sluice_cost_dollars_total{") <= 64 + 65);
+    assert_eq!(lines("sluice_estimate_samples_total{"), 64);
+    assert_eq!(lines("sluice_estimate_output_tokens{"), 128);
     assert!(text.contains("provider=\"other\",model=\"other\",kind=\"input\""));
     assert!(lines("sluice_requests_total{") <= 65 * ApiKind::ALL.len() * 10);
     let total: u64 = text

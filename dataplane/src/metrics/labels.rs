@@ -16,6 +16,8 @@ use arc_swap::ArcSwap;
 pub const PROVIDERS_MAX: usize = 64;
 /// Pairs of provider and model with a label of their own.
 pub const MODELS_MAX: usize = 64;
+/// Pairs of provider and model, as it is named to the provider, of which estimates are shown.
+pub const ESTIMATES_MAX: usize = 64;
 /// Longest label value, in bytes; what is longer is cut.
 const VALUE_BYTES_MAX: usize = 128;
 
@@ -35,6 +37,8 @@ impl LabelSlot {
 pub struct Labels {
     providers: ArcSwap<Vec<String>>,
     models: ArcSwap<Vec<(String, String)>>,
+    /// The names that were sent are often not those that were answered: they take no places from the others.
+    estimates: ArcSwap<Vec<(String, String)>>,
 }
 
 impl Labels {
@@ -62,13 +66,18 @@ impl Labels {
     /// The number of a model at a provider.
     #[must_use]
     pub fn model(&self, provider: &str, model: &str) -> LabelSlot {
-        let (provider, model) = (cut(provider), cut(model));
-        slot(
-            &self.models,
-            MODELS_MAX,
-            |(p, m)| p == provider && m == model,
-            || (provider.to_owned(), model.to_owned()),
-        )
+        pair(&self.models, MODELS_MAX, provider, model)
+    }
+
+    /// The number of a model of which something was learnt, named as the provider was sent it.
+    #[must_use]
+    pub fn estimate(&self, provider: &str, model: &str) -> LabelSlot {
+        pair(&self.estimates, ESTIMATES_MAX, provider, model)
+    }
+
+    /// Provider and model of such a number.
+    pub(super) fn estimate_names(&self, slot: LabelSlot) -> Option<(String, String)> {
+        self.estimates.load().get(usize::from(slot.0)).cloned()
     }
 
     pub(super) fn provider_name(&self, slot: LabelSlot) -> String {
@@ -87,6 +96,16 @@ impl Labels {
             None => "other".into(),
         }
     }
+}
+
+fn pair(table: &ArcSwap<Vec<(String, String)>>, places: usize, provider: &str, model: &str) -> LabelSlot {
+    let (provider, model) = (cut(provider), cut(model));
+    slot(
+        table,
+        places,
+        |(p, m)| p == provider && m == model,
+        || (provider.to_owned(), model.to_owned()),
+    )
 }
 
 fn slot<T: Clone>(
@@ -119,7 +138,10 @@ fn cut(value: &str) -> &str {
     &value[..value.floor_char_boundary(VALUE_BYTES_MAX)]
 }
 
-const _: () = assert!(PROVIDERS_MAX < 0xfe && MODELS_MAX < 0xfe, "two numbers are taken");
+const _: () = assert!(
+    PROVIDERS_MAX < 0xfe && MODELS_MAX < 0xfe && ESTIMATES_MAX < 0xfe,
+    "two numbers are taken"
+);
 
 #[cfg(test)]
 mod tests {

@@ -81,6 +81,7 @@ pub(super) fn render(sum: Option<&ShardMetrics>, process: &ProcessGauges, missin
         requests(&mut text, sum);
         times(&mut text, sum);
         spending(&mut text, sum);
+        estimates(&mut text, sum);
         counts(&mut text, &sum.counts);
         entrance(&mut text, &sum.entrance);
         gauges(&mut text, &sum.gauges);
@@ -230,6 +231,47 @@ fn spending(text: &mut Text, sum: &ShardMetrics) {
         let cost = decimal(spent.cost_nanousd, 9);
         let labels = [("provider", provider.as_str()), ("model", model)];
         text.sample(name, &labels, format_args!("{cost}"));
+    }
+}
+
+fn estimates(text: &mut Text, sum: &ShardMetrics) {
+    let learnt = sum.estimates.sorted(&sum.labels);
+    let name = "sluice_estimate_input_bytes_per_token";
+    text.family(
+        name,
+        "gauge",
+        "Bytes of a request for one token of its prompt, as quotas estimate it.",
+    );
+    for (provider, model, learnt) in &learnt {
+        let ratio = decimal(learnt.input_bytes(), 3);
+        let labels = [("provider", provider.as_str()), ("model", model)];
+        text.sample(name, &labels, format_args!("{ratio}"));
+    }
+    let name = "sluice_estimate_output_tokens";
+    text.family(
+        name,
+        "gauge",
+        "Tokens that so many answers have at most; quotas reserve the upper one.",
+    );
+    for (provider, model, learnt) in &learnt {
+        for (quantile, tokens) in [("0.5", learnt.output_p50()), ("0.9", learnt.output_p90())] {
+            let labels = [
+                ("provider", provider.as_str()),
+                ("model", model),
+                ("quantile", quantile),
+            ];
+            text.sample(name, &labels, format_args!("{tokens}"));
+        }
+    }
+    let name = "sluice_estimate_samples_total";
+    text.family(
+        name,
+        "counter",
+        "Requests that estimates were learnt from; below 8 on a shard, the defaults hold there.",
+    );
+    for (provider, model, learnt) in &learnt {
+        let labels = [("provider", provider.as_str()), ("model", model)];
+        text.sample(name, &labels, format_args!("{}", learnt.samples()));
     }
 }
 

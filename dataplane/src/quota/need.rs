@@ -28,6 +28,8 @@ mod tests;
 
 mod clamp;
 mod money;
+#[doc(hidden)]
+pub mod probe;
 mod strict;
 mod unstated;
 
