@@ -167,7 +167,8 @@ impl Holder {
         more
     }
 
-    /// What the node must give back because it has more than the ceiling: after the ceiling was lowered.
+    /// What the node must give back because it has more than the ceiling: after the ceiling was lowered. `charged` must
+    /// contain what shards have charged: recall first, or what was spent long ago would be given back and granted again.
     #[must_use]
     pub fn excess(&self, charged: u64) -> u64 {
         unsigned(self.held(charged).saturating_sub(self.terms.ceiling()))

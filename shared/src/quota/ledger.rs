@@ -159,15 +159,15 @@ impl Account {
     }
 
     fn cap(&mut self) {
-        let ceiling = self.terms.ceiling();
-        if self.balance >= ceiling {
-            self.balance = ceiling;
-            self.accrual.clear();
-        }
+        self.balance = self.balance.min(self.terms.ceiling());
     }
 
     /// Charges what a request used at a moment, which is refilled up to first. A moment in the future is `now`. An
     /// amount above [`AMOUNT_MAX`] is cut to it. Beside this, the lease of the holder takes note ([`Lease::charge`]).
+    ///
+    /// The moment is what somebody's clock said. One that was put back would have refill from before the request make
+    /// good for it; so the caller passes no moment before it last had read all journals to their end, since then the
+    /// request had not ended.
     pub fn charge(&mut self, amount: u64, at: UnixMicros, now: UnixMicros) {
         let amount = amount.min(AMOUNT_MAX);
         let at = at.min(now);
@@ -176,6 +176,10 @@ impl Account {
         self.charged = self.charged.saturating_add(amount);
         if amount == 0 {
             return;
+        }
+        if self.balance >= self.terms.ceiling() {
+            // The part of an amount that has gathered is above the ceiling, too.
+            self.accrual.clear();
         }
         // What came after that moment and did not fit would have fitted.
         let fits = Accrual::default()
@@ -194,7 +198,7 @@ impl Account {
         if terms == self.terms {
             return;
         }
-        if terms.rate != self.terms.rate {
+        if terms.rate != self.terms.rate || self.balance >= self.terms.ceiling() {
             self.accrual.clear();
         }
         self.spilled = 0;
@@ -214,18 +218,20 @@ impl Account {
         unsigned(self.balance.saturating_sub(before))
     }
 
-    /// What is not leased to anybody, as of the last refill; negative where leases and advances exceed the balance.
+    /// What is not leased to anybody, as of the last refill; negative where leases and advances exceed the balance. What
+    /// a holder owes, for charges beyond what it had reserved, is off the balance already and nobody else's to spend.
     #[must_use]
     pub fn free(&self, leases: &[Lease]) -> i64 {
         leases.iter().fold(self.balance, |free, lease| {
-            free.saturating_sub(lease.outstanding(self.terms, self.as_of))
+            free.saturating_sub(lease.outstanding(self.terms, self.as_of).max(0))
         })
     }
 
     /// Answers a holder. `others` are the leases of everybody else. The bucket is refilled up to `now` first. A question
     /// that is older than the last is not answered: `None`.
     ///
-    /// With one holder it gets all there is. With several, it gets what it needs, and of the rest its part.
+    /// With one holder it gets all there is. With several, it gets what it needs, or its part if that is more; and
+    /// nothing if it needs nothing, so that what it gives back for the sake of others does not return to it.
     pub fn answer(
         &mut self,
         lease: &mut Lease,
@@ -267,6 +273,8 @@ impl Account {
             0
         } else if others.is_empty() {
             free
+        } else if ask.need == 0 {
+            0
         } else {
             let parts = holders(others).saturating_mul(2);
             free.checked_div(u64::from(parts))

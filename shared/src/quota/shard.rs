@@ -1,6 +1,6 @@
 //! A shard's part of a node's bucket: reserve and settle without touching anything shared.
 
-use super::{signed, unsigned};
+use super::{AMOUNT_MAX, signed, unsigned};
 
 /// What a shard has of a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,19 +14,29 @@ pub struct ShardLease {
 }
 
 impl ShardLease {
-    /// Reserves an amount; `false`, and nothing changes, if it is not there.
+    /// Reserves an amount; `false`, and nothing changes, if it is not there. More than [`AMOUNT_MAX`] is never there.
     pub fn reserve(&mut self, need: u64) -> bool {
-        let need = signed(need);
-        if self.free < need {
+        if need > AMOUNT_MAX || self.free < signed(need) {
             return false;
         }
-        self.free = self.free.saturating_sub(need);
-        self.reserved = self.reserved.saturating_add(unsigned(need));
+        self.free = self.free.saturating_sub(signed(need));
+        self.reserved = self.reserved.saturating_add(need);
         true
     }
 
-    /// Ends a reservation: charges what was used and frees the rest. A use beyond the reservation is owed.
+    /// What has to come from the cell before `need` can be reserved: the debt, too.
+    #[must_use]
+    pub const fn lacks(&self, need: u64) -> u64 {
+        if need > AMOUNT_MAX {
+            return need;
+        }
+        unsigned(signed(need).saturating_sub(self.free))
+    }
+
+    /// Ends a reservation: charges what was used and frees the rest. A use beyond the reservation is owed. A use above
+    /// [`AMOUNT_MAX`] is cut to it, here and in the ledger.
     pub fn settle(&mut self, reserved: u64, used: u64) {
+        let used = used.min(AMOUNT_MAX);
         self.reserved = self.reserved.saturating_sub(reserved);
         self.free = self
             .free

@@ -1,0 +1,214 @@
+//! The invariants.
+
+use crate::fault::Invariant;
+use crate::naive::{self, PER_US};
+use crate::node::{Request, Want};
+use crate::world::World;
+
+/// After every step.
+pub fn always(world: &mut World) {
+    let World {
+        context,
+        allowed,
+        ledger,
+        store,
+        ..
+    } = world;
+    for bucket in 0..allowed.len() {
+        let books = [Some(&*store), ledger.as_ref().map(|ledger| &ledger.books)];
+        let (added, above) = books
+            .into_iter()
+            .flatten()
+            .map(|books| &books.buckets[bucket].history)
+            .fold((0, 0), |(added, above), history| {
+                (added.max(history.added), above.max(history.above))
+            });
+        let most = allowed[bucket] / u128::from(PER_US) + added + above + context.over[bucket];
+        let spent = context.spent[bucket];
+        if spent > most {
+            context.fail(Invariant::Q1, || {
+                format!("bucket {bucket}: {spent} used where {most} may be")
+            });
+        }
+        let Some(ledger) = &*ledger else { continue };
+        let account = &ledger.books.buckets[bucket].account;
+        if account.balance > account.terms.ceiling() {
+            let (balance, ceiling) = (account.balance, account.terms.ceiling());
+            context.fail(Invariant::Ceiling, || {
+                format!("bucket {bucket}: balance {balance} of {ceiling}")
+            });
+        }
+    }
+}
+
+/// The balance by the model, as a whole number rounded down, and how far the ledger's may be below and above it.
+fn model(world: &World, bucket: usize) -> (i128, i128, i128) {
+    let ledger = world.ledger.as_ref().unwrap();
+    let book = &ledger.books.buckets[bucket];
+    let balance = naive::balance(
+        book,
+        world.opening[bucket],
+        &world.nodes,
+        bucket,
+        world.context.now,
+    );
+    (
+        balance.div_euclid(i128::from(PER_US)),
+        i128::try_from(book.history.below).unwrap() + 1,
+        i128::try_from(book.history.above).unwrap(),
+    )
+}
+
+/// Q3 for a node that is alone: what it had asked for, with what it had reserved, was not there.
+pub fn refusal(world: &mut World, bucket: usize, need: u64, asked: u64) {
+    let ledger = world.ledger.as_ref().unwrap();
+    let book = &ledger.books.buckets[bucket];
+    let (balance, below, _) = model(world, bucket);
+    let since = world.context.now - asked;
+    let came = i128::from(book.account.terms.rate.amount) * i128::from(since) / i128::from(PER_US) + 1;
+    let late = i128::try_from(book.history.unknown).unwrap();
+    let sure = balance - below - came - late;
+    if i128::from(need) <= sure {
+        world.context.fail(Invariant::Q3, || {
+            format!("bucket {bucket}: {need} refused, the model has {sure}")
+        });
+    }
+}
+
+/// Q4, where all charges have been stored.
+pub fn balanced(world: &mut World) {
+    for bucket in 0..world.terms.len() {
+        let Some(ledger) = &world.ledger else { return };
+        let book = &ledger.books.buckets[bucket];
+        if ledger.late(&world.nodes, bucket) > 0 {
+            continue;
+        }
+        let mut account = book.account;
+        account.refill(ledger.now(&world.context));
+        let (expected, below, above) = model(world, bucket);
+        let balance = i128::from(account.balance);
+        if balance < expected - below || balance > expected + above {
+            let what =
+                format!("bucket {bucket}: balance {balance}, the model has {expected} (−{below} +{above})");
+            return world.context.fail(Invariant::Q4, || what);
+        }
+    }
+}
+
+/// Q2, with nothing running or on its way.
+pub fn resting(world: &mut World) {
+    for bucket in 0..world.terms.len() {
+        let ledger = world.ledger.as_ref().unwrap();
+        let book = &ledger.books.buckets[bucket];
+        let mut account = book.account;
+        account.refill(ledger.now(&world.context));
+        let balance = i128::from(account.balance);
+        let mut known = 0;
+        let mut held_by_all = 0;
+        let mut found = Vec::new();
+        for node in world.nodes.iter().filter(|node| node.alive) {
+            let here = &node.buckets[bucket];
+            let held = here.holder.held(here.all_charged());
+            let (free, reserved) = (here.free(), here.reserved());
+            if reserved != 0 || free != held {
+                found.push(format!(
+                    "node {}: {reserved} reserved, {free} free, {held} held",
+                    node.id
+                ));
+            }
+            if held > here.holder.terms().ceiling() {
+                let what = format!("bucket {bucket}: node {} has {held} above its ceiling", node.id);
+                return world.context.fail(Invariant::Ceiling, || what);
+            }
+            let lease = book.leases.iter().find(|lease| lease.holder == node.id as u64);
+            let leased = lease.map_or(0, |lease| {
+                i128::from(lease.granted) + i128::from(lease.advanced)
+                    - i128::from(lease.returned)
+                    - i128::from(lease.charged)
+            });
+            if leased != i128::from(held) {
+                found.push(format!("node {}: {held} held, {leased} leased", node.id));
+            }
+            known += leased;
+            held_by_all += held.max(0);
+        }
+        let alive = world.nodes.iter().filter(|node| node.alive).count();
+        if book.leases.len() > alive {
+            found.push(format!("{} leases for {alive} nodes", book.leases.len()));
+        }
+        // What is neither leased nor promised is free; one holder has been given all of it.
+        let free = i128::from(account.free(&book.leases));
+        if free > balance - known {
+            found.push(format!("{free} free of {balance} with {known} leased"));
+        }
+        if let Some(what) = found.into_iter().next() {
+            return world
+                .context
+                .fail(Invariant::Q2, || format!("bucket {bucket}: {what}"));
+        }
+        // From here on no more may be spent than there is: what was used beyond reservations has been paid.
+        let there = u128::try_from(held_by_all.max(account.balance)).unwrap_or(0) + 1;
+        let most = world.context.spent[bucket] + there;
+        let counted = book.history.added + book.history.above;
+        let allowed = world.allowed[bucket] / u128::from(PER_US) + counted + world.context.over[bucket];
+        if most < allowed && most >= counted {
+            world.allowed[bucket] = (most - counted) * u128::from(PER_US);
+            world.context.over[bucket] = 0;
+        }
+    }
+}
+
+/// Somebody asks for all that is there, and must have it; and then for more than can be there.
+pub fn exam(world: &mut World) {
+    for bucket in 0..world.terms.len() {
+        let ledger = world.ledger.as_ref().unwrap();
+        let book = &ledger.books.buckets[bucket];
+        let mut account = book.account;
+        account.refill(ledger.now(&world.context));
+        let Some(node) = world.nodes.iter().position(|node| node.alive) else {
+            return;
+        };
+        // What others have been promised of the refill while this goes on.
+        let alone = book.leases.iter().all(|lease| lease.holder == node as u64);
+        let promised = if alone {
+            0
+        } else {
+            account.terms.rate.amount * 3 + 3
+        };
+        let held: i64 = world
+            .nodes
+            .iter()
+            .filter(|other| other.alive && other.id != node)
+            .map(|other| other.buckets[bucket].free())
+            .sum();
+        let phantom = account.free(&book.leases).min(0);
+        let need = account.balance + phantom.min(0) * i64::from(!alone) - held.max(0) * 0;
+        let need = u64::try_from(need).unwrap_or(0).saturating_sub(promised);
+        if need == 0 {
+            continue;
+        }
+        let want = Want {
+            bucket,
+            need,
+            reserved: 0,
+            used: 0,
+            will_use: 0,
+        };
+        let request = Request {
+            shard: 0,
+            wants: vec![want],
+            exam: true,
+        };
+        world.context.exam = None;
+        world.nodes[node].start(&mut world.context, request);
+        if !world.settle(false) {
+            return;
+        }
+        if world.context.exam != Some(true) {
+            world.context.fail(Invariant::Q3, || {
+                format!("bucket {bucket}: {need} refused when nothing else ran")
+            });
+            return;
+        }
+    }
+}
