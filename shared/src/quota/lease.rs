@@ -93,8 +93,10 @@ impl Holder {
         }
     }
 
-    /// The last question of a stint, after everything that was free has been given back. Once it is answered, the holder
-    /// is to be forgotten; until then nothing may be credited, and only this may be asked again.
+    /// The last question of a stint, after everything that was free has been given back: what is [`Self::held`] is 0. A
+    /// holder that owes cannot leave, or its debt would be granted to it a second time when it comes back. Once the
+    /// question is answered, the holder is to be forgotten; until then nothing may be credited, and only this may be
+    /// asked again.
     pub fn last(&mut self, now: MonoMicros) -> Ask {
         Ask {
             last: true,

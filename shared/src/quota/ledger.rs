@@ -151,11 +151,12 @@ impl Account {
     }
 
     /// The clock of a new process says another time: what was refilled in a future that has not come yet counts as
-    /// refilled, and time goes on from now. To be called for each of its leases, too ([`Lease::resume`]).
-    pub fn resume(&mut self, now: UnixMicros) {
-        if self.as_of > now {
-            self.as_of = now;
-        }
+    /// refilled, and time goes on from now. By how many microseconds it was set back for that; each of its leases has to
+    /// be set back by as much ([`Lease::set_back`]), since its moments lie on the same line.
+    pub fn resume(&mut self, now: UnixMicros) -> u64 {
+        let back_us = self.as_of.0.saturating_sub(now.0);
+        self.as_of = self.as_of.min(now);
+        back_us
     }
 
     fn cap(&mut self) {
@@ -339,10 +340,10 @@ impl Lease {
         self.charged = self.charged.wrapping_add(amount.min(AMOUNT_MAX));
     }
 
-    /// The clock of a new process says another time; see [`Account::resume`].
-    pub fn resume(&mut self, now: UnixMicros) {
-        self.as_of = self.as_of.min(now);
-        self.since = self.since.min(now);
+    /// Moves its moments with those of its bucket ([`Account::resume`]).
+    pub fn set_back(&mut self, back_us: u64) {
+        self.as_of = UnixMicros(self.as_of.0.saturating_sub(back_us));
+        self.since = UnixMicros(self.since.0.saturating_sub(back_us));
     }
 
     /// The most that the holder may have: granted and credited, less given back and charged, with what it may have

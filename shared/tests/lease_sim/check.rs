@@ -122,7 +122,9 @@ pub fn resting(world: &mut World) {
             }
             let lease = book.leases.iter().find(|lease| lease.holder == node.id as u64);
             let leased = lease.map_or(0, |lease| {
-                i128::from(lease.granted) + i128::from(lease.advanced)
+                i128::from(lease.before.cast_signed())
+                    + i128::from(lease.granted)
+                    + i128::from(lease.advanced)
                     - i128::from(lease.returned)
                     - i128::from(lease.charged)
             });

@@ -76,6 +76,8 @@ faults! {
     StampBelieved by Q4 | Q1,
     /// After the clock has been put back nothing is refilled until it is as late as before.
     ClockBackWaits by Q4 | Q3,
+    /// After the clock has been put back, leases bear moments that have not come yet.
+    LeaseNotSetBack by Q1 | Q4,
     /// The lease of a finished holder stays.
     LeaseNotEnded by Q2 | Q3,
     /// A lease ends with its process, before the journal has been stored.
@@ -88,6 +90,10 @@ faults! {
     AdvancedWhileAsking by Q1 | Q2 | Q4,
     /// What is above a lowered ceiling is kept by the holder.
     ExcessKept by Ceiling,
+    /// A holder that forgets a bucket forgets that it owes.
+    LeftOwing by Q1 | Q2,
+    /// Charges of a former stint that come later free what was never granted in the present one.
+    StintForgotten by Q1 | Q2,
     /// What is given back leaves the cell, but not the sum.
     ReturnNotReported by Q2,
     /// The end of a request leaves its reservation.

@@ -1,7 +1,7 @@
 //! The control plane: what it has stored, what it has in memory, and what it will say once that is stored.
 
 use sluice_shared::quota::Terms;
-use sluice_shared::quota::ledger::{Account, Ask, Lease};
+use sluice_shared::quota::ledger::{Account, Ask, Grant, Lease};
 use sluice_shared::units::UnixMicros;
 
 use crate::fault::Fault;
@@ -59,6 +59,13 @@ pub struct Ledger {
     /// When all journals had last been read to their end, by its clock.
     complete: u64,
     pub dirty: bool,
+}
+
+struct Tried {
+    account: Account,
+    lease: Lease,
+    others: Vec<Lease>,
+    grant: Option<Grant>,
 }
 
 struct Parked {
@@ -138,9 +145,7 @@ impl Ledger {
         if self.books.finished[node] || !nodes[node].alive {
             return;
         }
-        let enough = ask.need == 0 || self.enough(context, node, bucket, &ask);
-        let others = &self.books.buckets[bucket].leases;
-        if !enough && others.iter().any(|lease| lease.holder != node as u64) {
+        if self.short(context, nodes, node, bucket, &ask) {
             self.parked
                 .retain(|parked| (parked.node, parked.bucket) != (node, bucket));
             let until = context.now + RECALL_US;
@@ -159,31 +164,104 @@ impl Ledger {
         self.release(context, nodes);
     }
 
-    /// Whether there is what it needs.
-    fn enough(&self, context: &Context, node: usize, bucket: usize, ask: &Ask) -> bool {
+    /// Whether there is not what it needs, and others may have that. What it reports counts at once; the question stays
+    /// open.
+    fn short(&mut self, context: &Context, nodes: &[Node], node: usize, bucket: usize, ask: &Ask) -> bool {
+        let Tried {
+            account,
+            others,
+            grant,
+            ..
+        } = self.attempt(context, node, bucket, ask);
+        let Some(grant) = grant else { return false };
+        let missing = ask.need.saturating_sub(grant.granted - ask.seen);
+        let away: i64 = others
+            .iter()
+            .map(|other| other.outstanding(account.terms, account.as_of).max(0))
+            .sum();
+        if missing == 0 || away == 0 {
+            return false;
+        }
+        let known = self.lease(context, node, bucket);
+        if ask.first == known.first {
+            let reported = Lease {
+                granted: ask.seen,
+                seen: ask.seen,
+                returned: ask.returned,
+                advanced: ask.advanced,
+                ..known
+            };
+            self.keep(context, nodes, bucket, account, reported, others);
+        }
+        true
+    }
+
+    fn lease(&self, context: &Context, node: usize, bucket: usize) -> Lease {
+        let leases = &self.books.buckets[bucket].leases;
+        let own = leases.iter().find(|lease| lease.holder == node as u64);
+        own.copied()
+            .unwrap_or_else(|| Lease::new(node as u64, self.now(context)))
+    }
+
+    /// What an answer would be.
+    fn attempt(&self, context: &Context, node: usize, bucket: usize, ask: &Ask) -> Tried {
         let book = &self.books.buckets[bucket];
         let mut account = book.account;
-        account.refill(self.now(context));
-        let others: i64 = book
-            .leases
-            .iter()
-            .filter(|lease| lease.holder != node as u64)
-            .map(|lease| lease.outstanding(account.terms, account.as_of).max(0))
-            .sum();
-        let own = book.leases.iter().find(|lease| lease.holder == node as u64);
-        let charged = own.map_or(0, |lease| lease.charged);
-        let known =
-            i64::try_from(ask.seen + ask.advanced).unwrap() - i64::try_from(ask.returned + charged).unwrap();
-        account.balance - others - known >= i64::try_from(ask.need).unwrap()
+        let mut lease = self.lease(context, node, bucket);
+        let others = book.leases.iter().filter(|lease| lease.holder != node as u64);
+        let mut others: Vec<_> = others.copied().collect();
+        let grant = rules::answer(
+            context.fault,
+            &mut account,
+            &mut lease,
+            &mut others,
+            ask,
+            self.now(context),
+        );
+        Tried {
+            account,
+            lease,
+            others,
+            grant,
+        }
+    }
+
+    fn keep(
+        &mut self,
+        context: &Context,
+        nodes: &[Node],
+        bucket: usize,
+        account: Account,
+        lease: Lease,
+        others: Vec<Lease>,
+    ) {
+        let unknown = self.late(nodes, bucket);
+        let now = self.now(context);
+        let book = &mut self.books.buckets[bucket];
+        let mut refilled = book.account;
+        refilled.refill(now);
+        // What its holder has credited itself in time that the clock has lost: the model knows the time, and the ceiling then.
+        let credited = i128::from(account.balance) - i128::from(refilled.balance)
+            + i128::from(account.spilled)
+            - i128::from(refilled.spilled);
+        book.history.above += u128::try_from(credited).unwrap_or(0);
+        book.history.unknown = unknown;
+        book.account = account;
+        book.leases = others;
+        book.leases.push(lease);
+        self.dirty = true;
     }
 
     /// Answers those that were held back, where it helps no longer to wait or there is enough.
     pub fn release(&mut self, context: &mut Context, nodes: &[Node]) {
         for parked in std::mem::take(&mut self.parked) {
-            if parked.until <= context.now || self.enough(context, parked.node, parked.bucket, &parked.ask) {
-                if !self.books.finished[parked.node] {
-                    self.answer(context, nodes, parked.node, parked.bucket, &parked.ask);
-                }
+            if self.books.finished[parked.node] {
+                continue;
+            }
+            if parked.until <= context.now
+                || !self.short(context, nodes, parked.node, parked.bucket, &parked.ask)
+            {
+                self.answer(context, nodes, parked.node, parked.bucket, &parked.ask);
             } else {
                 self.parked.push(parked);
             }
@@ -191,37 +269,16 @@ impl Ledger {
     }
 
     fn answer(&mut self, context: &mut Context, nodes: &[Node], node: usize, bucket: usize, ask: &Ask) {
-        let unknown = self.late(nodes, bucket);
-        let now = self.now(context);
-        let book = &mut self.books.buckets[bucket];
-        let own = book.leases.iter().position(|lease| lease.holder == node as u64);
-        let mut lease = match own {
-            Some(own) => book.leases.swap_remove(own),
-            None => Lease::new(node as u64, now),
-        };
-        book.history.unknown = unknown;
-        let mut refilled = book.account;
-        refilled.refill(now);
-        let grant = rules::answer(
-            context.fault,
-            &mut book.account,
-            &mut lease,
-            &mut book.leases,
-            ask,
-            now,
-        );
-        context.note(|| {
-            format!(
-                "ledger answers node {node}: {:?} {lease:?} {grant:?}",
-                book.account
-            )
-        });
-        book.leases.push(lease);
-        // What its holder has credited itself in time that the clock has lost; the model knows the time, and the ceiling then.
-        book.history.above += u128::try_from(book.account.balance - refilled.balance).unwrap_or(0);
-        if let Some(grant) = grant {
-            self.tell(context, node, bucket, Body::Grant(grant));
-        }
+        let Tried {
+            account,
+            lease,
+            others,
+            grant,
+        } = self.attempt(context, node, bucket, ask);
+        let Some(grant) = grant else { return };
+        context.note(|| format!("ledger answers node {node}: {account:?} {lease:?} {grant:?}"));
+        self.keep(context, nodes, bucket, account, lease, others);
+        self.tell(context, node, bucket, Body::Grant(grant));
     }
 
     /// Reads on in the journals, up to so many records of each, and stores them in the order of their ends.
@@ -385,7 +442,7 @@ impl History {
             // Another that was charged before it may have taken the refill that had not fitted.
             self.below += amount;
         } else if counted > end_at {
-            self.below += amount;
+            self.below += amount + rate * (counted - end_at).unsigned_abs() / u128::from(PER_US);
         } else if counted < end_at {
             self.above += (rate * (end_at - counted).unsigned_abs() / u128::from(PER_US) + 1).min(amount);
         }

@@ -41,6 +41,8 @@ pub struct Bucket {
     pub wanted: bool,
     /// The ledger has said that something changed.
     pub changed: bool,
+    /// It is given up: the last question has been asked, or is to be.
+    pub leaving: bool,
     /// While an answer is being acted on: when its question had been sent.
     pub fresh: Option<u64>,
 }
@@ -94,6 +96,24 @@ pub struct Record {
 }
 
 impl Bucket {
+    /// Nothing, and questions that count on from `seq`.
+    fn begin(shards: usize, seq: u64, now: u64) -> Self {
+        Self {
+            holder: Holder::begin(seq, MonoMicros(now)),
+            cell: 0,
+            charged: 0,
+            tight: false,
+            shards: vec![ShardLease::default(); shards],
+            agent: Agent::Idle,
+            asked: 0,
+            away: false,
+            wanted: false,
+            changed: false,
+            leaving: false,
+            fresh: None,
+        }
+    }
+
     /// A shard returns what is idle and says what it has charged.
     fn give_up(&mut self, fault: Fault, shard: usize) {
         let (free, charged) = rules::give_up(fault, &mut self.shards[shard]);
@@ -154,24 +174,11 @@ impl Bucket {
 
 impl Node {
     pub fn new(id: usize, buckets: usize, shards: usize, now: u64) -> Self {
-        let bucket = || Bucket {
-            holder: Holder::new(MonoMicros(now)),
-            cell: 0,
-            charged: 0,
-            tight: false,
-            shards: vec![ShardLease::default(); shards],
-            agent: Agent::Idle,
-            asked: 0,
-            away: false,
-            wanted: false,
-            changed: false,
-            fresh: None,
-        };
         Self {
             id,
             alive: true,
             connected: false,
-            buckets: (0..buckets).map(|_| bucket()).collect(),
+            buckets: (0..buckets).map(|_| Bucket::begin(shards, 0, now)).collect(),
             running: Vec::new(),
             waiting: Vec::new(),
             journal: Vec::new(),
@@ -384,7 +391,13 @@ impl Node {
                 } else {
                     excess
                 };
-                if waits || bucket.wanted || (excess > 0 && !bucket.tight) {
+                if bucket.leaving {
+                    if self.connected {
+                        self.ask(context, index, 0);
+                    } else if waits {
+                        self.unavailable(context, index);
+                    }
+                } else if waits || bucket.wanted || (excess > 0 && !bucket.tight) {
                     bucket.tight = true;
                     bucket.agent = Agent::Recalling((1 << bucket.shards.len()) - 1);
                 } else if excess > 0 && bucket.cell > 0 {
@@ -392,6 +405,12 @@ impl Node {
                 } else if bucket.changed && self.connected {
                     bucket.changed = false;
                     self.ask(context, index, 0);
+                } else if bucket.tight
+                    && bucket.holder.is_open()
+                    && bucket.reserved() == 0
+                    && context.random.percent(3)
+                {
+                    self.leave(context, index);
                 } else if bucket.tight && excess == 0 && context.random.percent(30) {
                     bucket.tight = false;
                 }
@@ -454,6 +473,19 @@ impl Node {
         bucket.changed = true;
     }
 
+    /// Gives everything back, to forget the bucket once that is known. Shards have nothing: they are tight.
+    fn leave(&mut self, context: &mut Context, index: usize) {
+        if self.waits(index) || !self.connected || self.buckets[index].away {
+            return;
+        }
+        self.give_back(context, index, u64::MAX);
+        let bucket = &mut self.buckets[index];
+        if bucket.holder.held(bucket.all_charged()) == 0 || context.fault == Fault::LeftOwing {
+            context.note(|| format!("node {} leaves bucket {index}", self.id));
+            bucket.leaving = true;
+        }
+    }
+
     fn ask(&mut self, context: &mut Context, index: usize, need: u64) {
         let mono = MonoMicros(context.now);
         let bucket = &mut self.buckets[index];
@@ -462,7 +494,11 @@ impl Node {
             bucket.cell += i64::try_from(more).unwrap();
             bucket.away = false;
         }
-        let ask = bucket.holder.ask(need, mono);
+        let ask = if bucket.leaving {
+            bucket.holder.last(mono)
+        } else {
+            bucket.holder.ask(need, mono)
+        };
         bucket.asked = ask.seq;
         bucket.agent = Agent::Asking { since: context.now };
         context.send(self.id, index, Body::Ask(ask));
@@ -479,6 +515,9 @@ impl Node {
     /// The ledger is away: what the share of the refill has brought has to do.
     fn away(&mut self, context: &mut Context, index: usize) {
         let bucket = &mut self.buckets[index];
+        if bucket.leaving {
+            return self.unavailable(context, index);
+        }
         bucket.away = true;
         if !bucket.holder.is_open() {
             return self.unavailable(context, index);
@@ -528,6 +567,10 @@ impl Node {
         }
         bucket.agent = Agent::Idle;
         bucket.away = false;
+        if bucket.leaving {
+            *bucket = Bucket::begin(bucket.shards.len(), bucket.asked, context.now);
+            return;
+        }
         bucket.cell += i64::try_from(more).unwrap();
         if context.fault != Fault::ExcessKept {
             let excess = bucket.holder.excess(bucket.charged);

@@ -66,6 +66,9 @@ pub fn answer(
     }
     match fault {
         Fault::OldQuestionAnswered => lease.seq = lease.seq.min(ask.seq - 1),
+        Fault::StintForgotten if ask.first > lease.first => {
+            (lease.granted, lease.advanced, lease.returned) = (0, 0, 0);
+        }
         Fault::LostAnswerForgotten => {
             for other in others.iter_mut() {
                 other.seen = other.granted;
@@ -126,9 +129,13 @@ pub fn resume(fault: Fault, account: &mut Account, leases: &mut [Lease], now: Un
     if fault == Fault::ClockBackWaits {
         return;
     }
-    account.resume(now);
+    let back_us = account.resume(now);
     for lease in leases {
-        lease.resume(now);
+        lease.set_back(if fault == Fault::LeaseNotSetBack {
+            0
+        } else {
+            back_us
+        });
     }
 }
 

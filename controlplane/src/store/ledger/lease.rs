@@ -127,12 +127,13 @@ pub(in crate::store) fn holders(connection: &Connection) -> Result<Vec<u64>, Sto
 }
 
 /// A new process begins: what was refilled in a future that has not come yet counts as refilled
-/// ([`Account::resume`] and [`Lease::resume`], for all at once).
+/// ([`Account::resume`] and [`Lease::set_back`], for all at once).
 pub(in crate::store) fn resume(connection: &Connection, now: UnixMicros) -> Result<(), StoreError> {
-    connection.execute("UPDATE buckets SET as_of = ?1 WHERE as_of > ?1", [int(now.0)])?;
     connection.execute(
-        "UPDATE leases SET as_of = min(as_of, ?1), since = min(since, ?1) WHERE as_of > ?1 OR since > ?1",
+        "UPDATE leases SET as_of = max(0, leases.as_of - (b.as_of - ?1)), since = max(0, since - (b.as_of - ?1))
+         FROM buckets b WHERE b.id = leases.bucket AND b.as_of > ?1",
         [int(now.0)],
     )?;
+    connection.execute("UPDATE buckets SET as_of = ?1 WHERE as_of > ?1", [int(now.0)])?;
     Ok(())
 }
