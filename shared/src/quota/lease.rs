@@ -111,9 +111,10 @@ impl Holder {
             self.first = self.seq;
         }
         self.asking = true;
+        // The ledger counts from `since` in whole amounts; a part from before would be one more.
+        self.accrual.clear();
         if need == 0 || self.share != self.terms.rate {
             self.since = now;
-            self.accrual.clear();
         }
         Ask {
             seq: self.seq,

@@ -12,6 +12,7 @@ pub fn always(world: &mut World) {
         allowed,
         ledger,
         store,
+        nodes,
         ..
     } = world;
     for bucket in 0..allowed.len() {
@@ -31,12 +32,34 @@ pub fn always(world: &mut World) {
             });
         }
         let Some(ledger) = &*ledger else { continue };
-        let account = &ledger.books.buckets[bucket].account;
+        let book = &ledger.books.buckets[bucket];
+        let mut account = book.account;
         if account.balance > account.terms.ceiling() {
             let (balance, ceiling) = (account.balance, account.terms.ceiling());
             context.fail(Invariant::Ceiling, || {
                 format!("bucket {bucket}: balance {balance} of {ceiling}")
             });
+        }
+        account.refill(ledger.now(context));
+        for node in nodes.iter().filter(|node| node.alive) {
+            let here = &node.buckets[bucket];
+            let held = i128::from(here.holder.held(here.all_charged()));
+            if held <= 0 {
+                continue;
+            }
+            let lease = book.leases.iter().find(|lease| lease.holder == node.id as u64);
+            let most = lease.map_or(0, |lease| lease.outstanding(account.terms, account.as_of));
+            // A ceiling that was lowered hides what was credited below the old one; but then nothing is free.
+            let hidden = most >= account.terms.ceiling();
+            let lost = i128::try_from(book.history.lost).unwrap();
+            if held > i128::from(most) + lost && !hidden {
+                context.fail(Invariant::Lease, || {
+                    format!(
+                        "bucket {bucket}: node {} has {held}, its lease says {most}",
+                        node.id
+                    )
+                });
+            }
         }
     }
 }
@@ -104,7 +127,6 @@ pub fn resting(world: &mut World) {
         account.refill(ledger.now(&world.context));
         let balance = i128::from(account.balance);
         let mut known = 0;
-        let mut held_by_all = 0;
         let mut found = Vec::new();
         for node in world.nodes.iter().filter(|node| node.alive) {
             let here = &node.buckets[bucket];
@@ -132,7 +154,6 @@ pub fn resting(world: &mut World) {
                 found.push(format!("node {}: {held} held, {leased} leased", node.id));
             }
             known += leased;
-            held_by_all += held.max(0);
         }
         let alive = world.nodes.iter().filter(|node| node.alive).count();
         if book.leases.len() > alive {
@@ -149,7 +170,12 @@ pub fn resting(world: &mut World) {
                 .fail(Invariant::Q2, || format!("bucket {bucket}: {what}"));
         }
         // From here on no more may be spent than there is: what was used beyond reservations has been paid.
-        let there = u128::try_from(held_by_all.max(account.balance)).unwrap_or(0) + 1;
+        let leased: i64 = book
+            .leases
+            .iter()
+            .map(|lease| lease.outstanding(account.terms, account.as_of).max(0))
+            .sum();
+        let there = u128::try_from(leased.max(account.balance)).unwrap_or(0) + 1;
         let most = world.context.spent[bucket] + there;
         let counted = book.history.added + book.history.above;
         let allowed = world.allowed[bucket] / u128::from(PER_US) + counted + world.context.over[bucket];
@@ -170,22 +196,22 @@ pub fn exam(world: &mut World) {
         let Some(node) = world.nodes.iter().position(|node| node.alive) else {
             return;
         };
-        // What others have been promised of the refill while this goes on.
+        // Where leases exceed the balance, by refill that did not fit, others may have more than is missing.
         let alone = book.leases.iter().all(|lease| lease.holder == node as u64);
+        let others = if alone {
+            0
+        } else {
+            account.free(&book.leases).min(0)
+        };
+        // What others have been promised of the refill while this goes on.
         let promised = if alone {
             0
         } else {
             account.terms.rate.amount * 3 + 3
         };
-        let held: i64 = world
-            .nodes
-            .iter()
-            .filter(|other| other.alive && other.id != node)
-            .map(|other| other.buckets[bucket].free())
-            .sum();
-        let phantom = account.free(&book.leases).min(0);
-        let need = account.balance + phantom.min(0) * i64::from(!alone) - held.max(0) * 0;
-        let need = u64::try_from(need).unwrap_or(0).saturating_sub(promised);
+        let need = u64::try_from(account.balance + others)
+            .unwrap_or(0)
+            .saturating_sub(promised);
         if need == 0 {
             continue;
         }
@@ -203,7 +229,7 @@ pub fn exam(world: &mut World) {
         };
         world.context.exam = None;
         world.nodes[node].start(&mut world.context, request);
-        if !world.settle(false) {
+        if !world.settle(None) {
             return;
         }
         if world.context.exam != Some(true) {

@@ -5,7 +5,7 @@ use sluice_shared::quota::ledger::{Account, Ask, Grant, Lease};
 use sluice_shared::units::UnixMicros;
 
 use crate::fault::Fault;
-use crate::naive::{Op, PER_US};
+use crate::naive::{Op, PER_US, RATE_MAX};
 use crate::net::Body;
 use crate::node::Node;
 use crate::rules;
@@ -44,6 +44,8 @@ pub struct History {
     pub above: u128,
     /// End of the latest charge, in true time.
     pub charged_to: u64,
+    /// Refill for time that a clock which was put back has lost.
+    pub lost: u128,
     /// Charges that had happened when the last answer was given, and were not stored.
     pub unknown: u128,
 }
@@ -109,7 +111,10 @@ impl Ledger {
                 let refilled = i128::from(book.account.as_of.0) - i128::from(before);
                 let passed = u64::try_from(i128::from(context.now) - refilled).unwrap_or(0);
                 let seen = now.0.saturating_sub(book.account.as_of.0);
-                book.history.below += rate * u128::from(passed.saturating_sub(seen)) / u128::from(PER_US) + 2;
+                let lost = u128::from(passed.saturating_sub(seen));
+                book.history.below += rate * lost / u128::from(PER_US) + 2;
+                // Its holders may go by another rate.
+                book.history.lost += u128::from(RATE_MAX) * lost / u128::from(PER_US) + 2;
             }
             rules::resume(context.fault, &mut book.account, &mut book.leases, now);
             ledger_terms(context, book, *terms, now, late);
@@ -209,12 +214,12 @@ impl Ledger {
         let mut account = book.account;
         let mut lease = self.lease(context, node, bucket);
         let others = book.leases.iter().filter(|lease| lease.holder != node as u64);
-        let mut others: Vec<_> = others.copied().collect();
+        let others: Vec<_> = others.copied().collect();
         let grant = rules::answer(
             context.fault,
             &mut account,
             &mut lease,
-            &mut others,
+            &others,
             ask,
             self.now(context),
         );
@@ -311,9 +316,10 @@ impl Ledger {
         for (node, record) in batch {
             for (bucket, amount) in record.charges.into_iter().filter(|(_, amount)| *amount > 0) {
                 let book = &mut self.books.buckets[bucket];
-                let at = UnixMicros(record.stamp.max(earliest));
+                let at = UnixMicros(record.stamp.max(self.complete));
                 book.history
                     .charged(&book.account, amount, record.end, at, now, self.offset);
+                let at = UnixMicros(record.stamp.max(earliest));
                 let lease = book.leases.iter_mut().find(|lease| lease.holder == node as u64);
                 rules::charge(context.fault, &mut book.account, lease, amount, at, now);
                 context.note(|| {
@@ -337,7 +343,6 @@ impl Ledger {
         for node in nodes.iter().filter(|node| !node.alive) {
             if !self.books.finished[node.id] && self.books.stored[node.id] == node.journal.len() {
                 self.books.finished[node.id] = true;
-                context.finished = context.now;
                 if context.fault != Fault::LeaseNotEnded {
                     self.end_lease(context, nodes, node.id);
                 }
@@ -347,6 +352,7 @@ impl Ledger {
 
     /// The lease of a process is over: others may ask again.
     pub fn end_lease(&mut self, context: &mut Context, nodes: &[Node], node: usize) {
+        context.finished = context.now;
         for bucket in 0..self.books.buckets.len() {
             let leases = &mut self.books.buckets[bucket].leases;
             let before = leases.len();

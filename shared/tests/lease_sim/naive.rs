@@ -7,6 +7,8 @@ use crate::node::Node;
 
 /// All rates are so much per this many microseconds; a prime, so that remainders do not cancel out.
 pub const PER_US: u64 = 1_000_003;
+/// Largest rate.
+pub const RATE_MAX: u64 = 60;
 
 /// What happens to a balance beside charges.
 #[derive(Clone, Copy, Debug)]

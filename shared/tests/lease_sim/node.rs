@@ -95,6 +95,13 @@ pub struct Record {
     pub charges: [(usize, u64); 2],
 }
 
+impl Want {
+    /// Used beyond what was needed by its estimate, and reserved later.
+    fn over(&self) -> u64 {
+        self.used.saturating_sub(self.reserved.max(self.need))
+    }
+}
+
 impl Bucket {
     /// Nothing, and questions that count on from `seq`.
     fn begin(shards: usize, seq: u64, now: u64) -> Self {
@@ -305,10 +312,10 @@ impl Node {
             } else {
                 context.random.below(left + 1)
             };
-            let over = want.used.saturating_sub(want.reserved);
+            let over = want.over();
             want.used += step;
             context.spent[want.bucket] += u128::from(step);
-            context.over[want.bucket] += u128::from(want.used.saturating_sub(want.reserved) - over);
+            context.over[want.bucket] += u128::from(want.over() - over);
         }
         if to_end {
             self.end(context, which);
@@ -325,8 +332,10 @@ impl Node {
                 continue;
             }
             if let Some(reserved) = self.buckets[want.bucket].reserve(context.fault, shard, more) {
-                self.running[which].wants[at].reserved += reserved;
-                context.over[want.bucket] -= u128::from(reserved);
+                let want = &mut self.running[which].wants[at];
+                let over = want.over();
+                want.reserved += reserved;
+                context.over[want.bucket] -= u128::from(over - want.over());
             }
         }
     }

@@ -56,7 +56,7 @@ pub fn answer(
     fault: Fault,
     account: &mut Account,
     lease: &mut Lease,
-    others: &mut [Lease],
+    others: &[Lease],
     ask: &Ask,
     now: UnixMicros,
 ) -> Option<Grant> {
@@ -69,39 +69,24 @@ pub fn answer(
         Fault::StintForgotten if ask.first > lease.first => {
             (lease.granted, lease.advanced, lease.returned) = (0, 0, 0);
         }
-        Fault::LostAnswerForgotten => {
-            for other in others.iter_mut() {
-                other.seen = other.granted;
-                other.share_before = Rate::NONE;
-            }
-        }
         _ => {}
     }
     let kept = lease.granted.saturating_sub(ask.seen);
-    let answered = match fault {
-        Fault::SharesOverlap => account.answer(lease, &[], &Ask { need: 0, ..*ask }, now),
-        _ => account.answer(lease, others, ask, now),
-    };
-    let mut grant = answered?;
+    let mut grant = account.answer(lease, others, ask, now)?;
     let part = grant.granted - ask.seen;
     let more = match fault {
         Fault::UnseenGrantKept => i128::from(kept),
         Fault::GrantedUnseen => i128::from(ask.need.saturating_sub(part)),
         Fault::GrantedHalf => -i128::from(part / 2),
-        // All of the refill for everybody, and of what is free no more than there is.
-        Fault::SharesOverlap => {
-            let free = account.balance
-                - others
-                    .iter()
-                    .map(|other| other.outstanding(account.terms, now))
-                    .sum::<i64>()
-                - (lease.outstanding(account.terms, now) - i64::try_from(part).unwrap());
-            i128::from(free.max(0)).min(i128::from(part)) - i128::from(part)
-        }
         _ => 0,
     };
     grant.granted = u64::try_from(i128::from(grant.granted) + more).unwrap();
     lease.granted = grant.granted;
+    match fault {
+        Fault::LostAnswerForgotten => (lease.seen, lease.share_before) = (lease.granted, Rate::NONE),
+        Fault::SharesOverlap => (lease.share, grant.share) = (grant.terms.rate, grant.terms.rate),
+        _ => {}
+    }
     Some(grant)
 }
 

@@ -7,7 +7,7 @@ use sluice_shared::units::UnixMicros;
 use crate::check;
 use crate::fault::{Fault, Invariant};
 use crate::ledger::{Book, Books, History, Ledger};
-use crate::naive::PER_US;
+use crate::naive::{PER_US, RATE_MAX};
 use crate::net::{Body, Message, Weather};
 use crate::node::{Agent, Node, Request, Want};
 use crate::random::Random;
@@ -522,8 +522,10 @@ impl World {
         if !self.nodes.iter().any(|node| node.alive) {
             self.start_node();
         }
-        for round in 0..4 {
-            if !self.settle(round > 0) {
+        // With several, once what is idle is given back; then everybody says once more what it has.
+        let alive = self.nodes.iter().filter(|node| node.alive).count();
+        for report in [None, Some(alive > 1), Some(false), Some(false)] {
+            if !self.settle(report) {
                 return;
             }
         }
@@ -536,12 +538,13 @@ impl World {
     }
 
     /// Until nothing is on its way and nobody waits; `false` if that does not come. With `report`, every node says once
-    /// more what it has.
-    pub fn settle(&mut self, report: bool) -> bool {
+    /// more what it has; if it is `true`, after giving back what is idle.
+    pub fn settle(&mut self, report: Option<bool>) -> bool {
         for node in self.nodes.iter_mut().filter(|node| node.alive) {
             node.connected = true;
             for bucket in &mut node.buckets {
-                bucket.wanted |= report;
+                bucket.wanted |= report == Some(true);
+                bucket.changed |= report == Some(false);
             }
         }
         for turn in 0..600 {
@@ -621,7 +624,7 @@ fn terms(random: &mut Random, admission: Admission) -> Terms {
     let amount = match random.below(4) {
         0 => 0,
         1 => random.between(1, 5),
-        _ => random.between(1, 60),
+        _ => random.between(1, RATE_MAX),
     };
     let rate = if amount == 0 {
         Rate::NONE
