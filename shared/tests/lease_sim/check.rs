@@ -15,7 +15,7 @@ pub fn always(world: &mut World) {
         nodes,
         ..
     } = world;
-    for bucket in 0..allowed.len() {
+    for (bucket, allowed) in allowed.iter().enumerate() {
         let books = [Some(&*store), ledger.as_ref().map(|ledger| &ledger.books)];
         let (added, above) = books
             .into_iter()
@@ -24,7 +24,7 @@ pub fn always(world: &mut World) {
             .fold((0, 0), |(added, above), history| {
                 (added.max(history.added), above.max(history.above))
             });
-        let most = allowed[bucket] / u128::from(PER_US) + added + above + context.over[bucket];
+        let most = allowed / u128::from(PER_US) + added + above + context.over[bucket];
         let spent = context.spent[bucket];
         if spent > most {
             context.fail(Invariant::Q1, || {
@@ -127,11 +127,13 @@ pub fn resting(world: &mut World) {
         account.refill(ledger.now(&world.context));
         let balance = i128::from(account.balance);
         let mut known = 0;
+        let mut owed = 0;
         let mut found = Vec::new();
         for node in world.nodes.iter().filter(|node| node.alive) {
             let here = &node.buckets[bucket];
             let held = here.holder.held(here.all_charged());
             let (free, reserved) = (here.free(), here.reserved());
+            owed += u128::from(here.owed());
             if reserved != 0 || free != held {
                 found.push(format!(
                     "node {}: {reserved} reserved, {free} free, {held} held",
@@ -169,7 +171,8 @@ pub fn resting(world: &mut World) {
                 .context
                 .fail(Invariant::Q2, || format!("bucket {bucket}: {what}"));
         }
-        // From here on no more may be spent than there is: what was used beyond reservations has been paid.
+        // From here on no more may be spent than there is: what was used beyond reservations has been paid,
+        // but for what one shard owes while another has something.
         let leased: i64 = book
             .leases
             .iter()
@@ -181,7 +184,7 @@ pub fn resting(world: &mut World) {
         let allowed = world.allowed[bucket] / u128::from(PER_US) + counted + world.context.over[bucket];
         if most < allowed && most >= counted {
             world.allowed[bucket] = (most - counted) * u128::from(PER_US);
-            world.context.over[bucket] = 0;
+            world.context.over[bucket] = owed;
         }
     }
 }

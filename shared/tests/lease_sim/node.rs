@@ -157,8 +157,10 @@ impl Bucket {
         self.ended(fault, shard);
     }
 
+    /// What is owed is told at once, for others to pay; what is left only where somebody waits.
     fn ended(&mut self, fault: Fault, shard: usize) {
-        if self.tight && fault != Fault::TightIgnored {
+        let tight = self.tight && fault != Fault::TightIgnored;
+        if tight || self.shards[shard].free < 0 {
             self.give_up(fault, shard);
         }
     }
@@ -166,6 +168,12 @@ impl Bucket {
     /// What is free in the node, wherever.
     pub fn free(&self) -> i64 {
         self.cell + self.shards.iter().map(|shard| shard.free).sum::<i64>()
+    }
+
+    /// What is owed in one place of the node while it may be free in another.
+    pub fn owed(&self) -> u64 {
+        let owed = |free: i64| u64::try_from(-free).unwrap_or(0);
+        owed(self.cell) + self.shards.iter().map(|shard| owed(shard.free)).sum::<u64>()
     }
 
     pub fn all_charged(&self) -> u64 {

@@ -447,10 +447,12 @@ impl World {
     fn start_ledger(&mut self) {
         let ledger = Ledger::start(&mut self.context, &self.store, &self.nodes, &self.terms);
         let jump = self.context.offset - self.store.offset;
-        for (allowed, terms) in self.allowed.iter_mut().zip(&self.terms) {
+        for (allowed, book) in self.allowed.iter_mut().zip(&self.store.buckets) {
             // A clock that was put forward refills what fits.
+            let Account { terms, balance, .. } = book.account;
             let came = u128::from(terms.rate.amount) * u128::try_from(jump).unwrap_or(0);
-            *allowed += came.min(u128::from(terms.capacity) * u128::from(PER_US));
+            let room = u128::from(terms.capacity) + u128::from(balance.min(0).unsigned_abs());
+            *allowed += came.min(room * u128::from(PER_US));
         }
         self.context
             .note(|| format!("ledger starts, clock moved by {jump}"));
