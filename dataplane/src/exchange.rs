@@ -11,9 +11,10 @@ use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily, session_key}
 use sluice_proto::http1::{Framing, RequestHead, Version, parse_request, query};
 use sluice_proto::json::Facts;
 use sluice_proto::route::{Access, Endpoint, Method as RouteMethod, PathError, Route, classify, valid_model};
-use sluice_proto::splice::{Edits, include_usage, replace_model};
+use sluice_proto::splice::{Edit, Edits, include_usage, replace_model};
 use sluice_shared::api::{ApiKind, Flag};
 use sluice_shared::usage::Ended;
+use smallvec::SmallVec;
 
 use crate::answer::{Answer, Expect};
 use crate::body::{self, Body, BodyFail, Scan};
@@ -21,10 +22,11 @@ use crate::clock;
 use crate::config::{Config, Provider};
 use crate::downstream::{Downstream, Next, error_bytes, reject_code};
 use crate::identity::facts::Basis;
-use crate::policy::{Candidate, Verdict};
+use crate::policy::{Candidate, Policy, Verdict};
 use crate::tally::Tally;
 use crate::upstream::Upstream;
 
+mod budget;
 pub(crate) mod caller;
 mod control;
 mod forward;
@@ -234,6 +236,7 @@ enum Refusal {
 
 /// A call that may be forwarded.
 struct Admitted {
+    policy: Rc<Policy>,
     verdict: Rc<Verdict>,
     body: Body,
     facts: Facts,
@@ -248,6 +251,8 @@ struct Admitted {
     /// Whether the answer's usage counts. A stored response states its usage at every look at it; counting each would
     /// bill one answer many times, so those records say "unknown".
     counts: bool,
+    /// Nobody bills it: it touches no quota.
+    free: bool,
 }
 
 async fn admitted(
@@ -359,6 +364,7 @@ async fn admitted(
         && matches!(kind, ApiKind::OpenAiChat | ApiKind::OpenAiCompletions)
         && include_usage(&facts).is_some();
     Ok(Admitted {
+        policy,
         verdict,
         body,
         facts,
@@ -368,6 +374,7 @@ async fn admitted(
         own_credential: caller.own_credential,
         asked,
         counts: !by_id,
+        free: by_id || route.free || !kind.billed(),
     })
 }
 
@@ -439,9 +446,15 @@ fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// The edits of a body for one candidate.
-fn edits_for(admitted: &Admitted, candidate: &Candidate, model_in_path: bool) -> Result<Edits, ErrorAnswer> {
+/// The edits of a body for one candidate; `clamped` are those that lower its limit on output.
+fn edits_for(
+    admitted: &Admitted,
+    candidate: &Candidate,
+    model_in_path: bool,
+    clamped: SmallVec<[Edit; 1]>,
+) -> Result<Edits, ErrorAnswer> {
     let mut edits = Vec::new();
+    edits.extend(clamped);
     if admitted.withhold_usage {
         edits.extend(include_usage(&admitted.facts));
     }
@@ -449,7 +462,7 @@ fn edits_for(admitted: &Admitted, candidate: &Candidate, model_in_path: bool) ->
         if admitted.is_form {
             if let Some(fact) = &admitted.facts.model {
                 let with = bytes::Bytes::from(candidate.model.clone());
-                edits.push(sluice_proto::splice::Edit {
+                edits.push(Edit {
                     at: fact.span.clone(),
                     with,
                 });
@@ -470,7 +483,7 @@ fn expectation(head: &Head, kind: ApiKind, tally: &Tally, admitted: &Admitted) -
         meter: (admitted.counts && !tally.is_bare()).then_some(kind),
         stream: admitted.stream,
         withhold_usage: admitted.withhold_usage,
-        may_cut: false,
+        may_cut: tally.may_cut(),
         request_id: tally.request_id.hex(),
     }
 }

@@ -23,12 +23,14 @@ pub mod entrance;
 pub mod estimates;
 pub mod histogram;
 pub mod labels;
+pub mod quotas;
 mod render;
 
 pub use entrance::EntranceCounts;
 pub use estimates::EstimateGauges;
 pub use histogram::Histogram;
 pub use labels::{LabelSlot, Labels};
+pub use quotas::QuotaCounts;
 
 /// Different reject codes that are counted; they are words of Sluice's own, so this is never reached.
 const REJECT_CODES_MAX: usize = 128;
@@ -51,6 +53,8 @@ pub struct ShardMetrics {
     pub entrance: EntranceCounts,
     /// What was learnt of models.
     pub estimates: EstimateGauges,
+    /// Refusals by quotas.
+    pub quotas: QuotaCounts,
     /// Values that go up and down.
     pub gauges: Gauges,
 }
@@ -162,6 +166,7 @@ impl ShardMetrics {
             counts: Counts::default(),
             entrance: EntranceCounts::default(),
             estimates: EstimateGauges::default(),
+            quotas: QuotaCounts::default(),
             gauges: Gauges::default(),
         }
     }
@@ -256,6 +261,7 @@ impl ShardMetrics {
         self.counts.merge(&other.counts);
         self.entrance.merge(&other.entrance);
         self.estimates.merge(&other.estimates);
+        self.quotas.merge(&other.quotas);
         self.gauges.merge(&other.gauges);
     }
 }

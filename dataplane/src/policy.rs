@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! Policy (one a principal) ──▶ Right (one for all who are granted the same) ──▶ verdicts by model name and API
+//!    └──▶ buckets of the quotas that count for it, as far as their names follow from the principal
 //! ```
 //!
 //! The verdict on a model depends on what is granted, the API family and the name alone, so it is computed at the
@@ -13,18 +14,21 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use sluice_shared::api::Flag;
 use sluice_shared::ids::Epoch;
-use sluice_shared::policy::{Decision, Granted};
-use sluice_shared::snapshot::Role;
+use sluice_shared::policy::{Budget, Decision, Granted};
+use sluice_shared::quota::name::Values;
+use sluice_shared::snapshot::{QuotaLimit, Role};
 use sluice_shared::wire::control::Principal;
 use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, Provider, header_lines};
+use crate::quota::bucket::Bucket;
+use crate::shard::Shard;
 
 pub mod probe;
 
@@ -35,6 +39,8 @@ const VERDICTS_TOTAL_MAX: usize = 65_536;
 /// Rights that are looked up to be shared; beyond, each principal has its own. Also what letting go of an epoch
 /// costs at most at once.
 const RIGHTS_MAX: usize = 1_024;
+/// Quotas of a principal whose buckets are kept at hand; those beyond are looked up in the shard's table each time.
+const QUOTAS_AT_HAND_MAX: usize = 16;
 /// Verdicts that are forgotten at once when an epoch is over: well below a millisecond.
 const FORGOTTEN_AT_ONCE: usize = 1_024;
 
@@ -45,7 +51,13 @@ pub(crate) struct Policy {
     pub(crate) role: Option<Role>,
     pub(crate) read_metrics: bool,
     right: Rc<Right>,
+    /// Buckets of quotas whose names depend on the principal alone, by the quota's index.
+    /// For each name that counts one for each limit, in the quota's order. The shard is free to forget them.
+    buckets: RefCell<Vec<AtHand>>,
 }
+
+/// Index of a quota, and its buckets.
+type AtHand = (usize, Box<[Weak<Bucket>]>);
 
 /// What may be done with a model name.
 pub(crate) enum Verdict {
@@ -65,6 +77,16 @@ pub(crate) struct Candidate {
     /// Header lines that grants add for this model, and their lower-case names.
     pub(crate) added_lines: Zeroizing<Vec<u8>>,
     pub(crate) added_names: Vec<String>,
+    /// Quotas that count for it.
+    pub(crate) quotas: Box<[Counted]>,
+}
+
+/// A quota that counts for a candidate.
+pub(crate) struct Counted {
+    /// Its name, with placeholders.
+    pub(crate) name: Rc<str>,
+    /// Index for `Rules::budget`; `None`: it cannot be used, and nothing passes.
+    pub(crate) budget: Option<usize>,
 }
 
 impl Policy {
@@ -76,7 +98,60 @@ impl Policy {
             role: granted.role,
             read_metrics: granted.read_metrics,
             right: config.rights.of(granted),
+            buckets: RefCell::default(),
         }
+    }
+
+    /// Calls `with` for each bucket of a quota that counts for a request of this principal, and its limit. `values` says
+    /// what the request names; who calls is filled in here. Where the names depend on the principal alone the buckets
+    /// are at hand after the first time.
+    pub(crate) fn each_bucket(
+        &self,
+        shard: &Shard,
+        config: &Config,
+        index: usize,
+        budget: &Budget,
+        values: Values<'_>,
+        mut with: impl FnMut(&QuotaLimit, Rc<Bucket>),
+    ) {
+        let limits = &budget.quota.limits;
+        if let Some(buckets) = self.at_hand(index) {
+            let buckets = buckets.into_iter().zip(limits.iter().cycle());
+            return buckets.for_each(|(bucket, limit)| with(limit, bucket));
+        }
+        let mut keep = (!budget.template.of_request()).then(Vec::new);
+        let values = Values {
+            user: &self.principal.login,
+            node: &self.principal.node,
+            ..values
+        };
+        let mut name = config.rights.name.borrow_mut();
+        budget.names(&self.principal.groups, values, &mut name, |name| {
+            for limit in limits {
+                let bucket = shard.bucket(&budget.quota.name, name, limit.unit);
+                if let Some(keep) = &mut keep {
+                    keep.push(Rc::downgrade(&bucket));
+                }
+                with(limit, bucket);
+            }
+        });
+        let mut known = self.buckets.borrow_mut();
+        if let Some(keep) = keep {
+            known.retain(|(of, _)| *of != index);
+            if known.len() < QUOTAS_AT_HAND_MAX {
+                known.push((index, keep.into()));
+            }
+        }
+    }
+
+    /// The buckets of a quota, if all of them are at hand and in use.
+    fn at_hand(&self, index: usize) -> Option<SmallVec<[Rc<Bucket>; 4]>> {
+        let known = self.buckets.borrow();
+        let (_, buckets) = known.iter().find(|(of, _)| *of == index)?;
+        let buckets = buckets.iter().map(Weak::upgrade);
+        buckets
+            .map(|bucket| bucket.filter(|bucket| bucket.counts()))
+            .collect()
     }
 
     /// The verdict on a model name as the client wrote it. `config` must be of the policy's epoch.
@@ -135,6 +210,14 @@ impl Verdict {
                             model: candidate.model.to_owned(),
                             added_lines,
                             added_names,
+                            quotas: candidate
+                                .quotas
+                                .iter()
+                                .map(|counting| Counted {
+                                    name: counting.name.into(),
+                                    budget: counting.budget,
+                                })
+                                .collect(),
                         })
                     })
                     .collect(),
@@ -148,6 +231,8 @@ impl Verdict {
 pub(crate) struct Rights {
     known: RefCell<HashSet<Rc<Right>>>,
     verdicts: Rc<Cell<usize>>,
+    /// Names of buckets are put together here.
+    name: RefCell<String>,
 }
 
 impl Rights {

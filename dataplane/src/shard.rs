@@ -12,6 +12,7 @@ use std::time::Duration;
 use sluice_shared::cost::Price;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
 use sluice_shared::quota::Unit;
+use sluice_shared::quota::estimate::Estimates;
 use sluice_shared::units::{MonoMicros, NanoUsd, UnixMicros};
 use sluice_shared::usage::Usage;
 use sluice_shared::wire::control::{Proof, Whom};
@@ -186,6 +187,8 @@ pub(crate) struct Shard {
     prices: RefCell<KnownPrices>,
     /// Budgets.
     quotas: Buckets,
+    /// What requests of each model have used so far, learnt where a quota counts.
+    pub(crate) estimates: RefCell<Estimates>,
     identities: IdentityClient,
     resolver: ResolverClient,
     tickets: Cell<u64>,
@@ -230,6 +233,7 @@ impl Shard {
             proof_questions: RefCell::new(HashMap::new()),
             prices: RefCell::default(),
             quotas: Buckets::new(quotas),
+            estimates: RefCell::default(),
             identities,
             resolver,
             tickets: Cell::new(0),
@@ -557,6 +561,7 @@ impl Shard {
                 metrics.gauges.requests_running = self.running.get();
                 metrics.gauges.epoch = self.config.borrow().as_ref().map_or(0, |c| c.epoch.0);
                 self.pools.borrow().report(&mut metrics);
+                metrics.learnt(&self.estimates.borrow());
                 collector.hand_in(&metrics);
             }
             ShardMessage::MetricsReady { ticket } => {

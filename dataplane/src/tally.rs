@@ -4,20 +4,34 @@
 //! unsettled. The record of a complete answer is written *before* its last bytes go to the client, so no crash can
 //! lose the record of a request that a client has seen complete; if those bytes do not arrive after all, an
 //! amendment follows.
+//!
+//! The account holds what is reserved for the request, and every end settles it. What is charged follows from the
+//! record: nothing before a provider had the whole request or began to answer it; after that what the provider
+//! stated, or what the bytes tell where it stated too little (`quota/need.rs`).
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use sluice_proto::meter::{Counts, Outcome};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId};
+use sluice_shared::quota::Unit;
+use sluice_shared::quota::estimate::Sample;
+use sluice_shared::quota::name::{Placeholder, Template, Values};
 use sluice_shared::units::{MonoMicros, NanoUsd};
 use sluice_shared::usage::{Ended, Known, UsageRecord};
 use sluice_shared::wire::inflight::Counter;
 use sluice_shared::wire::journal::Entry;
+use smallvec::SmallVec;
 
 use crate::clock;
 use crate::journal::SlotId;
+use crate::quota::Reservation;
+use crate::quota::need;
 use crate::shard::Shard;
+
+/// A running request reserves this part of what it has used ahead.
+const STEPS: u64 = 16;
 
 /// See the module.
 pub(crate) struct Tally {
@@ -28,6 +42,47 @@ pub(crate) struct Tally {
     pub(crate) started: MonoMicros,
     /// Model as it was named to the provider that serves it; empty before one was tried.
     pub(crate) model_sent: String,
+    /// A provider has the whole request.
+    sent: Cell<bool>,
+    /// What is reserved; `None` where no quota counts.
+    spend: Option<Spend>,
+}
+
+/// What a request has reserved.
+pub(crate) struct Spend {
+    reservation: Reservation,
+    /// What for, in the order of the reservation.
+    lines: Lines,
+    /// Any of them cuts.
+    cuts: bool,
+}
+
+pub(crate) type Lines = SmallVec<[Line; 4]>;
+
+/// One bucket that a request takes from.
+pub(crate) struct Line {
+    /// Name of its quota, with placeholders.
+    pub(crate) quota: Rc<str>,
+    pub(crate) unit: Unit,
+    /// A stream that uses it up is cut.
+    pub(crate) cut: bool,
+}
+
+impl Spend {
+    /// `lines` in the order of what was reserved.
+    pub(crate) fn new(reservation: Reservation, lines: Lines) -> Self {
+        let cuts = lines.iter().any(|line| line.cut);
+        Self {
+            reservation,
+            lines,
+            cuts,
+        }
+    }
+
+    /// Whether a stream may have to be cut.
+    pub(crate) fn cuts(&self) -> bool {
+        self.cuts
+    }
 }
 
 impl Tally {
@@ -44,6 +99,8 @@ impl Tally {
             request_id,
             started,
             model_sent: String::new(),
+            sent: Cell::new(false),
+            spend: None,
         }
     }
 
@@ -52,9 +109,93 @@ impl Tally {
         self.record.as_deref_mut()
     }
 
+    /// The session that the client named.
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.record.as_ref()?.session.as_deref()
+    }
+
     /// Whether nothing is metered or recorded.
     pub(crate) fn is_bare(&self) -> bool {
         self.shard.process.bare
+    }
+
+    /// Gives back what is reserved: another provider is tried, and may need other buckets.
+    pub(crate) fn release(&mut self) {
+        self.spend = None;
+        if let Some(record) = &mut self.record {
+            record.charges.clear();
+        }
+    }
+
+    /// Takes over what is reserved. The record in the making says so, for the case that the process dies; a place among
+    /// the running requests is not spent by that.
+    pub(crate) fn reserve(&mut self, spend: Spend) {
+        if let Some(record) = &mut self.record {
+            let charges = spend.reservation.charges().into_iter();
+            record.charges.clear();
+            record
+                .charges
+                .extend(charges.filter(|charge| charge.unit != Unit::Concurrency));
+        }
+        self.spend = Some(spend);
+    }
+
+    /// Whether a stream may have to be cut.
+    pub(crate) fn may_cut(&self) -> bool {
+        self.spend.as_ref().is_some_and(Spend::cuts)
+    }
+
+    /// Whether a provider has the whole request.
+    pub(crate) fn note_sent(&self, whole: bool) {
+        self.sent.set(whole);
+    }
+
+    /// Reserves what a running request has used beyond its reservation. Returns the quota that has no more, if a stream
+    /// is to be cut for it; without one, what is used too much is charged at the end.
+    pub(crate) fn keep_pace(&mut self, counts: Counts, response_bytes: u64) -> Option<Rc<str>> {
+        let (spend, record) = (self.spend.as_mut()?, self.record.as_deref()?);
+        let shard = &self.shard;
+        let estimates = shard.estimates.borrow();
+        let learnt = estimates.of(&record.provider, &self.model_sent);
+        let used = need::running(record, counts, response_bytes, learnt);
+        let money = spend.lines.iter().any(|line| line.unit == Unit::Usd);
+        let price = money.then(|| shard.price(&record.provider, &self.model_sent, None));
+        let price = price.flatten();
+        let mut empty = None;
+        for (index, line) in spend.lines.iter().enumerate() {
+            if !matches!(line.unit, Unit::Usd | Unit::Tokens) {
+                continue;
+            }
+            let used = used.amount(line.unit, price.as_deref());
+            let more = used.saturating_sub(spend.reservation.reserved(index));
+            if more == 0 {
+                continue;
+            }
+            // A step ahead, so that a stream does not come back for every event; or else what it takes.
+            let ahead = more.saturating_add(used / STEPS);
+            let extended = spend.reservation.extend(index, ahead) || spend.reservation.extend(index, more);
+            if !extended && line.cut && empty.is_none() {
+                empty = Some(Rc::clone(&line.quota));
+            }
+        }
+        empty
+    }
+
+    /// The bucket of a quota that this request takes from; `<group>` stays as it is.
+    pub(crate) fn bucket_name(&self, quota: &str) -> String {
+        let mut name = quota.to_owned();
+        if let (Some(record), Ok(template)) = (&self.record, Template::parse(quota)) {
+            let values = Values {
+                user: &record.user,
+                node: &record.node,
+                group: Placeholder::Group.text(),
+                model: &self.model_sent,
+                provider: &record.provider,
+                session: record.session.as_deref(),
+            };
+            template.fill(&values, &mut name);
+        }
+        name
     }
 
     /// Takes a slot in the in-flight table; from here on a crash leaves an `aborted` record. `false` if as many
@@ -128,8 +269,13 @@ impl Tally {
         }
         record.duration_us = clock::mono_now().since(self.started);
         record.response_bytes = response_bytes;
+        let began = outcome.is_some();
         if let Some(outcome) = outcome {
             take_outcome(&mut record, outcome);
+        }
+        let spend = self.spend.take();
+        if spend.is_some() {
+            self.state_usage(&mut record, began);
         }
         if !record.api.billed() {
             record.cost = Some(NanoUsd(0));
@@ -144,11 +290,39 @@ impl Tally {
                 .filter(|_| record.usage_known != Known::Unknown)
                 .and_then(|price| shard.cost(&record.provider, &price, &record.usage));
         }
+        record.charges.clear();
+        if let Some(spend) = spend {
+            self.charge(&mut record, spend, began);
+        }
         let shard = &self.shard;
         shard.metrics.borrow_mut().record(&record);
         self.append(&Entry::Usage(record));
         if let Some(slot) = self.slot.take() {
             self.shard.in_flight.borrow_mut().free(slot);
+        }
+    }
+
+    /// Fills in what nobody stated, where a quota wants to know.
+    fn state_usage(&self, record: &mut UsageRecord, began: bool) {
+        let estimates = self.shard.estimates.borrow();
+        let sent = self.sent.get();
+        if let Some(usage) = need::estimate_unstated(record, &self.model_sent, &estimates, sent, began) {
+            record.usage = usage;
+            record.usage_known = Known::Estimated;
+        }
+    }
+
+    /// Charges what the record says. Dropping a reservation charges nothing.
+    fn charge(&self, record: &mut UsageRecord, spend: Spend, began: bool) {
+        if !self.sent.get() && !began {
+            return;
+        }
+        let units = spend.lines.iter();
+        let used: SmallVec<[u64; 4]> = units.map(|line| need::used(line.unit, record)).collect();
+        record.charges.extend(spend.reservation.settle(&used));
+        if let Some(sample) = Sample::of(record) {
+            let mut estimates = self.shard.estimates.borrow_mut();
+            estimates.learn(&record.provider, &self.model_sent, &sample);
         }
     }
 

@@ -12,6 +12,7 @@ use std::thread;
 
 use sluice_dataplane::mailbox::{ShardMessage, mailbox};
 use sluice_dataplane::metrics::entrance::{ProxyRefusal, TlsFailure};
+use sluice_dataplane::metrics::quotas::Refused;
 use sluice_dataplane::metrics::{Labels, MetricsCollector, ProcessGauges, ShardMetrics};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
@@ -113,6 +114,10 @@ fn the_text_is_as_it_was() {
     second.learnt(&unlearnt);
     // A second look does not count twice.
     second.learnt(&unlearnt);
+    first.quotas.refuse("daily:<user>", Refused::Exhausted);
+    second.quotas.refuse("daily:<user>", Refused::Exhausted);
+    second.quotas.refuse("all", Refused::Unavailable);
+    second.quotas.cut("daily:<user>");
     first.gauges.connections_open = 2;
     second.gauges.connections_open = 5;
     first.gauges.epoch = 3;

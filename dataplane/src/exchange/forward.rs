@@ -10,9 +10,11 @@ use std::rc::Rc;
 
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode};
 use sluice_proto::route::Route;
-use sluice_proto::splice::Edits;
+use sluice_proto::splice::{Edit, Edits};
 use sluice_shared::usage::Ended;
+use smallvec::SmallVec;
 
+use super::budget::{self, Denied};
 use super::{Admitted, Head, Live, Prepared, edits_for, expectation, head, refuse_call};
 use crate::answer::Answer;
 use crate::config::Config;
@@ -92,6 +94,24 @@ pub(super) async fn run(
             record.provider.clone_from(&spec.id);
         }
         tally.model_sent.clone_from(&candidate.model);
+        tally.release();
+        let clamped = match budget::reserve(conn, config, kind, tally.session(), &admitted, candidate).await {
+            Ok(reserved) => {
+                if let Some(spend) = reserved.spend {
+                    tally.reserve(spend);
+                }
+                reserved.edits
+            }
+            Err(Denied::Answer(answer)) => {
+                return Prepared::Done(
+                    refuse_call(conn, head, kind, tally, &answer, true, Ended::Blocked).await,
+                );
+            }
+            Err(Denied::Gone) => {
+                tally.settle(Ended::ClientGone, 0, None, 0);
+                return Prepared::Done(Next::Close);
+            }
+        };
         if !tally.occupy() {
             let answer = ErrorAnswer::new(
                 ErrorCode::Overloaded,
@@ -103,7 +123,7 @@ pub(super) async fn run(
             conn.watch
                 .limit_total(Shard::now_ms().saturating_add(spec.timeouts.total_ms));
         }
-        match attempt(conn, head, route, &admitted, candidate).await {
+        match attempt(conn, head, route, &admitted, candidate, clamped, &tally).await {
             Ok((upstream, sent_whole, first_bytes)) => {
                 let answer = Answer::new(expectation(head, kind, &tally, &admitted), config.head_limits);
                 return Prepared::Live(Box::new(Live {
@@ -141,9 +161,11 @@ async fn attempt(
     route: &Route,
     admitted: &Admitted,
     candidate: &Candidate,
+    clamped: SmallVec<[Edit; 1]>,
+    tally: &Tally,
 ) -> Result<(Upstream, bool, usize), Failed> {
     let provider = &candidate.provider;
-    let edits = edits_for(admitted, candidate, route.model.is_some()).map_err(Failed::Final)?;
+    let edits = edits_for(admitted, candidate, route.model.is_some(), clamped).map_err(Failed::Final)?;
     let edited = edits
         .len_after(admitted.body.bytes)
         .map_err(|error| Failed::Final(ErrorAnswer::new(ErrorCode::Internal, error.to_string())))?;
@@ -163,7 +185,7 @@ async fn attempt(
         route,
         &admitted.asked,
         candidate,
-        admitted.withhold_usage,
+        admitted.withhold_usage || tally.may_cut(),
         admitted.own_credential,
         body_bytes,
         &mut first,
@@ -197,6 +219,7 @@ async fn attempt(
             &mut upstream,
             &message,
             provider.spec.timeouts.first_byte_ms,
+            tally,
         )
         .await
         {
@@ -213,6 +236,7 @@ async fn attempt(
                 if upstream.reused && upstream.nothing_was_taken() {
                     // The keep-alive race: the provider closed while the request was on its way. A reset alone
                     // proves nothing: balancers send one when a provider has long been at work.
+                    tally.note_sent(false);
                     conn.shard.pools.borrow_mut().closed(provider.pool);
                     upstream = open(conn, provider).await?;
                     continue;
@@ -288,6 +312,7 @@ async fn once(
     upstream: &mut Upstream,
     message: &Message<'_>,
     first_byte_ms: u64,
+    tally: &Tally,
 ) -> Result<(bool, usize), Broken> {
     let deadline = if first_byte_ms == 0 {
         u64::MAX
@@ -298,7 +323,7 @@ async fn once(
     upstream.begin_request();
     let result = {
         let mut gone = watch_gone(&conn.sock, &conn.watch);
-        send_and_wait(conn, upstream, message, &mut gone).await
+        send_and_wait(conn, upstream, message, &mut gone, tally).await
     };
     conn.watch.disarm();
     match (conn.watch.fired(), result) {
@@ -313,6 +338,7 @@ async fn send_and_wait(
     upstream: &mut Upstream,
     message: &Message<'_>,
     gone: &mut GoneWatch<'_>,
+    tally: &Tally,
 ) -> Result<(bool, usize), Broken> {
     let mut sent_whole = send(upstream, &message.first, gone).await?;
     if sent_whole && !message.rest.is_empty() {
@@ -323,6 +349,7 @@ async fn send_and_wait(
             }
         }
     }
+    tally.note_sent(sent_whole);
     if !upstream.reused {
         // Nothing could be tried again, so nothing is kept for it: the relay waits for the answer.
         return Ok((sent_whole, 0));

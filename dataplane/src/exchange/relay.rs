@@ -2,14 +2,17 @@
 //!
 //! One turn is one read and one write; nothing is held back except an unfinished usage chunk. A client that stops
 //! reading stops the reading from the provider: at most one read's worth of bytes waits for it.
+//!
+//! A stream that has used its budget up is cut where the quota says so: behind a whole event, with the news as the last
+//! one. The provider's connection is closed before that is sent.
 
-use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily};
+use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily, write_stream_error};
 use sluice_proto::http1::Version;
 use sluice_shared::units::MonoMicros;
 use sluice_shared::usage::Ended;
 
 use super::Live;
-use crate::answer::Fault;
+use crate::answer::{Cut, Fault};
 use crate::clock;
 use crate::downstream::{Downstream, Next, error_bytes};
 use crate::limits;
@@ -31,6 +34,13 @@ enum End {
     Upstream(Failure),
     /// A revocation or the end of the process.
     Cut,
+    /// A budget is used up.
+    Budget {
+        /// The last that the client gets.
+        bytes: Vec<u8>,
+        /// They say why.
+        told: bool,
+    },
 }
 
 enum Failure {
@@ -49,6 +59,10 @@ pub(super) async fn run(conn: &mut Downstream, mut live: Box<Live>) -> Next {
             (true, true) => Next::KeepAlive,
             _ => Next::Close,
         },
+        Finished::Cut { bytes, next } => {
+            conn.write(&bytes).await;
+            next
+        }
     }
 }
 
@@ -59,6 +73,11 @@ enum Finished {
     Answer {
         bytes: Vec<u8>,
         keep_alive: bool,
+    },
+    /// The last of an answer that goes no further.
+    Cut {
+        bytes: Vec<u8>,
+        next: Next,
     },
 }
 
@@ -79,9 +98,19 @@ async fn pass(conn: &Downstream, live: &mut Live) -> End {
                 let fault = live.answer.push(bytes, &mut out).err();
                 if live.answer.is_done() && fault.is_none() {
                     settle_complete(live, now);
-                } else if turns == 0 || now.since(noted) >= NOTE_US {
-                    noted = now;
-                    note(live, now);
+                } else {
+                    let due = turns == 0 || now.since(noted) >= NOTE_US;
+                    if due {
+                        noted = now;
+                        note(live, now);
+                    }
+                    if fault.is_none()
+                        && (due || live.answer.is_cuttable())
+                        && let Some(told) = over_budget(conn, live, &mut out)
+                    {
+                        let bytes = out.to_vec();
+                        return End::Budget { bytes, told };
+                    }
                 }
                 // After a fault before the head there is nothing to send; after it, what came before is still good.
                 (fault, send_now(conn, &out))
@@ -203,6 +232,32 @@ fn note(live: &mut Live, now: MonoMicros) {
     }
 }
 
+/// Reserves what the answer has used beyond its reservation. If a stream must end for it, ends it in `out` and returns
+/// whether the client is told.
+fn over_budget(conn: &Downstream, live: &mut Live, out: &mut Vec<u8>) -> Option<bool> {
+    let tally = live.tally.as_mut()?;
+    let meter = live.answer.meter()?;
+    let quota = tally.keep_pace(meter.so_far(), live.answer.body_bytes)?;
+    // What ended by itself needs no end.
+    if meter.at_end_marker() || !live.answer.is_cuttable() {
+        return None;
+    }
+    let kind = tally.record()?.api;
+    let request_id = tally.request_id.to_string();
+    let bucket = tally.bucket_name(&quota);
+    let message = format!("quota exceeded: {bucket} is used up; the answer ends here");
+    let news = ErrorAnswer::new(ErrorCode::QuotaExceeded, message);
+    let cut = live.answer.cut(out, |framing, out| {
+        write_stream_error(kind, framing, &news, &request_id, out)
+    });
+    if cut == Cut::NotYet {
+        return None;
+    }
+    conn.shard.metrics.borrow_mut().quotas.cut(&quota);
+    tracing::warn!(%bucket, request = %request_id, "quota used up: an answer was cut");
+    Some(cut == Cut::Told)
+}
+
 enum Sent {
     All,
     /// The socket took a part only; this is the rest, which with TLS may be empty and still on its way.
@@ -291,6 +346,27 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
             } else {
                 Next::Close
             })
+        }
+        End::Budget { bytes, told } => {
+            let sent = answer.body_bytes;
+            if let Some(tally) = &mut tally {
+                if let Some(record) = tally.record() {
+                    record.error = Some(ErrorCode::QuotaExceeded.name().to_owned());
+                }
+                let outcome = answer.take_outcome(true);
+                tally.settle(Ended::CutByQuota, status, outcome, sent);
+            }
+            let next = if told {
+                Next::Close
+            } else {
+                conn.sock.withhold_goodbye();
+                if answer.close_delimited {
+                    Next::Abort
+                } else {
+                    Next::Close
+                }
+            };
+            Finished::Cut { bytes, next }
         }
         End::Upstream(failure) => {
             let begun = answer.has_begun();

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use sluice_shared::api::ApiKind;
 use sluice_shared::usage::Ended;
 
+use super::quotas::{QuotaCounts, Refused};
 use super::{Counts, EntranceCounts, Gauges, Histogram, LabelSlot, ProcessGauges, ShardMetrics};
 
 /// Writes one family after the other.
@@ -84,6 +85,7 @@ pub(super) fn render(sum: Option<&ShardMetrics>, process: &ProcessGauges, missin
         estimates(&mut text, sum);
         counts(&mut text, &sum.counts);
         entrance(&mut text, &sum.entrance);
+        quotas(&mut text, &sum.quotas);
         gauges(&mut text, &sum.gauges);
     }
     text.out
@@ -163,6 +165,35 @@ fn requests(text: &mut Text, sum: &ShardMetrics) {
     rejects.sort_unstable();
     for (code, count) in rejects {
         text.sample(name, &[("code", code)], format_args!("{count}"));
+    }
+}
+
+fn quotas(text: &mut Text, counts: &QuotaCounts) {
+    let sorted = counts.sorted();
+    let name = "sluice_quota_refusals_total";
+    text.family(
+        name,
+        "counter",
+        "Requests that a quota refused, by its name and why.",
+    );
+    for (quota, did) in &sorted {
+        for (reason, count) in Refused::ALL.iter().zip(did.refused) {
+            if count > 0 {
+                let labels = [("quota", *quota), ("reason", reason.name())];
+                text.sample(name, &labels, format_args!("{count}"));
+            }
+        }
+    }
+    let name = "sluice_quota_cuts_total";
+    text.family(
+        name,
+        "counter",
+        "Streams that were cut because a quota was used up.",
+    );
+    for (quota, did) in &sorted {
+        if did.cut > 0 {
+            text.sample(name, &[("quota", quota)], format_args!("{}", did.cut));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sluice_shared::quota::shard::ShardLease;
 use sluice_shared::quota::{Unit, signed, unsigned};
 
-use super::cell::{NodeCell, OPEN, TIGHT};
+use super::cell::{MOVED, NodeCell, OPEN, TIGHT};
 
 /// A bucket as one shard sees it: what it holds of the node's cell, in plain integers.
 #[derive(Debug)]
@@ -35,6 +35,11 @@ impl Bucket {
     /// What it counts.
     pub(crate) fn unit(&self) -> Unit {
         self.unit
+    }
+
+    /// Whether it is open, and still the one that counts: who has kept it need not look it up anew.
+    pub(crate) fn counts(&self) -> bool {
+        self.cell.is(OPEN) && !self.cell.is(MOVED)
     }
 
     /// Free in this shard, owed if negative.

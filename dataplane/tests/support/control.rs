@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fs, thread};
 
 use sluice_shared::ids::Epoch;
+use sluice_shared::quota::Unit;
 use sluice_shared::snapshot::{Snapshot, seal};
 use sluice_shared::wire::control::{
     HEADER_BYTES, Header, IdentityAnswer, Principal, Proof, ToControl, ToData, Whom,
 };
 
 use super::kernel::{sealed_memory_file, send_with_descriptor};
+use super::ledger::{Ledger, Mood};
 use super::wait_until;
 
 /// What the control plane says about every peer.
@@ -111,6 +113,7 @@ struct State {
     /// Addresses and ports that were asked about.
     asked: Vec<([u8; 16], u16)>,
     api: Vec<UnixStream>,
+    ledger: Ledger,
     ended: bool,
 }
 
@@ -138,6 +141,7 @@ impl Control {
             questions: 0,
             asked: Vec::new(),
             api: Vec::new(),
+            ledger: Ledger::default(),
             ended: false,
         }));
         Self {
@@ -285,6 +289,26 @@ impl Control {
         self.forget(address.map_or(Whom::Everyone, Whom::Address), true);
     }
 
+    /// Looks into the ledger.
+    pub fn ledger<T>(&self, look: impl FnOnce(&mut Ledger) -> T) -> T {
+        look(&mut lock(&self.state).ledger)
+    }
+
+    /// From now on the ledger is like this.
+    pub fn set_ledger(&self, mood: Mood) {
+        self.ledger(|ledger| ledger.mood = mood);
+    }
+
+    /// Adds to a bucket by hand and says so.
+    pub fn refill(&self, name: &str, unit: Unit, amount: u64) {
+        self.wait_connected();
+        let mut state = lock(&self.state);
+        let bucket = state.ledger.add(name, unit, amount);
+        let frame = ToData::BucketChanged { bucket }.encode().unwrap();
+        let mut link = state.link.as_ref().expect("the data plane is connected");
+        link.write_all(&frame).unwrap();
+    }
+
     /// Takes back what was said about somebody.
     pub fn forget(&self, whom: Whom, cut: bool) {
         self.wait_connected();
@@ -363,7 +387,17 @@ fn serve_link(stream: UnixStream, state: &Mutex<State>) {
                 state.refused.push((*epoch, reason.clone()));
                 Ok(())
             }
-            ToControl::Lease { .. } => Ok(()),
+            ToControl::Lease { ticket, bucket, ask } => {
+                let State { ledger, snapshot, .. } = &mut *state;
+                match ledger.answer(snapshot, bucket, ask) {
+                    Some(answer) => {
+                        let ticket = *ticket;
+                        let frame = ToData::Leased { ticket, answer };
+                        (&stream).write_all(&frame.encode().unwrap())
+                    }
+                    None => Ok(()),
+                }
+            }
         };
     }
 }

@@ -11,6 +11,7 @@ pub mod client;
 pub mod control;
 pub mod journal;
 pub mod kernel;
+pub mod ledger;
 pub mod pki;
 pub mod setup;
 pub mod upstream;

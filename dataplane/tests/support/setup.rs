@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use sluice_shared::api::Flag;
 use sluice_shared::ids::Epoch;
+use sluice_shared::quota::{Rate, Terms, Unit};
 use sluice_shared::snapshot::{
-    BaseUrl, Capability, Grant, Identity, Provider, Role, Secret, Snapshot, Source,
+    BaseUrl, Capability, Grant, Identity, PriceOverride, Provider, Quota, QuotaLimit, RateOverride, Role,
+    Secret, Snapshot, Source,
 };
 
 /// The key that a provider of these tests is given.
@@ -59,4 +61,46 @@ pub fn snapshot(providers: Vec<Provider>) -> Snapshot {
 /// One provider that serves everything to everybody.
 pub fn plain(address: SocketAddr) -> Snapshot {
     snapshot(vec![provider("main", address)])
+}
+
+/// A quota with these limits, never refilled; `estimate`, 429.
+pub fn quota(name: &str, limits: &[(Unit, u64)]) -> Quota {
+    Quota {
+        name: name.into(),
+        limits: limits
+            .iter()
+            .map(|&(unit, capacity)| QuotaLimit {
+                unit,
+                terms: Terms {
+                    capacity,
+                    rate: Rate::NONE,
+                },
+            })
+            .collect(),
+        deny_status: 429,
+        ..Quota::default()
+    }
+}
+
+/// Everybody's calls of every model count for these quotas.
+pub fn counting(mut snapshot: Snapshot, quotas: Vec<Quota>) -> Snapshot {
+    let names = quotas.iter().map(|quota| quota.name.clone());
+    snapshot.grants[0].capabilities[0].quotas.extend(names);
+    snapshot.quotas.extend(quotas);
+    snapshot
+}
+
+/// What models cost in these tests, in nanodollars: 1,000 a prompt token, 10,000 a generated one, 40,000,000 an image.
+pub fn price(pattern: &str) -> PriceOverride {
+    PriceOverride {
+        pattern: pattern.into(),
+        alone: true,
+        rates: RateOverride {
+            input: Some(1_000_000_000),
+            output: Some(10_000_000_000),
+            ..RateOverride::default()
+        },
+        per_image: Some(40_000_000),
+        ..PriceOverride::default()
+    }
 }
