@@ -63,6 +63,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use sluice_shared::api::Flag;
+    use sluice_shared::snapshot::Quota;
 
     use super::*;
 
@@ -88,6 +89,11 @@ mod tests {
                 p("low", -1, false),
             ],
             aliases: vec![alias("b"), alias("a")],
+            quotas: vec![Quota {
+                name: "daily:<user>".into(),
+                deny_status: 403,
+                ..Quota::default()
+            }],
             ..Document::default()
         };
         let snapshot = compile(&document, Epoch(3));
@@ -96,6 +102,10 @@ mod tests {
         let from: Vec<&str> = snapshot.aliases.iter().map(|a| a.from.as_str()).collect();
         assert_eq!(from, ["a", "b"]);
         assert_eq!(snapshot.epoch, Epoch(3));
+        assert_eq!(
+            snapshot.quotas, document.quotas,
+            "one that cannot be read stays, without limits"
+        );
         for flag in Flag::ALL {
             let expected = matches!(flag, Flag::Ollama | Flag::OpenAiChat);
             assert_eq!(snapshot.providers[0].serves(*flag), expected, "{flag:?}");

@@ -310,6 +310,18 @@ mod tests {
         ] {
             check(number, Unit::Tokens, expected);
         }
+        // Numbers of every size: a small generator of our own, so that a failure comes again.
+        let mut random = 0x5EED_0004_u64;
+        for round in 0..20_000 {
+            random ^= random >> 12;
+            random ^= random << 25;
+            random ^= random >> 27;
+            let number = random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> (4 + round % 60);
+            for unit in [Unit::Usd, Unit::Tokens] {
+                let text = show(number, unit);
+                assert_eq!(amount(&text, unit), Ok(number), "{text}");
+            }
+        }
         let shown = |text: &str, unit: Unit| show_rate(rate(text, unit).unwrap(), unit);
         for (text, unit) in [
             ("$5.00/day", Unit::Usd),
