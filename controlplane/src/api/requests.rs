@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use serde_json::{Value, json};
 use sluice_shared::ids::RequestId;
+use sluice_shared::quota::Charge;
 use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::UsageRecord;
 
@@ -97,10 +98,15 @@ fn parse_cursor(text: &str) -> Result<(UnixMicros, RequestId), Problem> {
         .ok_or_else(|| Problem::bad_parameter("cursor", "is not one that this API gave"))
 }
 
+/// What was taken from a bucket; its number is that of `/api/quotas`.
+fn charge(charge: &Charge) -> Value {
+    json!({ "bucket": charge.bucket, "unit": charge.unit.name(), "amount": charge.amount })
+}
+
 /// A record as it is shown; what is not known is `null`, never 0.
 fn record(r: &UsageRecord) -> Value {
     let u = &r.usage;
-    let fields: [(&str, Value); 47] = [
+    let fields: [(&str, Value); 48] = [
         ("request_id", Value::from(r.request_id.to_string())),
         ("time", Value::from(show_time(r.time))),
         ("user", Value::from(r.user.as_str())),
@@ -142,6 +148,7 @@ fn record(r: &UsageRecord) -> Value {
         ("cost_nanousd", Value::from(r.cost.map(|cost| cost.0))),
         ("priced", Value::from(r.priced)),
         ("stop_reason", Value::from(r.stop_reason.as_deref())),
+        ("charges", r.charges.iter().map(charge).collect()),
         ("tool_calls", Value::from(r.tool_calls)),
         ("ttft_us", Value::from(r.ttft_us)),
         ("duration_us", Value::from(r.duration_us)),
