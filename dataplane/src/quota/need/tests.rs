@@ -809,6 +809,7 @@ fn usage_that_nobody_stated() {
         let mut refused = record(K::OpenAiChat, Known::Unknown, Ended::Complete);
         refused.status = status;
         check(&refused, true, true, None);
+        check(&refused, true, false, None);
     }
     // Streams spend more bytes on a token.
     let mut stream = record(K::AnthropicMessages, Known::Unknown, Ended::ClientGone);

@@ -46,7 +46,7 @@ pub(crate) fn estimate_unstated(
         && texts != Texts::Neither
         && record.ended != Ended::Blocked
         && (began || record.ended != Ended::UpstreamFailed)
-        && (record.status == 0 || record.status < 300 || !began);
+        && record.status < 300;
     let open = match record.usage_known {
         Known::Reported | Known::Estimated => false,
         Known::Partial | Known::Unknown => true,
