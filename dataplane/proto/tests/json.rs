@@ -708,3 +708,71 @@ fn prompts_and_choices_are_counted() {
     check(r#"{"prompt":[[1,2],[3]],"n":2,"best_of":5}"#, 5, Some(5));
     check(r#"{"n":2,"messages":["a","b"]}"#, 0, Some(2));
 }
+
+/// A member of a document that names limits, in or out of the object that they belong to.
+fn limiting() -> impl Strategy<Value = (String, String)> {
+    let limits = prop::sample::select(vec![
+        "max_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "maxOutputTokens",
+        "maxTokens",
+        "max_new_tokens",
+        "max_gen_len",
+        "maxTokenCount",
+        "num_predict",
+        "model",
+        "temperature",
+    ]);
+    let numbers = prop::sample::select(vec![
+        "null",
+        "0",
+        "1",
+        "16",
+        "17",
+        "18",
+        "1e3",
+        "-1",
+        "0.5",
+        "18446744073709551615",
+        "1e99",
+        "\"x\"",
+        "{}",
+    ]);
+    let plain = (limits, numbers).prop_map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let configs = prop::sample::select(vec![
+        "generationConfig",
+        "generation_config",
+        "inferenceConfig",
+        "textGenerationConfig",
+        "options",
+    ]);
+    let inner = prop_oneof![
+        proptest::collection::vec(plain.clone(), 0..3).prop_map(|members| braced(&members)),
+        prop::sample::select(vec!["null", "[]", "1", "{ }"]).prop_map(str::to_owned),
+    ];
+    let config = (configs, inner).prop_map(|(name, value)| (name.to_owned(), value));
+    prop_oneof![plain, config]
+}
+
+fn braced(members: &[(String, String)]) -> String {
+    let members: Vec<String> = members
+        .iter()
+        .map(|(name, value)| format!("\"{name}\": {value}"))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn whatever_limits_a_document_names_they_can_be_lowered(
+        kind in 0u8..22,
+        members in proptest::collection::vec(limiting(), 0..5),
+    ) {
+        let mut input = vec![kind];
+        input.extend_from_slice(braced(&members).as_bytes());
+        sluice_proto::json::fuzz::fuzz_json(&input);
+    }
+}
