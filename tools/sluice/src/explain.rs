@@ -196,14 +196,14 @@ fn budget(quota: &Value) -> Vec<String> {
         let shown = &limit["display"];
         let rate = shown["rate"]
             .as_str()
-            .map_or_else(String::new, |rate| format!(" and {rate}"));
+            .map_or_else(String::new, |rate| format!(" (refilled {rate})"));
         let what = match text(&limit["unit"]) {
             "usd" => String::new(),
             unit => format!(" {unit}"),
         };
         let capacity = text(&shown["capacity"]);
         match shown["balance"].as_str() {
-            Some(balance) => format!("{balance} of {capacity}{what}{rate} left"),
+            Some(balance) => format!("{balance} of {capacity}{what} left{rate}"),
             None => format!("{capacity}{what}{rate}"),
         }
     };
@@ -282,10 +282,10 @@ mod tests {
             "dave (according to the question)\n\
              role user, by grants[2] (dave)\n\
              allowed on openai_chat: a/m1 by grants[2] (dave), then b/m1 by grants[2] (dave)\n  \
-               counts for daily:dave by grants[2]: $10.00 and $5.00/day, 100 requests\n  \
-               counts for on:a by grants[2]: 1M tokens and 1M/day\n  \
+               counts for daily:dave by grants[2]: $10.00 (refilled $5.00/day), 100 requests\n  \
+               counts for on:a by grants[2]: 1M tokens (refilled 1M/day)\n  \
                counts for \"gone\" by grants[2], which is not defined or cannot be read: every call is refused\n  \
-               counts for on:b by grants[2]: 1M tokens and 1M/day, with b/m1\n",
+               counts for on:b by grants[2]: 1M tokens (refilled 1M/day), with b/m1\n",
             true,
         );
         let asked = serde_json::json!({ "quota": "d", "grant": "grants[0]", "usable": true, "buckets": [{ "bucket": "d", "limits": [

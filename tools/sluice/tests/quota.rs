@@ -93,7 +93,7 @@ fn before_the_first_request_there_is_nothing_to_see() {
     let explained = setup.sluice(&["explain", "--address", "127.0.0.1", "--model", "m1"]);
     for words in [
         "counts for calls:(loopback) by grants[0]: 3 requests\n",
-        "counts for team by grants[0]: $5.00 and $1.00/day\n",
+        "counts for team by grants[0]: $5.00 (refilled $1.00/day)\n",
     ] {
         assert!(explained.out.contains(words), "{}", explained.out);
     }
