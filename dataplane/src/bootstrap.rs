@@ -82,6 +82,7 @@ pub(crate) fn run(options: DataplaneOptions) -> Result<(), RunError> {
     let resolver = Resolver::start(senders.clone()).map_err(io_error("start the resolver"))?;
 
     let link_status = link.status_reader();
+    let quota_marks = link.quota_marks_reader();
     let journal_status = journal.status();
     let process = Arc::new(Process {
         snapshot: link.snapshot(),
@@ -95,6 +96,11 @@ pub(crate) fn run(options: DataplaneOptions) -> Result<(), RunError> {
                 journal_segments: journal.segments,
                 journal_bytes: journal.bytes,
                 journal_failures: journal.failures,
+                quota_buckets: link.quota_buckets,
+                quota_asks: link.quota_asks,
+                quota_unanswered: link.quota_unanswered,
+                quota_recalls: link.quota_recalls,
+                quota_marks: quota_marks(),
             }
         }),
         labels: Labels::new(),

@@ -32,7 +32,9 @@ pub use crate::config::{CompileError, Published};
 use crate::identity::cache::{Actions, IdentityCache};
 use crate::identity::{IdentityClient, Questions};
 use crate::mailbox::{Mailbox, Outbox, ShardMessage};
-use crate::quota::{self, QuotaClient, QuotaMessage};
+use crate::metrics::marks::{QuotaMark, QuotaMarks};
+use crate::quota::agent::{self, Agent};
+use crate::quota::{self, QuotaClient};
 use crate::service_thread;
 use crate::wake::{Bell, Ear, wake_pair};
 
@@ -87,6 +89,14 @@ pub struct LinkStatus {
     pub snapshots_refused: u64,
     /// Epoch in use; 0 if none.
     pub epoch: Epoch,
+    /// Buckets that are open or being opened.
+    pub quota_buckets: u64,
+    /// Questions about buckets that the ledger was asked.
+    pub quota_asks: u64,
+    /// Of those: not answered in time.
+    pub quota_unanswered: u64,
+    /// Rounds in which all shards returned what they had idle of a bucket.
+    pub quota_recalls: u64,
 }
 
 /// The thread that talks to the control plane. It ends when this is dropped.
@@ -107,6 +117,11 @@ struct Shared {
     refused: AtomicU64,
     epoch: AtomicU64,
     ending: AtomicBool,
+    quota_buckets: AtomicU64,
+    quota_asks: AtomicU64,
+    quota_unanswered: AtomicU64,
+    quota_recalls: AtomicU64,
+    quota_marks: QuotaMarks,
 }
 
 impl ControlLink {
@@ -121,8 +136,9 @@ impl ControlLink {
         let clients = (0..options.mailboxes.len())
             .map(|shard| questions.client(shard, &bell))
             .collect();
+        let budgets = Agent::default();
         let shards = options.mailboxes.len();
-        let quota_questions = quota::Questions::new(quota::Deals::default());
+        let quota_questions = quota::Questions::new(budgets.deals());
         let quota_clients = (0..shards)
             .map(|shard| quota_questions.client(shard, shards, &bell))
             .collect();
@@ -134,9 +150,12 @@ impl ControlLink {
             outbox: Outbox::new(options.mailboxes),
             shared: Arc::clone(&shared),
             ear,
+            bell: bell.clone(),
             questions,
             quota_questions,
             identities: IdentityCache::default(),
+            budgets,
+            budget_actions: agent::Actions::default(),
             connection: None,
             connect_at: now,
             backoff_us: BACKOFF_US_MIN,
@@ -192,7 +211,17 @@ impl ControlLink {
             connects: shared.connects.load(Ordering::Relaxed),
             snapshots_refused: shared.refused.load(Ordering::Relaxed),
             epoch: Epoch(shared.epoch.load(Ordering::Relaxed)),
+            quota_buckets: shared.quota_buckets.load(Ordering::Relaxed),
+            quota_asks: shared.quota_asks.load(Ordering::Relaxed),
+            quota_unanswered: shared.quota_unanswered.load(Ordering::Relaxed),
+            quota_recalls: shared.quota_recalls.load(Ordering::Relaxed),
         }
+    }
+
+    /// A way to read which marks buckets have reached, for the metrics.
+    pub fn quota_marks_reader(&self) -> impl Fn() -> Vec<QuotaMark> + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.quota_marks.read()
     }
 
     /// Ends the thread.
@@ -219,9 +248,14 @@ struct Worker {
     outbox: Outbox,
     shared: Arc<Shared>,
     ear: Ear,
+    /// Rings that ear.
+    bell: Bell,
     questions: Questions,
     quota_questions: quota::Questions,
     identities: IdentityCache,
+    budgets: Agent,
+    /// What is to be done for them at the end of the turn.
+    budget_actions: agent::Actions,
     connection: Option<Connection>,
     /// When to connect again.
     connect_at: MonoMicros,
@@ -280,9 +314,10 @@ impl Worker {
                 self.identities.ask(question, now, &mut actions);
             }
             while let Ok(question) = self.quota_questions.receiver.try_recv() {
-                let answer = quota::Message::Answered(question.cell, quota::Answer::Unavailable);
-                let message = ShardMessage::Quota(QuotaMessage(answer));
-                self.outbox.post(question.shard, message);
+                self.budgets.ask(question, now, &mut self.budget_actions);
+            }
+            while let Ok(round) = self.quota_questions.rounds.try_recv() {
+                self.budgets.returned(round, now, &mut self.budget_actions);
             }
             if let Err(error) = self.read(&mut buffer, &mut actions) {
                 self.lost(&error);
@@ -290,6 +325,8 @@ impl Worker {
             let now = mono_now();
             self.identities.expire(now, &mut actions);
             self.perform(actions);
+            self.budgets.expire(now, &mut self.budget_actions);
+            self.perform_for_budgets();
             if let Err(error) = self.write() {
                 self.lost(&error);
             }
@@ -315,7 +352,8 @@ impl Worker {
             // With it goes the provider's old key.
             until = until.min(later(now, RETIRED_LOOK_US));
         }
-        if let Some(deadline) = self.identities.next_deadline() {
+        let deadlines = [self.identities.next_deadline(), self.budgets.next_deadline()];
+        for deadline in deadlines.into_iter().flatten() {
             until = until.min(deadline);
         }
         let timeout_ms = i32::try_from(until.since(now).div_ceil(1_000)).unwrap_or(i32::MAX);
@@ -354,6 +392,7 @@ impl Worker {
                     outgoing,
                 });
                 self.identities.connected(actions);
+                self.budgets.connected(now, &mut self.budget_actions);
                 self.shared.connected.store(true, Ordering::Relaxed);
                 self.shared.connects.fetch_add(1, Ordering::Relaxed);
             }
@@ -381,6 +420,7 @@ impl Worker {
             self.told_away = true;
         }
         self.identities.disconnected();
+        self.budgets.disconnected(mono_now(), &mut self.budget_actions);
         self.shared.connected.store(false, Ordering::Relaxed);
         self.retry(mono_now());
     }
@@ -446,10 +486,25 @@ impl Worker {
                 self.outbox.post_all(|| ShardMessage::Forget { whom, cut });
                 Ok(())
             }
-            ToData::Leased { .. }
-            | ToData::BucketChanged { .. }
-            | ToData::RecallBucket { .. }
-            | ToData::QuotaMark { .. } => Ok(()),
+            ToData::Leased { ticket, answer } => {
+                let out = &mut self.budget_actions;
+                self.budgets.answered(ticket, &answer, mono_now(), out);
+                Ok(())
+            }
+            ToData::BucketChanged { bucket } => {
+                let out = &mut self.budget_actions;
+                self.budgets.changed(bucket, mono_now(), out);
+                Ok(())
+            }
+            ToData::RecallBucket { bucket } => {
+                let out = &mut self.budget_actions;
+                self.budgets.recall(bucket, mono_now(), out);
+                Ok(())
+            }
+            ToData::QuotaMark { quota, percent } => {
+                self.shared.quota_marks.count(&quota, percent);
+                Ok(())
+            }
         }
     }
 
@@ -471,6 +526,7 @@ impl Worker {
             snapshot.limits.identity_ms.to_native(),
             snapshot.identity.age_ms_max.to_native(),
         );
+        self.budgets.configured();
         let published = Arc::new(published);
         let old = self.shared.snapshot.swap(Some(Arc::clone(&published)));
         self.retired.extend(old);
@@ -515,6 +571,36 @@ impl Worker {
             if let Err(error) = self.say(&question) {
                 self.lost(&error);
             }
+        }
+    }
+
+    /// As [`Self::perform`], until nothing more comes of it: losing the link does.
+    fn perform_for_budgets(&mut self) {
+        while !self.budget_actions.is_empty() {
+            let actions = std::mem::take(&mut self.budget_actions);
+            for reply in actions.replies {
+                let message = ShardMessage::Quota(reply.message);
+                self.outbox.post(reply.shard, message);
+            }
+            for (cell, id) in actions.rounds {
+                let round = self.quota_questions.round(cell, id, &self.bell);
+                self.outbox
+                    .post_all(|| ShardMessage::Quota(quota::Message::Recall(Arc::clone(&round)).into()));
+            }
+            for question in actions.questions {
+                if let Err(error) = self.say(&question) {
+                    self.lost(&error);
+                }
+            }
+        }
+        let counts = self.budgets.counts();
+        for (shared, value) in [
+            (&self.shared.quota_buckets, self.budgets.len() as u64),
+            (&self.shared.quota_asks, counts.asks),
+            (&self.shared.quota_unanswered, counts.unanswered),
+            (&self.shared.quota_recalls, counts.recalls),
+        ] {
+            shared.store(value, Ordering::Relaxed);
         }
     }
 

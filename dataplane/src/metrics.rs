@@ -23,6 +23,7 @@ pub mod entrance;
 pub mod estimates;
 pub mod histogram;
 pub mod labels;
+pub mod marks;
 pub mod quotas;
 mod render;
 
@@ -100,6 +101,8 @@ pub struct Counts {
     pub panics: u64,
     /// Messages that found the shard's mailbox full.
     pub mailbox_refused: u64,
+    /// Times that a request waited for what its buckets lacked.
+    pub quota_waits: u64,
 }
 
 /// Values of a shard at one moment.
@@ -117,10 +120,14 @@ pub struct Gauges {
     pub buffer_bytes: u64,
     /// Epoch of the configuration in use; 0 if none.
     pub epoch: u64,
+    /// Leases of buckets that shards have.
+    pub quota_leases: u64,
+    /// Requests that hold reservations.
+    pub quota_reservations: u64,
 }
 
 /// Values of the process, known where the text is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessGauges {
     /// Whether the control plane is connected.
     pub control_connected: bool,
@@ -134,6 +141,16 @@ pub struct ProcessGauges {
     pub journal_bytes: u64,
     /// Times a journal segment could not be prepared.
     pub journal_failures: u64,
+    /// Buckets that are open or being opened.
+    pub quota_buckets: u64,
+    /// Questions about buckets that the ledger was asked.
+    pub quota_asks: u64,
+    /// Of those: not answered in time.
+    pub quota_unanswered: u64,
+    /// Rounds in which all shards returned what they had idle of a bucket.
+    pub quota_recalls: u64,
+    /// How often buckets have reached their marks.
+    pub quota_marks: Vec<marks::QuotaMark>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -288,6 +305,7 @@ impl Counts {
             journal_dropped,
             panics,
             mailbox_refused,
+            quota_waits,
         } = other;
         for (sum, more) in [
             (&mut self.usage_unknown, usage_unknown),
@@ -309,6 +327,7 @@ impl Counts {
             (&mut self.journal_dropped, journal_dropped),
             (&mut self.panics, panics),
             (&mut self.mailbox_refused, mailbox_refused),
+            (&mut self.quota_waits, quota_waits),
         ] {
             *sum = sum.saturating_add(*more);
         }
@@ -322,6 +341,8 @@ impl Gauges {
         self.pool_idle += other.pool_idle;
         self.requests_running += other.requests_running;
         self.buffer_bytes += other.buffer_bytes;
+        self.quota_leases += other.quota_leases;
+        self.quota_reservations += other.quota_reservations;
         // The oldest that is still in use, so that a shard that hangs behind shows.
         self.epoch = match (self.epoch, other.epoch) {
             (0, epoch) | (epoch, 0) => epoch,

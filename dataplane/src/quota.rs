@@ -36,6 +36,7 @@ use sluice_shared::wire::control;
 
 use crate::wake::Bell;
 
+pub(crate) mod agent;
 pub(crate) mod bucket;
 pub(crate) mod buckets;
 pub(crate) mod cell;
@@ -52,7 +53,7 @@ pub use need::probe;
 pub(crate) use reserve::{Reservation, Short, Want};
 
 use cell::{Key, NodeCell};
-pub(crate) use deals::Deals;
+use deals::Deals;
 
 /// Buckets that a shard, or the agent, knows at most. Beyond, one that lies idle makes room; if none does, requests for
 /// a further one are answered 503.
@@ -91,6 +92,12 @@ pub(crate) enum Answer {
 /// What a shard is told about a bucket.
 #[derive(Debug)]
 pub struct QuotaMessage(pub(crate) Message);
+
+impl From<Message> for QuotaMessage {
+    fn from(message: Message) -> Self {
+        Self(message)
+    }
+}
 
 #[derive(Debug)]
 pub(crate) enum Message {

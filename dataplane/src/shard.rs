@@ -560,6 +560,9 @@ impl Shard {
                 metrics.gauges.connections_open = self.watches.len() as u64;
                 metrics.gauges.requests_running = self.running.get();
                 metrics.gauges.epoch = self.config.borrow().as_ref().map_or(0, |c| c.epoch.0);
+                metrics.gauges.quota_leases = self.quotas.len() as u64;
+                metrics.gauges.quota_reservations = self.quotas.reservations();
+                metrics.counts.quota_waits = self.quotas.waits();
                 self.pools.borrow().report(&mut metrics);
                 metrics.learnt(&self.estimates.borrow());
                 collector.hand_in(&metrics);

@@ -129,6 +129,49 @@ fn process_gauges(text: &mut Text, process: &ProcessGauges) {
         "Journal segments that could not be prepared.",
         process.journal_failures,
     );
+    quotas(text, process);
+}
+
+fn quotas(text: &mut Text, process: &ProcessGauges) {
+    for (name, kind, help, value) in [
+        (
+            "sluice_quota_buckets",
+            "gauge",
+            "Buckets of quotas that are open here.",
+            process.quota_buckets,
+        ),
+        (
+            "sluice_quota_asks_total",
+            "counter",
+            "Questions about buckets that the ledger was asked.",
+            process.quota_asks,
+        ),
+        (
+            "sluice_quota_asks_unanswered_total",
+            "counter",
+            "Of those: not answered in time.",
+            process.quota_unanswered,
+        ),
+        (
+            "sluice_quota_recalls_total",
+            "counter",
+            "Times that all shards had to return what they had idle of a bucket.",
+            process.quota_recalls,
+        ),
+    ] {
+        text.single(name, kind, help, value);
+    }
+    let name = "sluice_quota_marks_total";
+    text.family(
+        name,
+        "counter",
+        "Times that a bucket was used up to a mark, by quota and percent.",
+    );
+    for mark in &process.quota_marks {
+        let percent = mark.percent.to_string();
+        let labels = [("quota", mark.quota.as_str()), ("percent", percent.as_str())];
+        text.sample(name, &labels, format_args!("{}", mark.count));
+    }
 }
 
 fn requests(text: &mut Text, sum: &ShardMetrics) {
@@ -383,6 +426,11 @@ fn counts(text: &mut Text, counts: &Counts) {
             "Messages that found a full mailbox and had to wait.",
             counts.mailbox_refused,
         ),
+        (
+            "sluice_quota_waits_total",
+            "Times that a request waited for what its buckets lacked.",
+            counts.quota_waits,
+        ),
     ] {
         text.single(name, "counter", help, value);
     }
@@ -465,6 +513,16 @@ fn gauges(text: &mut Text, gauges: &Gauges) {
             "sluice_requests_running",
             "Requests that run.",
             gauges.requests_running,
+        ),
+        (
+            "sluice_quota_leases",
+            "Leases of buckets that shards have.",
+            gauges.quota_leases,
+        ),
+        (
+            "sluice_quota_reservations",
+            "Requests that hold reservations.",
+            gauges.quota_reservations,
         ),
         (
             "sluice_buffer_bytes",
