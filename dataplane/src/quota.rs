@@ -43,6 +43,8 @@ pub(crate) mod cell;
 mod deals;
 mod index;
 pub(crate) mod need;
+#[doc(hidden)]
+pub mod probe;
 pub(crate) mod reserve;
 mod slab;
 mod wait;

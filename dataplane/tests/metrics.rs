@@ -12,6 +12,7 @@ use std::thread;
 
 use sluice_dataplane::mailbox::{ShardMessage, mailbox};
 use sluice_dataplane::metrics::entrance::{ProxyRefusal, TlsFailure};
+use sluice_dataplane::metrics::marks::QuotaMark;
 use sluice_dataplane::metrics::quotas::Refused;
 use sluice_dataplane::metrics::{Labels, MetricsCollector, ProcessGauges, ShardMetrics};
 use sluice_shared::api::ApiKind;
@@ -120,6 +121,9 @@ fn the_text_is_as_it_was() {
     second.quotas.cut("daily:<user>");
     first.gauges.connections_open = 2;
     second.gauges.connections_open = 5;
+    first.gauges.quota_leases = 2;
+    second.gauges.quota_reservations = 1;
+    second.counts.quota_waits = 4;
     first.gauges.epoch = 3;
     second.gauges.epoch = 2;
     let process = ProcessGauges {
@@ -129,6 +133,15 @@ fn the_text_is_as_it_was() {
         journal_segments: 4,
         journal_bytes: 4 << 23,
         journal_failures: 0,
+        quota_buckets: 3,
+        quota_asks: 9,
+        quota_unanswered: 1,
+        quota_recalls: 5,
+        quota_marks: vec![QuotaMark {
+            quota: "daily:<user>".into(),
+            percent: 80,
+            count: 2,
+        }],
     };
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
     let text = render(&[&first, &second], &process).replace(&version, "version=\"0.0.0\"");

@@ -112,6 +112,8 @@ pub(crate) struct Agent {
     too_much: HashSet<u32>,
     /// Buckets that may credit themselves nothing before the ledger has answered again: it may have closed them.
     uncredited: HashSet<u32>,
+    /// Buckets about which a question was not answered although the ledger is there: it is asked again.
+    unanswered: HashSet<u32>,
     /// When rounds and questions end, in order.
     round_ends: VecDeque<(MonoMicros, RoundId)>,
     ask_ends: VecDeque<(MonoMicros, RoundId)>,
@@ -380,7 +382,7 @@ impl Agent {
         if now >= self.tick_at {
             self.tick_at = later(now, TICK_US);
             self.loosen();
-            self.shrink(now, out);
+            self.repeat(now, out);
             self.let_go(now, out);
             self.refresh(now, out);
         }
@@ -520,6 +522,7 @@ impl Agent {
             return;
         };
         self.uncredited.remove(&at);
+        self.unanswered.remove(&at);
         let deal = Deal {
             terms: grant.terms,
             share: grant.share,
@@ -577,9 +580,10 @@ impl Agent {
         cell.set(MOVED);
         self.by_id.remove(hash_of_id(cell.id()), at);
         self.deals.leave(cell.terms());
-        for set in [&mut self.tight, &mut self.too_much, &mut self.uncredited] {
-            set.remove(&at);
-        }
+        self.tight.remove(&at);
+        self.too_much.remove(&at);
+        self.uncredited.remove(&at);
+        self.unanswered.remove(&at);
     }
 
     /// A question will not be answered, or the ledger could not.
@@ -594,6 +598,9 @@ impl Agent {
             self.uncredited.insert(at);
         }
         if cell.is(OPEN) && !closing {
+            if self.connected {
+                self.unanswered.insert(at);
+            }
             self.credit(at, &cell, now);
             self.finish(at, Answer::TryAgain, now, out);
         } else {
@@ -671,8 +678,15 @@ impl Agent {
         });
     }
 
-    /// Takes out what running requests have freed of buckets whose ceiling was lowered.
-    fn shrink(&mut self, now: MonoMicros, out: &mut Actions) {
+    /// Asks again what was not answered, and takes out what running requests have freed of buckets whose ceiling was
+    /// lowered.
+    fn repeat(&mut self, now: MonoMicros, out: &mut Actions) {
+        if self.connected {
+            let some: Vec<u32> = self.unanswered.iter().copied().take(BACKGROUND_MAX).collect();
+            for at in some {
+                self.errand_at(at, Giving::Nothing, true, now, out);
+            }
+        }
         let some: Vec<u32> = self.too_much.iter().copied().take(BACKGROUND_MAX).collect();
         for at in some {
             self.errand_at(at, Giving::Excess, false, now, out);

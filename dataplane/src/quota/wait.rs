@@ -37,6 +37,11 @@ impl Wait {
     pub(super) fn new(pending: Rc<Pending>) -> Self {
         Self { pending, place: None }
     }
+
+    /// The answer, if it is there.
+    pub(super) fn answer(&self) -> Option<Answer> {
+        self.pending.answer.get()
+    }
 }
 
 impl Future for Wait {
