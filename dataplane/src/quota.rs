@@ -44,7 +44,7 @@ mod deals;
 mod index;
 pub(crate) mod need;
 #[doc(hidden)]
-pub mod probe;
+pub mod node;
 pub(crate) mod reserve;
 mod slab;
 mod wait;

@@ -129,10 +129,10 @@ fn process_gauges(text: &mut Text, process: &ProcessGauges) {
         "Journal segments that could not be prepared.",
         process.journal_failures,
     );
-    quotas(text, process);
+    buckets(text, process);
 }
 
-fn quotas(text: &mut Text, process: &ProcessGauges) {
+fn buckets(text: &mut Text, process: &ProcessGauges) {
     for (name, kind, help, value) in [
         (
             "sluice_quota_buckets",
