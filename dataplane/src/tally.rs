@@ -66,6 +66,8 @@ pub(crate) struct Line {
     pub(crate) unit: Unit,
     /// A stream that uses it up is cut.
     pub(crate) cut: bool,
+    /// What is reserved is the most that the request can use: an estimate above it is wrong.
+    pub(crate) strict: bool,
 }
 
 impl Spend {
@@ -158,6 +160,7 @@ impl Tally {
         let estimates = shard.estimates.borrow();
         let learnt = estimates.of(&record.provider, &self.model_sent);
         let used = need::running(record, counts, response_bytes, learnt);
+        let stated = need::stated(counts);
         let money = spend.lines.iter().any(|line| line.unit == Unit::Usd);
         let price = money.then(|| shard.price(&record.provider, &self.model_sent, None));
         let price = price.flatten();
@@ -166,6 +169,7 @@ impl Tally {
             if !matches!(line.unit, Unit::Usd | Unit::Tokens) {
                 continue;
             }
+            let used = if line.strict { stated } else { used };
             let used = used.amount(line.unit, price.as_deref());
             let more = used.saturating_sub(spend.reservation.reserved(index));
             if more == 0 {
@@ -317,8 +321,16 @@ impl Tally {
         if !self.sent.get() && !began {
             return;
         }
-        let units = spend.lines.iter();
-        let used: SmallVec<[u64; 4]> = units.map(|line| need::used(line.unit, record)).collect();
+        let lines = spend.lines.iter().enumerate();
+        let used = lines.map(|(index, line)| {
+            let used = need::used(line.unit, record);
+            if line.strict && record.usage_known == Known::Estimated {
+                used.min(spend.reservation.reserved(index))
+            } else {
+                used
+            }
+        });
+        let used: SmallVec<[u64; 4]> = used.collect();
         record.charges.extend(spend.reservation.settle(&used));
         if let Some(sample) = Sample::of(record) {
             let mut estimates = self.shard.estimates.borrow_mut();

@@ -13,7 +13,7 @@ use sluice_shared::cost::Price;
 use sluice_shared::policy::Budget;
 use sluice_shared::quota::name::Values;
 use sluice_shared::quota::{Terms, Unit, unsigned};
-use sluice_shared::snapshot::{OnExhausted, Quota};
+use sluice_shared::snapshot::{Admission, OnExhausted, Quota};
 use smallvec::SmallVec;
 
 use super::Admitted;
@@ -216,6 +216,7 @@ impl<'a> Asked<'a> {
         }
         let mut needs = needs.iter().copied().cycle();
         let cut = quota.on_exhausted == OnExhausted::Cut;
+        let strict = quota.admission == Admission::Strict;
         self.policy().each_bucket(
             shard,
             self.config,
@@ -227,6 +228,7 @@ impl<'a> Asked<'a> {
                     quota: counted.name.clone(),
                     unit: limit.unit,
                     cut,
+                    strict,
                 });
                 wants.push(Want {
                     bucket,

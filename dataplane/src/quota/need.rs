@@ -9,7 +9,6 @@
 //! What has no bound is refused under `strict` ([`Unbounded`]), never guessed. All sums saturate.
 
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
-#![allow(dead_code, reason = "what reserves and settles is being built on it")]
 
 use std::cell::OnceCell;
 
@@ -33,11 +32,9 @@ pub mod probe;
 mod strict;
 mod unstated;
 
-#[allow(unused_imports, reason = "what reserves is being built on it")]
-pub(crate) use clamp::{Clamp, OUTPUT_MIN, clamp_max_tokens};
+pub(crate) use clamp::{Clamp, clamp_max_tokens};
 
-#[allow(unused_imports, reason = "what settles is being built on it")]
-pub(crate) use unstated::{estimate_unstated, running};
+pub(crate) use unstated::{estimate_unstated, running, stated};
 
 /// A request that is about to be sent to one provider.
 #[derive(Clone)]

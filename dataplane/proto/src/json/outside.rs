@@ -8,8 +8,10 @@
 //!
 //! It errs on the side of finding: a schema that describes a field called `file_id` counts as one.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 use sluice_shared::api::ApiKind;
+
+use super::text::plain_prefix;
 
 /// What was found in a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,20 +100,33 @@ impl Walk {
         loop {
             match self.at {
                 At::Between => {
-                    let Some(quote) = memchr(b'"', rest) else { return };
+                    let Some(quote) = first_quote(rest) else { return };
                     rest = rest.get(quote.saturating_add(1)..).unwrap_or_default();
                     self.len = 0;
                     self.at = At::Inside;
                 }
                 At::Inside => {
-                    let end = memchr2(b'"', b'\\', rest);
-                    let (text, tail) = rest.split_at(end.unwrap_or(rest.len()).min(rest.len()));
+                    let (text, tail) = rest.split_at(plain_prefix(rest).min(rest.len()));
                     self.keep(text);
-                    let Some((&byte, tail)) = tail.split_first() else {
-                        return;
+                    rest = match tail {
+                        [] => return,
+                        [b'"', tail @ ..] => {
+                            self.at = At::Behind;
+                            tail
+                        }
+                        // The escapes of a long text, which no longer matter, without a turn through the states.
+                        [b'\\', b'u', _, _, _, _, tail @ ..] if self.len > NAME_BYTES_MAX => tail,
+                        [b'\\', escaped, tail @ ..] if *escaped != b'u' => {
+                            self.keep(&[unescaped(*escaped)]);
+                            tail
+                        }
+                        [b'\\', tail @ ..] => {
+                            self.at = At::Escape;
+                            tail
+                        }
+                        // No JSON has a control character here.
+                        [_, tail @ ..] => tail,
                     };
-                    rest = tail;
-                    self.at = if byte == b'"' { At::Behind } else { At::Escape };
                 }
                 At::Escape => {
                     let Some((&byte, tail)) = rest.split_first() else {
@@ -122,8 +137,7 @@ impl Walk {
                         self.hex = 0;
                         At::Hex(4)
                     } else {
-                        // Of what can be escaped so, names hold nothing but a slash.
-                        self.keep(&[if byte == b'/' { byte } else { 0 }]);
+                        self.keep(&[unescaped(byte)]);
                         At::Inside
                     };
                 }
@@ -154,7 +168,11 @@ impl Walk {
     }
 
     /// Keeps what fits; a string that does not fit is longer than any name.
+    #[inline]
     fn keep(&mut self, text: &[u8]) {
+        if self.len > NAME_BYTES_MAX {
+            return;
+        }
         let to = self.len.saturating_add(text.len());
         if let Some(room) = self.name.get_mut(self.len..to) {
             room.copy_from_slice(text);
@@ -193,6 +211,17 @@ impl Walk {
             Mark::Image => found.images = found.images.saturating_add(1),
         }
     }
+}
+
+/// What an escape stands for, as far as names can hold it: a slash.
+const fn unescaped(escaped: u8) -> u8 {
+    if escaped == b'/' { b'/' } else { 0 }
+}
+
+/// The next quote. It is near, unless there is a long list of numbers.
+fn first_quote(bytes: &[u8]) -> Option<usize> {
+    let near = bytes.iter().take(8).position(|byte| *byte == b'"');
+    near.or_else(|| memchr(b'"', bytes))
 }
 
 const fn google(kind: ApiKind) -> bool {

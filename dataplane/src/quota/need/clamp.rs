@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::{Call, need};
 
 /// Fewest output tokens that are worth a request; OpenAI's responses take no lower limit.
-pub(crate) const OUTPUT_MIN: u64 = 16;
+const OUTPUT_MIN: u64 = 16;
 /// Largest limit that is put in where a request names none and the model's own is not known.
 const OUTPUT_MAX: u64 = 1 << 20;
 

@@ -28,6 +28,11 @@ pub(crate) fn running(record: &UsageRecord, so_far: Counts, response_bytes: u64,
     .max(so_far)
 }
 
+/// What a provider has stated so far.
+pub(crate) fn stated(so_far: Counts) -> Use {
+    Use::default().max(so_far)
+}
+
 /// The usage of an ended request where the provider did not state it, or stated less than there must have been because the
 /// answer was cut; `None`: the record stands as it is.
 ///
