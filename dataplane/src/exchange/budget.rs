@@ -84,8 +84,13 @@ pub(super) async fn reserve(
     for clamps in 0..=CLAMPS_MAX {
         let mut lines = Lines::new();
         let mut wants = Wants::new();
+        let mut beyond = None;
         for counted in &candidate.quotas {
-            asked.want(counted, &mut lines, &mut wants)?;
+            asked.want(counted, &mut lines, &mut wants, &mut beyond)?;
+        }
+        if let Some(clamp) = beyond.filter(|_| clamps < CLAMPS_MAX) {
+            asked.lower(clamp, &mut edits);
+            continue;
         }
         let reserved = {
             let mut gone = watch_gone(&conn.sock, &conn.watch);
@@ -100,10 +105,7 @@ pub(super) async fn reserve(
             Some(Err(short)) => short,
         };
         match asked.clamp(&short).filter(|_| clamps < CLAMPS_MAX) {
-            Some(clamp) => {
-                asked.call.lowered = Some(clamp.max_tokens);
-                edits = clamp.edits;
-            }
+            Some(clamp) => asked.lower(clamp, &mut edits),
             None => return Err(Denied::Answer(asked.short(&short, &lines, &wants))),
         }
     }
@@ -152,6 +154,12 @@ impl<'a> Asked<'a> {
             .flatten()
     }
 
+    /// Goes on with a lower limit on the output; the edits of the last one hold.
+    fn lower(&mut self, clamp: Clamp, edits: &mut SmallVec<[Edit; 1]>) {
+        self.call.lowered = Some(clamp.max_tokens);
+        *edits = clamp.edits;
+    }
+
     /// A lower limit on the output with which the request fits into what is left, where the quota wants that.
     fn clamp(&self, short: &Short) -> Option<Clamp> {
         let Short::Exhausted { index, free, .. } = short else {
@@ -192,8 +200,15 @@ impl<'a> Asked<'a> {
         None
     }
 
-    /// What one quota wants.
-    fn want(&self, counted: &Counted, lines: &mut Lines, wants: &mut Wants) -> Result<(), Denied> {
+    /// What one quota wants. `beyond`: a lower limit on the output where the request wants more than a bucket ever holds.
+    /// It is lowered before anything is asked for, since nobody would be asked to return what they hold for more than that.
+    fn want(
+        &self,
+        counted: &Counted,
+        lines: &mut Lines,
+        wants: &mut Wants,
+        beyond: &mut Option<Clamp>,
+    ) -> Result<(), Denied> {
         let Some((index, budget)) = self.budget(counted) else {
             return Err(Denied::Answer(self.undefined(&counted.name)));
         };
@@ -209,7 +224,15 @@ impl<'a> Asked<'a> {
             let estimates = shard.estimates.borrow();
             for limit in &quota.limits {
                 match need::need(limit, quota, &self.call, &estimates, price.as_deref()) {
-                    Ok(need) => needs.push(need.amount),
+                    Ok(need) => {
+                        let most = limit.terms.capacity;
+                        if need.amount > most && beyond.is_none() {
+                            let price = price.as_deref();
+                            *beyond =
+                                need::clamp_max_tokens(limit, quota, &self.call, &estimates, price, most);
+                        }
+                        needs.push(need.amount);
+                    }
                     Err(unbounded) => return Err(Denied::Answer(self.unbounded(quota, unbounded.what))),
                 }
             }
