@@ -11,6 +11,7 @@ mod health;
 mod history;
 mod own_role;
 mod parameters;
+pub(crate) mod pricing;
 mod principal;
 mod problem;
 mod providers;

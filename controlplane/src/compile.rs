@@ -30,7 +30,7 @@ pub(crate) fn compile(document: &Document, epoch: Epoch) -> Snapshot {
         listeners: document.listeners.clone(),
         limits: document.limits.clone(),
         quotas: document.quotas.clone(),
-        prices: Vec::new(),
+        prices: document.prices.clone(),
     }
 }
 

@@ -20,6 +20,7 @@ mod message;
 mod nearest;
 mod pem;
 mod policy;
+mod prices;
 mod providers;
 mod quotas;
 mod reader;

@@ -32,6 +32,7 @@ use tokio::sync::watch;
 
 use api::Shown;
 pub use api::explain::{ExplainError, Question, explain};
+pub use api::pricing::{price_json, prices_in, prices_of};
 use identity::Identities;
 #[doc(hidden)]
 pub use identity::fuzz_localapi;

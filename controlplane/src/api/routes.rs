@@ -13,7 +13,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::principal::{Principal, Role};
 use super::problem::Problem;
-use super::{Shown, document, explain, health, history, providers, quotas, requests, tokens, usage};
+use super::{Shown, document, explain, health, history, pricing, providers, quotas, requests, tokens, usage};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/aperture/config"          Admin   => document::get;
     Put    "/aperture/config"          Admin   => document::put;
     Post   "/aperture/config:validate" Admin   => document::validate;
+    Get    "/aperture/pricing"         AnyRole => pricing::list;
+    Get    "/aperture/pricing/{*model}" AnyRole => pricing::show;
     Get    "/api/config"               Admin   => document::get_hashed;
     Put    "/api/config"               Admin   => document::put_hashed;
     Get    "/api/config/history"       Admin   => history::list;

@@ -14,6 +14,7 @@ use crate::store::{Batch, Sqlite};
 
 mod explaining;
 mod matrix;
+mod pricing;
 mod quotas;
 mod saving;
 mod tokens;

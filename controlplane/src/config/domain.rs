@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use sluice_shared::snapshot::{
-    Alias, AuthMode, Authorization, BaseUrl, BearerMode, CostRule, Grant, Header, Limits, Listener, Quota,
-    Secret, SourceKind, Timeouts, TrustBundle,
+    Alias, AuthMode, Authorization, BaseUrl, BearerMode, CostRule, Grant, Header, Limits, Listener,
+    PriceOverride, Quota, Secret, SourceKind, Timeouts, TrustBundle,
 };
 
 /// A whole document.
@@ -23,6 +23,8 @@ pub(crate) struct Document {
     pub(crate) identity: Identity,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) limits: Limits,
+    /// Prices of the operator, in the order of the document.
+    pub(crate) prices: Vec<PriceOverride>,
     /// Every file that was read for it, sorted; a change of one is a change of the document.
     pub(crate) files: Vec<PathBuf>,
 }

@@ -8,6 +8,7 @@ mod access;
 mod identity;
 mod later;
 mod limits;
+mod prices;
 mod providers;
 mod quotas;
 
@@ -15,6 +16,7 @@ pub(crate) use access::{CAPABILITY, CAPABILITY_KEY, EVENTS, GRANT, QUOTA_REFEREN
 pub(crate) use identity::{ALGORITHMS, BUNDLE, IDENTITY, ISSUER, LISTENER, LISTENER_TLS, NETWORK, TAILSCALE};
 pub(crate) use later::{DATABASE, EXPORTERS, HOOK, MCP, PURGE, RETENTION, S3};
 pub(crate) use limits::{LIMITS, MILLIS_MAX, TIMEOUTS};
+pub(crate) use prices::{PRICE, PRICE_ABOVE, PRICE_TIER};
 pub(crate) use providers::{COMPATIBILITY, COST_RULE, MODEL_BYTES_MAX, PROVIDER, PROVIDER_TLS};
 pub(crate) use quotas::{QUOTA, QUOTA_LIMIT};
 
@@ -215,9 +217,9 @@ pub(crate) static DOCUMENT: Object = object(
         ),
         key(
             "prices",
-            Shape::Map(&Shape::Any),
+            Shape::Map(&Shape::Object(&PRICE)),
             "{}",
-            "Prices that replace those of the built-in table (Sluice). No effect in this version.",
+            "Prices that replace those of the built-in table, by model or provider/model; either may be a glob (Sluice).",
         ),
     ],
 );

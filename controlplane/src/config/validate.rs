@@ -11,7 +11,7 @@ use super::hujson::{self, Value};
 use super::message::Messages;
 use super::reader::Field;
 use super::secret::Sources;
-use super::{identity, keys, later, limits, listeners, providers, quotas};
+use super::{identity, keys, later, limits, listeners, prices, providers, quotas};
 
 /// Reads a document. `None` if it holds nothing to read; otherwise what can be used of it, beside the messages.
 pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>) -> Option<Document> {
@@ -149,11 +149,12 @@ pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>
     if let Some(field) = mcp {
         later::mcp(&field, messages);
     }
-    for key in ["guardrails", "prices"] {
-        if let Some(field) = fields.field(key) {
-            field.open_names(messages);
-            later::notice(&field, messages);
-        }
+    if let Some(field) = fields.field("prices") {
+        document.prices = prices::read(&field, messages);
+    }
+    if let Some(field) = fields.field("guardrails") {
+        field.open_names(messages);
+        later::notice(&field, messages);
     }
     Some(document)
 }

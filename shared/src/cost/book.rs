@@ -123,6 +123,12 @@ impl PriceBook {
             .unwrap_or_default()
     }
 
+    /// Whether a provider of this id is configured.
+    #[must_use]
+    pub fn knows(&self, provider: &str) -> bool {
+        self.providers.contains_key(provider)
+    }
+
     /// The price of a call: `asked` is the name that was sent to the provider, `answered` the one that its answer states.
     /// `None` means unpriced. A provider that is not configured is looked up by the model's name alone.
     #[must_use]

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Token(TokenOptions),
     /// Say what is left of budgets, refill them, watch them
     Quota(QuotaOptions),
+    /// Say what a model costs, how its price was found, and what given usage costs
+    Price(PriceOptions),
     /// Run the mock provider: every API kind, JSON and streams, settable sizes, gaps and faults
     Mock(MockCommand),
     /// Print what would be metered in a provider's answer
@@ -350,6 +352,91 @@ pub(crate) struct ExplainOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print the API's JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
+}
+
+/// Options of `sluice price`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The prices are those of the configuration that the instance of the data directory has in use, or used last; of --config FILE; or,
+with neither, of the built-in table. With any count the cost is worked out line by line, as the gateway does it.
+
+Ends with 0 if there is a price, with 3 if the model is unpriced, with 1 if there is no answer.
+
+Examples:
+  sluice price claude-sonnet-4-5
+  sluice price gpt-5 --input 12000 --cached 8000 --output 900 --tier flex
+  sluice price us.anthropic.claude-haiku-4-5-20251001-v1:0 --basis bedrock
+  sluice price my-deployment --provider azure --answered gpt-4.1-2025-04-14
+  sluice price openai/gpt-5 --config new.hujson")]
+pub(crate) struct PriceOptions {
+    /// Model, as it is named to the provider; `provider/model` for one provider of the configuration
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Provider of the configuration [default: each that serves the model]
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider: Option<String>,
+    /// Price list instead of the provider's, e.g. openai, bedrock, azure
+    #[arg(long, value_name = "BASIS")]
+    pub(crate) basis: Option<String>,
+    /// Model that the answer names
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) answered: Option<String>,
+    /// All tokens of the prompt, cached ones included
+    #[arg(long, value_name = "N")]
+    pub(crate) input: Option<u64>,
+    /// Of the prompt: read from the provider's cache
+    #[arg(long, value_name = "N")]
+    pub(crate) cached: Option<u64>,
+    /// Of the prompt: written to the cache for five minutes
+    #[arg(long, value_name = "N")]
+    pub(crate) written: Option<u64>,
+    /// Of the prompt: written to the cache for an hour
+    #[arg(long, value_name = "N")]
+    pub(crate) written_1h: Option<u64>,
+    /// Of the prompt: audio tokens
+    #[arg(long, value_name = "N")]
+    pub(crate) audio_input: Option<u64>,
+    /// Of the prompt: image tokens
+    #[arg(long, value_name = "N")]
+    pub(crate) image_input: Option<u64>,
+    /// All generated tokens, reasoning included
+    #[arg(long, value_name = "N")]
+    pub(crate) output: Option<u64>,
+    /// Of the generated tokens: reasoning
+    #[arg(long, value_name = "N")]
+    pub(crate) reasoning: Option<u64>,
+    /// Of the generated tokens: audio
+    #[arg(long, value_name = "N")]
+    pub(crate) audio_output: Option<u64>,
+    /// Of the generated tokens: images
+    #[arg(long, value_name = "N")]
+    pub(crate) image_output: Option<u64>,
+    /// Images, where the answer states no tokens
+    #[arg(long, value_name = "N")]
+    pub(crate) images: Option<u64>,
+    /// Seconds of audio, where the answer states no tokens
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+    /// Hosted web searches
+    #[arg(long, value_name = "N")]
+    pub(crate) searches: Option<u64>,
+    /// Searches in uploaded files
+    #[arg(long, value_name = "N")]
+    pub(crate) file_searches: Option<u64>,
+    /// Sessions of a hosted code interpreter
+    #[arg(long, value_name = "N")]
+    pub(crate) code_sessions: Option<u64>,
+    /// Service tier that the answer names: batch, flex or priority
+    #[arg(long, value_name = "TIER")]
+    pub(crate) tier: Option<String>,
+    /// Prices of this document
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

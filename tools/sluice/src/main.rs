@@ -21,6 +21,7 @@ mod logging;
 mod meter;
 mod mock;
 mod planes;
+mod price;
 mod process;
 mod quota;
 mod token;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         Command::Explain(options) => explain::run(&options),
         Command::Token(options) => token::run(&options),
         Command::Quota(options) => quota::run(&options),
+        Command::Price(options) => price::run(&options),
         Command::Mock(options) => mock::run(options),
         Command::Meter(options) => meter::run(&options),
         Command::Version => {
