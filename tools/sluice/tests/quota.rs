@@ -6,7 +6,7 @@ mod gateway;
 
 use std::fs;
 
-use gateway::{Gateway, Printed, output};
+use gateway::{Gateway, Printed, output, until};
 use serde_json::Value;
 
 /// A gateway with its mock as provider, and budgets.
@@ -97,5 +97,79 @@ fn before_the_first_request_there_is_nothing_to_see() {
     ] {
         assert!(explained.out.contains(words), "{}", explained.out);
     }
+    setup.gateway.stop();
+}
+
+fn call(setup: &Setup) -> u16 {
+    let body = serde_json::json!({ "model": "m1", "messages": [{ "role": "user", "content": "hello" }] });
+    setup.gateway.post("/v1/chat/completions", &body).status
+}
+
+#[test]
+fn what_requests_take_is_listed_watched_and_refilled() {
+    let setup = Setup::start(
+        r#""calls:<user>": {"requests": 2}, "team": {"tokens": "1M", "concurrency": 4}"#,
+        r#"{"bucket": "calls:<user>"}, {"bucket": "team"}"#,
+    );
+    assert_eq!((call(&setup), call(&setup)), (200, 200));
+    assert_eq!(call(&setup), 429, "two requests and no refill");
+
+    // Balances follow when the journal is stored.
+    let list = until("both requests to be charged", || {
+        let list = setup.sluice(&["quota", "list"]).out;
+        list.contains("100%").then_some(list)
+    });
+    let rows: Vec<String> = list
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let [calls, tokens, running] = rows.as_slice() else {
+        panic!("{list}")
+    };
+    assert_eq!(calls, "calls:(loopback) requests 0 2 - 100% - calls:<user>");
+    assert!(tokens.starts_with("team tokens 999"), "{list}");
+    assert_eq!(running, "team concurrency 4 4 - 0% - team", "nothing is charged");
+    let one = setup.sluice(&["quota", "list", "--quota", "team", "--bucket", "team", "--json"]);
+    let one: Value = serde_json::from_str(&one.out).expect("JSON");
+    let units: Vec<&str> = one["quotas"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|bucket| bucket["unit"].as_str())
+        .collect();
+    assert_eq!(units, ["tokens", "concurrency"]);
+    let used = one["quotas"][0]["charged"].as_u64().expect("a number");
+    assert!(used > 0, "{one}");
+    let explained = setup.sluice(&["explain", "--address", "127.0.0.1", "--model", "m1"]);
+    assert!(
+        explained
+            .out
+            .contains("counts for calls:(loopback) by grants[0]: 0 of 2 requests left\n"),
+        "{}",
+        explained.out
+    );
+
+    let refilled = setup.sluice(&["quota", "refill", "calls:(loopback)", "1", "--unit", "requests"]);
+    assert_eq!(
+        (refilled.status, refilled.out.as_str()),
+        (Some(0), "calls:(loopback): 1 added, 0 -> 1\n"),
+        "{}",
+        refilled.err
+    );
+    // The data plane hears of it.
+    assert_eq!(
+        until("a request that passes", || Some(call(&setup))
+            .filter(|status| *status == 200)),
+        200
+    );
+    assert_eq!(call(&setup), 429);
+    let refilled = setup.sluice(&["quota", "refill", "team", "--unit", "tokens"]);
+    assert!(
+        refilled.out.ends_with("-> 1M\n"),
+        "{}{}",
+        refilled.out,
+        refilled.err
+    );
     setup.gateway.stop();
 }
