@@ -31,6 +31,9 @@ pub mod ledger;
 pub mod name;
 pub mod shard;
 
+#[cfg(test)]
+mod tests;
+
 pub use bucket::{Accrual, Rate, Terms};
 
 /// Largest capacity, refill or charge, in the unit's own smallest amount: about 1.15 billion dollars. Far below what
