@@ -46,6 +46,9 @@ pub(crate) struct Tally {
     sent: Cell<bool>,
     /// What is reserved; `None` where no quota counts.
     spend: Option<Spend>,
+    /// Bytes of the answer that had come when its budget was last looked at. Of a stream that is cut the client gets fewer,
+    /// and the provider made them all the same.
+    received: u64,
 }
 
 /// What a request has reserved.
@@ -103,6 +106,7 @@ impl Tally {
             model_sent: String::new(),
             sent: Cell::new(false),
             spend: None,
+            received: 0,
         }
     }
 
@@ -155,6 +159,7 @@ impl Tally {
     /// Reserves what a running request has used beyond its reservation. Returns the quota that has no more, if a stream
     /// is to be cut for it; without one, what is used too much is charged at the end.
     pub(crate) fn keep_pace(&mut self, counts: Counts, response_bytes: u64) -> Option<Rc<str>> {
+        self.received = response_bytes;
         let (spend, record) = (self.spend.as_mut()?, self.record.as_deref()?);
         let shard = &self.shard;
         let estimates = shard.estimates.borrow();
@@ -177,7 +182,9 @@ impl Tally {
             }
             // A step ahead, so that a stream does not come back for every event; or else what it takes.
             let ahead = more.saturating_add(used / STEPS);
-            let extended = spend.reservation.extend(index, ahead) || spend.reservation.extend(index, more);
+            let extended = spend.reservation.extend(index, ahead)
+                || spend.reservation.extend(index, more)
+                || (!line.cut && extend_partly(&mut spend.reservation, index, more));
             if !extended && line.cut && empty.is_none() {
                 empty = Some(Rc::clone(&line.quota));
             }
@@ -310,10 +317,13 @@ impl Tally {
     fn state_usage(&self, record: &mut UsageRecord, began: bool) {
         let estimates = self.shard.estimates.borrow();
         let sent = self.sent.get();
+        let passed_on = record.response_bytes;
+        record.response_bytes = passed_on.max(self.received);
         if let Some(usage) = need::estimate_unstated(record, &self.model_sent, &estimates, sent, began) {
             record.usage = usage;
             record.usage_known = Known::Estimated;
         }
+        record.response_bytes = passed_on;
     }
 
     /// Charges what the record says. Dropping a reservation charges nothing.
@@ -367,6 +377,21 @@ impl Drop for Tally {
         self.settle(Ended::Aborted, 0, None, 0);
         self.shard.running.set(self.shard.running.get().saturating_sub(1));
     }
+}
+
+/// Reserves as much as can be had of an amount that cannot be had whole, by halves. Returns whether all of it came after
+/// all.
+fn extend_partly(reservation: &mut Reservation, index: usize, more: u64) -> bool {
+    let (mut left, mut step) = (more, more / 2);
+    while step > 0 {
+        if reservation.extend(index, step) {
+            left = left.saturating_sub(step);
+            step = step.min(left);
+        } else {
+            step /= 2;
+        }
+    }
+    left == 0
 }
 
 fn take_outcome(record: &mut UsageRecord, outcome: Outcome) {
