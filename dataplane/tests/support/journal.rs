@@ -59,6 +59,11 @@ pub fn records(data_dir: &Path) -> Vec<UsageRecord> {
 
 /// Slots of the in-flight tables that are occupied: requests that a crash would now leave as `aborted`.
 pub fn occupied_slots(data_dir: &Path) -> usize {
+    interrupted(data_dir).len()
+}
+
+/// The records that a crash would now leave.
+pub fn interrupted(data_dir: &Path) -> Vec<UsageRecord> {
     let incarnations = fs::read_dir(data_dir.join("journal"))
         .into_iter()
         .flatten()
@@ -67,12 +72,11 @@ pub fn occupied_slots(data_dir: &Path) -> usize {
     let tables = files
         .map(|file| file.path())
         .filter(|path| path.extension().is_some_and(|kind| kind == "inflight"));
-    let occupied = tables.map(|path| {
-        let bytes = fs::read(path).unwrap();
-        bytes
-            .chunks(SLOT_BYTES)
-            .filter(|slot| recover(slot).is_some())
-            .count()
-    });
-    occupied.sum()
+    tables
+        .flat_map(|path| {
+            let bytes = fs::read(path).unwrap();
+            let slots = bytes.chunks(SLOT_BYTES);
+            slots.filter_map(|slot| recover(slot)).collect::<Vec<_>>()
+        })
+        .collect()
 }

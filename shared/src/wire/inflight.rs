@@ -56,10 +56,14 @@ pub enum Counter {
     Duration = 7,
 }
 
-/// Serialises the draft of a record so that it fits a slot, cutting the longest texts if it must.
+/// Lengths that the texts of a draft are cut to, one after the other, until it fits.
+const TEXT_BYTES: [usize; 3] = [64, 24, 8];
+
+/// Serialises the draft of a record so that it fits a slot, cutting its texts if it must, and in the end what is reserved
+/// of the last of many budgets: a request must never be refused for want of room here.
 ///
 /// # Errors
-/// Only if memory cannot be had, or if not even the cut draft fits.
+/// Only if memory cannot be had.
 pub fn encode_draft(record: &UsageRecord) -> Result<AlignedVec, rancor::Error> {
     let whole = rkyv::to_bytes::<rancor::Error>(record)?;
     if whole.len() <= DRAFT_BYTES_MAX {
@@ -70,20 +74,33 @@ pub fn encode_draft(record: &UsageRecord) -> Result<AlignedVec, rancor::Error> {
     cut.session = None;
     cut.tags = Vec::new();
     cut.error = None;
-    for text in [
-        &mut cut.path,
-        &mut cut.model_asked,
-        &mut cut.user,
-        &mut cut.node,
-        &mut cut.provider,
-    ] {
-        let end = (0..=text.len().min(64))
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
-        text.truncate(end);
+    for most in TEXT_BYTES {
+        for text in [
+            &mut cut.path,
+            &mut cut.model_asked,
+            &mut cut.user,
+            &mut cut.node,
+            &mut cut.provider,
+        ] {
+            let end = (0..=text.len().min(most))
+                .rev()
+                .find(|at| text.is_char_boundary(*at))
+                .unwrap_or(0);
+            text.truncate(end);
+        }
+        let bytes = rkyv::to_bytes::<rancor::Error>(&cut)?;
+        if bytes.len() <= DRAFT_BYTES_MAX {
+            return Ok(bytes);
+        }
     }
-    rkyv::to_bytes::<rancor::Error>(&cut)
+    loop {
+        let left = cut.charges.len();
+        cut.charges.truncate(left.saturating_sub(1));
+        let bytes = rkyv::to_bytes::<rancor::Error>(&cut)?;
+        if bytes.len() <= DRAFT_BYTES_MAX || left == 0 {
+            return Ok(bytes);
+        }
+    }
 }
 
 /// The words in front of the counters, in the order in which they are to be stored: draft length, checksum.
@@ -153,6 +170,7 @@ mod tests {
     use super::*;
     use crate::api::ApiKind;
     use crate::ids::{Epoch, RequestId, ShardId};
+    use crate::quota::{Charge, Unit};
     use crate::units::UnixMicros;
 
     fn slot(record: &UsageRecord, counters: &[(Counter, u64)]) -> Vec<u8> {
@@ -229,5 +247,23 @@ mod tests {
         long.tags = vec!["tag:x".repeat(100); 50];
         assert!(encode_draft(&long).unwrap().len() <= DRAFT_BYTES_MAX);
         assert!(recover(&slot(&long, &[])).unwrap().user.starts_with('ü'));
+    }
+
+    #[test]
+    fn many_reservations_fit_as_far_as_they_do() {
+        let charge = |bucket| Charge {
+            bucket,
+            unit: Unit::Usd,
+            amount: 7,
+        };
+        for count in 0..100 {
+            let mut record = draft();
+            record.path = "/v1/chat/completions".into();
+            record.model_asked = "claude-opus-4-5-20251101".into();
+            record.charges = (0..count).map(charge).collect();
+            let left = recover(&slot(&record, &[])).unwrap().charges;
+            assert!(record.charges.starts_with(&left), "{count}");
+            assert!(left.len() as u64 >= count.min(12), "{count}: {}", left.len());
+        }
     }
 }
