@@ -76,7 +76,7 @@ pub fn interrupted(data_dir: &Path) -> Vec<UsageRecord> {
         .flat_map(|path| {
             let bytes = fs::read(path).unwrap();
             let slots = bytes.chunks(SLOT_BYTES);
-            slots.filter_map(|slot| recover(slot)).collect::<Vec<_>>()
+            slots.filter_map(recover).collect::<Vec<_>>()
         })
         .collect()
 }
