@@ -28,7 +28,7 @@ use sluice_shared::quota::{AMOUNT_MAX, signed, unsigned};
 use sluice_shared::units::MonoMicros;
 use sluice_shared::wire::control::{Bucket, BucketRef, LeaseAnswer, ToControl};
 
-use super::cell::{MOVED, NodeCell, OPEN, TIGHT, UNDEFINED};
+use super::cell::{MOVED, NodeCell, OPEN, RECALLING, TIGHT, UNDEFINED};
 use super::deals::{Deal, DealBook, Deals};
 use super::index::Index;
 use super::slab::Slab;
@@ -395,6 +395,9 @@ impl Agent {
         let Some(flight) = self.flights.get_mut(&at) else {
             return;
         };
+        if flight.phase == Phase::Recalling {
+            cell.clear(RECALLING);
+        }
         flight.phase = Phase::Begun;
         let (open, tight) = (cell.is(OPEN), cell.is(TIGHT));
         if open && !tight && (flight.giving != Giving::Nothing || (flight.need > 0 && short(&cell, flight))) {
@@ -441,7 +444,7 @@ impl Agent {
         let Some(flight) = self.flights.get_mut(&at) else {
             return;
         };
-        cell.set(TIGHT);
+        cell.set(TIGHT | RECALLING);
         self.tight.insert(at);
         flight.phase = Phase::Recalling;
         flight.serial = serial;
@@ -654,7 +657,7 @@ impl Agent {
     }
 
     /// Cells of which plenty is there again are tight no longer.
-    fn loosen(&mut self) {
+    pub(super) fn loosen(&mut self) {
         let Self {
             tight,
             too_much,

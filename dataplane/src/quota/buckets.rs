@@ -10,7 +10,7 @@ use sluice_shared::wire::control;
 use smallvec::SmallVec;
 
 use super::bucket::Bucket;
-use super::cell::{HOMELESS, Key, MOVED, NodeCell, OPEN, TIGHT, UNDEFINED};
+use super::cell::{HOMELESS, Key, MOVED, NodeCell, OPEN, UNDEFINED};
 use super::index::Index;
 use super::slab::Slab;
 use super::wait::{Pending, Wait};
@@ -213,6 +213,9 @@ impl Buckets {
         }
         attempt.asked.resize(wants.len(), Asked::default());
         let asked = attempt.asked.get_mut(index).ok_or(unavailable)?;
+        if asked.own && cell.is(OPEN) && self.has_moved(&bucket, want.need) {
+            *asked = Asked::default();
+        }
         if cell.is(OPEN) && (asked.own || !self.may_help(&bucket, want.need)) {
             return Err(self.exhausted(index, &bucket, want.need));
         }
@@ -268,6 +271,17 @@ impl Buckets {
         Some(pending)
     }
 
+    /// Whether what had been found for a request may lie elsewhere by now: the cell was loosened before the request came
+    /// to take it, and another shard took a part of what there was. Seldom, and bounded by the request's patience.
+    fn has_moved(&self, bucket: &Bucket, need: u64) -> bool {
+        // The flags first: once they say that all is in the cell, what is read of it is all.
+        !bucket.cell().holds_all() || self.lack(bucket, need) == 0
+    }
+
+    fn lack(&self, bucket: &Bucket, need: u64) -> u64 {
+        unsigned(signed(need).saturating_sub(self.free(bucket)))
+    }
+
     /// Whether the agent could find what is lacking: in other shards, or because the refill has brought it.
     fn may_help(&self, bucket: &Bucket, need: u64) -> bool {
         let cell = bucket.cell();
@@ -275,10 +289,10 @@ impl Buckets {
         if need > terms.capacity {
             return false;
         }
-        if !cell.is(TIGHT) {
+        if !cell.holds_all() {
             return true;
         }
-        let lack = unsigned(signed(need).saturating_sub(self.free(bucket)));
+        let lack = self.lack(bucket, need);
         let age_ms = cell.age_ms(now_ms());
         let slack_ms = if age_ms >= SLACK_MS { SLACK_MS } else { 0 };
         let elapsed_us = age_ms.saturating_add(slack_ms).saturating_mul(1_000);

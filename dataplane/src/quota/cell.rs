@@ -35,6 +35,9 @@ pub(crate) const MOVED: u32 = 8;
 /// No room for another bucket: this one is known to nobody.
 pub(crate) const HOMELESS: u32 = 16;
 
+/// Shards are returning what they have idle: what is free in the cell is not all there is yet.
+pub(crate) const RECALLING: u32 = 32;
+
 /// Bits below the number of the terms.
 const FLAG_BITS: u32 = 8;
 
@@ -80,6 +83,11 @@ impl NodeCell {
     /// Whether any of these flags is set.
     pub(crate) fn is_any(&self, flags: u32) -> bool {
         self.bits.load(Ordering::Acquire) & flags != 0
+    }
+
+    /// Whether no shard has anything idle.
+    pub(crate) fn holds_all(&self) -> bool {
+        self.bits.load(Ordering::Acquire) & (TIGHT | RECALLING) == TIGHT
     }
 
     pub(crate) fn set(&self, flags: u32) {

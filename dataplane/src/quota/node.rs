@@ -116,6 +116,11 @@ impl Node {
         !self.outbox.flush() || busy
     }
 
+    /// Looks at tight cells now, as it does once a second by itself.
+    pub fn loosen(&mut self) {
+        self.agent.loosen();
+    }
+
     /// Waits until there may be something to do.
     pub fn wait(&self, patience: Duration) {
         let mut poll = libc::pollfd {
@@ -219,6 +224,26 @@ pub struct Shard {
 #[derive(Clone, Debug)]
 pub struct Handle(std::rc::Rc<Bucket>);
 
+impl Handle {
+    /// The node's cell, for another thread to look at.
+    #[must_use]
+    pub fn cell(&self) -> CellView {
+        CellView(Arc::clone(self.0.cell()))
+    }
+}
+
+/// A node's cell.
+#[derive(Clone, Debug)]
+pub struct CellView(Arc<super::cell::NodeCell>);
+
+impl CellView {
+    /// Free in it.
+    #[must_use]
+    pub fn free(&self) -> i64 {
+        self.0.free()
+    }
+}
+
 /// Amounts that a request holds.
 #[derive(Debug)]
 pub struct Held(Reservation);
@@ -291,6 +316,11 @@ impl Shard {
                 self.buckets.handle(message);
             }
         }
+    }
+
+    /// Gives back what lies idle.
+    pub fn flush(&self) {
+        self.buckets.flush_all();
     }
 
     /// The sweep at a time of the shard's clock.

@@ -327,6 +327,28 @@ fn a_tight_cell_is_exact_and_a_dry_one_costs_nobody_anything() {
 }
 
 #[test]
+fn nobody_is_refused_while_shards_still_return_what_they_have() {
+    let mut world = World::new(3, terms(100, NONE));
+    drop(world.reserve(1, "a", 100));
+    world.deaf = true;
+    let wants: Vec<_> = [0, 2].map(|shard| world.wants(shard, &[("a", 10)])).into();
+    let mut futures = Vec::new();
+    for (shard, wants) in [0, 2].into_iter().zip(wants) {
+        let buckets = Rc::clone(&world.shards[shard]);
+        let mut future = Box::pin(async move { buckets.reserve(&wants).await });
+        assert!(poll(&mut future).is_pending());
+        world.pump();
+        // The cell is tight and empty by now, and shard 1 still holds everything.
+        futures.push(future);
+    }
+    world.deaf = false;
+    world.pump();
+    for mut future in futures {
+        assert!(matches!(poll(&mut future), Poll::Ready(Ok(_))));
+    }
+}
+
+#[test]
 fn all_or_none_and_the_index_of_what_is_short() {
     let mut world = World::new(1, terms(100, NONE));
     let held = world.try_reserve(0, &[("a", 60), ("b", 10)]).unwrap();
