@@ -79,15 +79,7 @@ impl Outside {
     /// Looks through a JSON body in any pieces.
     #[must_use]
     pub fn find<C: AsRef<[u8]>>(kind: ApiKind, chunks: &[C]) -> Self {
-        let mut walk = Walk {
-            kind,
-            at: At::Between,
-            name: [0; NAME_BYTES_MAX],
-            len: 0,
-            hex: 0,
-            key: Key::Other,
-            found: Self::default(),
-        };
+        let mut walk = Walk::new(kind);
         for chunk in chunks {
             walk.feed(chunk.as_ref());
         }
@@ -96,6 +88,18 @@ impl Outside {
 }
 
 impl Walk {
+    fn new(kind: ApiKind) -> Self {
+        Self {
+            kind,
+            at: At::Between,
+            name: [0; NAME_BYTES_MAX],
+            len: 0,
+            hex: 0,
+            key: Key::Other,
+            found: Outside::default(),
+        }
+    }
+
     fn feed(&mut self, mut rest: &[u8]) {
         loop {
             match self.at {
@@ -388,6 +392,9 @@ fn media(name: &[u8]) -> Mark {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
 
     /// What is found in a body, whole and in pieces of every size.
@@ -565,5 +572,88 @@ mod tests {
         check(kind, r#"{"file_id\n":1,"file_id\\":2,"\"file_id":3}"#, NOTHING);
         let long = format!(r#"{{"{}file_id":1}}"#, "x".repeat(60));
         check(kind, &long, NOTHING);
+    }
+
+    fn judged(walk: &mut Walk, text: &str, is_key: bool, under: Key) -> Key {
+        (walk.len, walk.key) = (0, under);
+        walk.keep(text.as_bytes());
+        walk.judge(is_key);
+        walk.key
+    }
+
+    /// The same from a parsed document.
+    fn naive(walk: &mut Walk, value: &Value, under: Key) {
+        match value {
+            Value::String(text) => {
+                judged(walk, text, false, under);
+            }
+            Value::Array(values) => values.iter().for_each(|value| naive(walk, value, under)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let key = judged(walk, name, true, Key::Other);
+                    naive(walk, value, key);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn documents() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![
+            prop::sample::select(vec![
+                "type",
+                "id",
+                "file_id",
+                "image_url",
+                "source",
+                "mimeType",
+                "image/png",
+                "audio/ogg",
+                "inlineData",
+                "googleSearch",
+                "web_search",
+                "document",
+                "memory_20250818",
+                "x_20250818",
+                "models",
+                "prompt",
+                "max_tokens",
+                "images",
+                "",
+            ])
+            .prop_map(str::to_owned),
+            "[a-z\"\\\\/\n\u{e9}\u{1f600}]{0,60}",
+        ];
+        let leaf = prop_oneof![
+            text.clone().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            Just(Value::Null),
+            // Of one kind each: behind an object, a string would stand under the object's last key.
+            proptest::collection::vec(text.clone(), 0..3).prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, move |inner| {
+            let members = proptest::collection::vec((text.clone(), inner), 0..4);
+            let object = members.prop_map(|members| members.into_iter().collect::<Value>());
+            prop_oneof![
+                object.clone(),
+                proptest::collection::vec(object, 0..3).prop_map(Value::from),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_parser_finds_the_same(kind in 0u8..22, document in documents(), size in 1usize..40, ascii in any::<bool>()) {
+            let kind = ApiKind::from_index(kind).unwrap();
+            let mut body = serde_json::to_string_pretty(&document).unwrap();
+            if ascii {
+                // Every letter of a string that can be escaped is.
+                body = body.replace('i', "\\u0069").replace('_', "\\u005F").replace('/', "\\/");
+            }
+            let mut expected = Walk::new(kind);
+            naive(&mut expected, &document, Key::Other);
+            let pieces: Vec<_> = body.as_bytes().chunks(size).collect();
+            prop_assert_eq!(Outside::find(kind, &pieces), expected.found, "{}", body);
+        }
     }
 }
