@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Bits 0 to 20 of the mask are the counts in the order of [`counts`]; then come stop reason, error, user agent, tags
-//! (a JSON array), session and side usage (JSON) as texts. A text is either `number << 1`, of the table `texts`, or
+//! (a JSON array), session and side usage (JSON) as texts. Bits 27 to 30 are the counts in the order of [`later_counts`],
+//! bit 31 the charges: how many, then bucket, unit and amount of each. A text is either `number << 1`, of the table `texts`, or
 //! `length << 1 | 1` with its bytes behind: short texts that repeat are numbers, the rest stands where it is.
 //! Enumerations are written as their index: their order is part of the file's layout, which a test holds.
 
@@ -18,8 +19,9 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
+use sluice_shared::quota::{Charge, Unit};
 use sluice_shared::units::{NanoUsd, UnixMicros};
-use sluice_shared::usage::{Ended, Known, SideUsage, Usage, UsageRecord};
+use sluice_shared::usage::{Ended, Known, ServiceTier, SideUsage, Usage, UsageRecord};
 
 use super::StoreError;
 
@@ -29,6 +31,13 @@ pub(super) type TextId = i64;
 const SHARED_MAX: usize = 96;
 /// Optional counts of a record.
 const COUNTS: usize = 21;
+
+/// Bit of the first of [`later_counts`].
+const LATER_COUNTS_AT: usize = COUNTS + 6;
+/// Counts that came with a later version.
+const LATER_COUNTS: usize = 4;
+/// Bit of the charges.
+const CHARGES_AT: usize = LATER_COUNTS_AT + LATER_COUNTS;
 
 /// The columns of `requests`, in the order of [`Row`].
 pub(super) const COLUMNS: &str = "time,request_id,user,provider,model_asked,model_answered,status,detail";
@@ -79,6 +88,17 @@ fn counts(r: &UsageRecord) -> [Option<u64>; COUNTS] {
         u.stated_cost.map(|cost| cost.0),
         r.cost.map(|cost| cost.0),
         r.ttft_us,
+    ]
+}
+
+/// Counts that stand behind the texts, because rows of earlier versions have none of them.
+fn later_counts(r: &UsageRecord) -> [Option<u64>; LATER_COUNTS] {
+    let u = &r.usage;
+    [
+        u.images,
+        u.file_searches,
+        u.code_sessions,
+        u.tier.map(|tier| tier as u64),
     ]
 }
 
@@ -138,10 +158,13 @@ pub(super) fn pack<E>(
         (r.session.as_deref(), false),
         (side.as_deref(), false),
     ];
+    let later = later_counts(r);
     let present = counts
         .iter()
         .map(Option::is_some)
-        .chain(texts.iter().map(|(text, _)| text.is_some()));
+        .chain(texts.iter().map(|(text, _)| text.is_some()))
+        .chain(later.iter().map(Option::is_some))
+        .chain([!r.charges.is_empty()]);
     put(
         out,
         present.enumerate().map(|(bit, is)| u64::from(is) << bit).sum(),
@@ -150,6 +173,15 @@ pub(super) fn pack<E>(
     for (value, shared) in texts {
         if let Some(value) = value {
             text(out, value, shared)?;
+        }
+    }
+    later.into_iter().flatten().for_each(|count| put(out, count));
+    if !r.charges.is_empty() {
+        put(out, r.charges.len() as u64);
+        for charge in &r.charges {
+            put(out, charge.bucket);
+            put(out, charge.unit as u64);
+            put(out, charge.amount);
         }
     }
     Ok(())
@@ -217,6 +249,18 @@ impl Reader<'_> {
         let (text, rest) = self.0.split_at_checked(usize::try_from(word >> 1).ok()?)?;
         self.0 = rest;
         Some(Text::Here(std::str::from_utf8(text).ok()?.to_owned()))
+    }
+
+    fn charges(&mut self) -> Option<Vec<Charge>> {
+        let mut charges = Vec::new();
+        for _ in 0..self.number()? {
+            charges.push(Charge {
+                bucket: self.number()?,
+                unit: Unit::from_index(self.small()?)?,
+                amount: self.number()?,
+            });
+        }
+        Some(charges)
     }
 
     /// A text into its place if it is here, its number if not.
@@ -345,6 +389,20 @@ impl Row {
         from.maybe_text_into(has(COUNTS + 5), &mut side)?;
         if let Some(text) = side {
             r.usage.side = side_of(&serde_json::from_str(&text).ok()?);
+        }
+        let mut later = [None; LATER_COUNTS];
+        for (bit, count) in (LATER_COUNTS_AT..).zip(&mut later) {
+            if has(bit) {
+                *count = Some(from.number()?);
+            }
+        }
+        let [images, file_searches, code_sessions, tier] = later;
+        let tier = tier.map(|index| ServiceTier::from_index(u8::try_from(index).ok()?));
+        (r.usage.images, r.usage.file_searches) = (images, file_searches);
+        (r.usage.code_sessions, r.usage.tier) =
+            (code_sessions, tier.map_or(Some(None), |tier| tier.map(Some))?);
+        if has(CHARGES_AT) {
+            r.charges = from.charges()?;
         }
         from.0.is_empty().then_some(Self {
             record: r,
@@ -492,7 +550,11 @@ mod tests {
         long.error = None;
         long.usage.input = Some(u64::MAX);
         long.usage.side.clear();
-        for r in [full(), record(1, 5), long] {
+        let mut charged = record(2, 6);
+        charged.charges = full().charges;
+        let mut tier = record(3, 7);
+        tier.usage.tier = Some(ServiceTier::Batch);
+        for r in [full(), record(1, 5), long, charged, tier] {
             let (columns, detail, texts) = packed(&r);
             let row = Row::unpack(&columns, &detail).unwrap();
             assert!(row.numbers().all(|number| texts.contains_key(&number)));
@@ -535,6 +597,39 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_earlier_versions_read_back() {
+        // What the first version wrote of `record(1, 5)`.
+        let mut old = record(1, 5);
+        let (columns, detail, texts) = packed(&old);
+        let mut from = Reader(&detail);
+        for _ in 0..6 {
+            from.number().unwrap();
+        }
+        from.text().unwrap();
+        from.text().unwrap();
+        for _ in 0..4 {
+            from.number().unwrap();
+        }
+        let mask = from.number().unwrap();
+        assert!(
+            mask < 1 << LATER_COUNTS_AT,
+            "nothing new, no new bits: the bytes are the same"
+        );
+        // With something new, what was there before stands where it stood.
+        old.charges = full().charges;
+        let (_, longer, _) = packed(&old);
+        let tail = from.0;
+        assert!(longer.windows(tail.len()).any(|part| part == tail));
+        assert_eq!(
+            Row::unpack(&columns, &detail)
+                .unwrap()
+                .with_texts(&texts)
+                .unwrap(),
+            record(1, 5)
+        );
+    }
+
+    #[test]
     fn the_numbers_of_enumerations_stay() {
         let names = |all: Vec<&'static str>| all.join(" ");
         assert_eq!(
@@ -544,6 +639,14 @@ mod tests {
         assert_eq!(
             names(Known::ALL.iter().map(|k| k.name()).collect()),
             "reported partial estimated unknown"
+        );
+        assert_eq!(
+            names(ServiceTier::ALL.iter().map(|t| t.name()).collect()),
+            "batch flex priority"
+        );
+        assert_eq!(
+            names(Unit::ALL.iter().map(|u| u.name()).collect()),
+            "usd tokens requests concurrency"
         );
         assert_eq!(
             names(ApiKind::ALL.iter().map(|a| a.name()).collect()),

@@ -62,7 +62,7 @@ impl Sqlite {
         })
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.write.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

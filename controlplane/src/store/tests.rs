@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
+use sluice_shared::quota::{Charge, Unit};
 use sluice_shared::units::NanoUsd;
-use sluice_shared::usage::{Known, SideUsage, Usage};
+use sluice_shared::usage::{Known, ServiceTier, SideUsage, Usage};
 
 use super::*;
 
@@ -65,10 +66,10 @@ pub(crate) fn full() -> UsageRecord {
         web_searches: Some(16),
         web_fetches: Some(17),
         hosted_tools: Some(18),
-        images: None,
-        tier: None,
-        file_searches: None,
-        code_sessions: None,
+        images: Some(26),
+        tier: Some(ServiceTier::Flex),
+        file_searches: Some(27),
+        code_sessions: Some(28),
         stated_cost: Some(NanoUsd(19)),
         side: vec![SideUsage {
             kind: "compaction".into(),
@@ -87,6 +88,18 @@ pub(crate) fn full() -> UsageRecord {
     record.user_agent = Some("ua".into());
     record.request_bytes = 24;
     record.response_bytes = 25;
+    record.charges = vec![
+        Charge {
+            bucket: 1,
+            unit: Unit::Usd,
+            amount: 1 << 60,
+        },
+        Charge {
+            bucket: u64::MAX,
+            unit: Unit::Requests,
+            amount: 1,
+        },
+    ];
     record
 }
 
