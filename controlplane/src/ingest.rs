@@ -27,12 +27,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use sluice_shared::units::UnixMicros;
 use tokio::runtime::Handle;
 
 use crate::files;
 use crate::ledger::{Ledger, settle_aborted};
 use crate::link::chain;
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, Store, StoreError, When};
 use incarnation::{Incarnation, Progress};
 pub(crate) use status::Status;
 
@@ -103,6 +104,8 @@ pub(crate) struct Ingest {
     settings: Settings,
     incarnations: BTreeMap<u64, Incarnation>,
     cleaned: bool,
+    /// When all journals had last been read to their end, by the ledger's clock; 0: not yet.
+    caught_up: UnixMicros,
     buffer: Vec<u8>,
 }
 
@@ -127,6 +130,7 @@ impl Ingest {
             settings,
             incarnations: BTreeMap::new(),
             cleaned: false,
+            caught_up: UnixMicros(0),
             buffer: vec![0; segment::BUFFER_BYTES],
         }
     }
@@ -166,9 +170,13 @@ impl Ingest {
 
     /// One look at everything. Whether anything was found; after an error everything is read anew from the store.
     pub(crate) fn pass(&mut self) -> Result<bool, IngestError> {
+        let began = self.ledger.now();
         let found = self.try_pass();
         match &found {
-            Ok(_) => self.status.caught_up(Instant::now()),
+            Ok(_) => {
+                self.status.caught_up(Instant::now());
+                self.caught_up = began;
+            }
             Err(_) => {
                 self.incarnations.clear();
                 self.cleaned = false;
@@ -223,7 +231,10 @@ impl Ingest {
             reached(&self.settings, Step::BatchRead)?;
             if !batch.is_empty() {
                 found = true;
-                batch.now = self.ledger.now();
+                batch.when = When {
+                    since: self.caught_up,
+                    now: self.ledger.now(),
+                };
                 let done = self.runtime.block_on(self.store.ingest(&batch))?;
                 self.status.stored(&batch, &done);
                 self.ledger.ingested(&done);
@@ -262,9 +273,13 @@ impl Ingest {
             );
             self.status.damaged(recovery.damaged);
         }
+        let when = When {
+            since: self.caught_up,
+            now: self.ledger.now(),
+        };
         let done = self
             .runtime
-            .block_on(self.store.finish(number, &recovery.records, self.ledger.now()))?;
+            .block_on(self.store.finish(number, &recovery.records, when))?;
         self.status.aborted(&done);
         self.ledger.ingested(&done);
         tracing::info!(

@@ -15,6 +15,7 @@ mod texts;
 mod tokens;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -82,13 +83,21 @@ pub(crate) struct Cursor {
     pub(crate) offset: u64,
 }
 
+/// By the ledger's clock, when requests ended whose records are stored now. Clocks of others are believed within it only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct When {
+    /// All that had ended before was stored by then; 0: nobody knows.
+    pub(crate) since: UnixMicros,
+    pub(crate) now: UnixMicros,
+}
+
 /// What one transaction stores: records with their charges first, then amendments, then cursors.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// Incarnation that wrote it: the holder of the leases that its charges use up.
     pub(crate) holder: u64,
-    /// The ledger's clock when it was read.
-    pub(crate) now: UnixMicros,
+    /// When what it tells of ended.
+    pub(crate) when: When,
     pub(crate) records: Vec<UsageRecord>,
     pub(crate) amends: Vec<Amend>,
     pub(crate) cursors: Vec<Cursor>,
@@ -232,7 +241,7 @@ pub(crate) trait Store: Send + Sync + 'static {
         &'a self,
         incarnation: u64,
         aborted: &'a [UsageRecord],
-        now: UnixMicros,
+        when: When,
     ) -> Pending<'a, Ingested>;
     /// Incarnations that are marked as done.
     fn finished(&self) -> Pending<'_, Vec<u64>>;
@@ -256,8 +265,14 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn prune_tokens(&self, before: UnixMicros) -> Pending<'_, ()>;
     /// A new process begins, whose clock says `now`: no bucket is refilled up to a later moment than that.
     fn resume(&self, now: UnixMicros) -> Pending<'_, ()>;
-    /// Answers questions about buckets, in order, in one durable transaction.
-    fn lease<'a>(&'a self, asks: &'a [LeaseAsk], now: UnixMicros) -> Pending<'a, Vec<LeaseOutcome>>;
+    /// Answers questions about buckets, in order, in one durable transaction. Of buckets that somebody waits for
+    /// (`contested`) nobody gets more than he needs.
+    fn lease<'a>(
+        &'a self,
+        asks: &'a [LeaseAsk],
+        now: UnixMicros,
+        contested: &'a BTreeSet<BucketId>,
+    ) -> Pending<'a, Vec<LeaseOutcome>>;
     /// Who has leases.
     fn holders(&self) -> Pending<'_, Vec<u64>>;
     /// Ends the leases of a holder that has no journal.

@@ -2,7 +2,8 @@
 //!
 //! The program starts itself again as the control plane, kills it at random, and does so until every request must have
 //! been in reach of a kill somewhere between journal and store. In the end every completed request has exactly one
-//! record, every request that was running when its data plane died has exactly one `aborted` record, and the sums agree.
+//! record, every request that was running when its data plane died has exactly one `aborted` record, and the sums agree;
+//! and every budget has been charged with exactly what the requests of its user used.
 //!
 //! `SLUICE_KILLS` sets the number of kills (40), `SLUICE_SEED` the moments.
 
@@ -15,6 +16,8 @@ mod http;
 mod journal;
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -25,12 +28,24 @@ use journal::Writer;
 use serde_json::Value;
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
+use sluice_shared::quota::ledger::Ask;
+use sluice_shared::quota::{Charge, Unit};
 use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::{Ended, Known, UsageRecord};
+use sluice_shared::wire::control::{Bucket, BucketRef, HEADER_BYTES, Header, LeaseAnswer, ToControl, ToData};
 use sluice_shared::wire::inflight::Counter;
 use sluice_shared::wire::journal::Entry;
 
 const CHILD: &str = "SLUICE_KILL_CHILD";
+/// A budget for each of the users, which nothing refills.
+const DOCUMENT: &str = r#"{
+    "providers": {"mock": {"baseurl": "http://127.0.0.1:1", "models": ["m"]}},
+    "identity": {"sources": ["loopback"]},
+    "quotas": {"q:<user>": {"capacity": "$1000.00"}},
+    "grants": [{"src": ["*"], "capabilities": [{"role": "admin"}, {"models": "**", "quotas": [{"bucket": "q:<user>"}]}]}]
+}"#;
+const CAPACITY: i64 = 1_000_000_000_000;
+const USERS: u64 = 5;
 
 fn main() {
     match std::env::var_os(CHILD) {
@@ -43,6 +58,7 @@ fn main() {
 fn child(data: PathBuf) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let options = sluice_controlplane::Options {
+        config_file: Some(data.join("sluice.hujson")),
         data_dir: data,
         ..sluice_controlplane::Options::default()
     };
@@ -94,6 +110,7 @@ fn parent() {
     let seed = setting("SLUICE_SEED", u64::from(clock.subsec_nanos()) | 1);
     println!("kill: {kills} kills, SLUICE_SEED={seed}");
     let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("sluice.hujson"), DOCUMENT).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let feeder = {
         let (data, stop) = (data.path().to_owned(), stop.clone());
@@ -108,41 +125,63 @@ fn parent() {
         control.wait().unwrap();
     }
     stop.store(true, Ordering::Relaxed);
-    let expected = feeder.join().unwrap();
+    let (expected, charged) = feeder.join().unwrap();
 
     let mut control = start(data.path());
     let found = settle(data.path(), &expected);
+    let budgets = http::get(&data.path().join("api.sock"), "/api/quotas").expect("an answer");
     drop(control.stdin.take());
     assert!(
         control.wait().unwrap().success(),
         "a control plane that is told to stop, stops"
     );
     compare(&expected, &found);
+    let kept = compare_budgets(&budgets, &charged);
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
     for (ended, _) in expected.values() {
         *ends.entry(ended.clone()).or_default() += 1;
     }
     println!(
-        "kill: {} requests, each stored once, after {kills} kills: {ends:?}",
+        "kill: {} requests, each stored once, and {kept} budgets kept, after {kills} kills: {ends:?}",
         expected.len()
     );
 }
 
 /// Request id → how it must be stored: end and input tokens.
 type Expected = BTreeMap<String, (String, Option<u64>)>;
+/// User → what its requests were charged.
+type Charged = BTreeMap<String, u64>;
 
 /// Data planes, one after the other, each killed with requests running.
-fn feed(data: &Path, stop: &AtomicBool, seed: u64) -> Expected {
+fn feed(data: &Path, stop: &AtomicBool, seed: u64) -> (Expected, Charged) {
     let mut random = Random(seed ^ 0x9e37_79b9_7f4a_7c15);
     let mut expected = Expected::new();
+    let mut charged = Charged::new();
+    let mut budgets = BTreeMap::new();
     let mut count = 0u64;
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) || number < 3 {
         number += 1;
         let mut writer = Writer::new(data, number);
+        lease(data, number, stop, &mut budgets);
+        let mut record = |number: u64, shard: u16, counts: bool| {
+            let mut record = record(number, shard);
+            if let Some(bucket) = budgets.get(&record.user) {
+                let amount = number + 1;
+                record.charges = vec![Charge {
+                    bucket: *bucket,
+                    unit: Unit::Usd,
+                    amount,
+                }];
+                if counts {
+                    *charged.entry(record.user.clone()).or_default() += amount;
+                }
+            }
+            record
+        };
         for _ in 0..100 + random.below(900) {
             let shard = u16::try_from(random.below(3)).unwrap();
-            let record = record(count, shard);
+            let record = record(count, shard, true);
             count += 1;
             writer.append(shard, &Entry::Usage(Box::new(record.clone())));
             let mut ended = record.ended;
@@ -168,9 +207,9 @@ fn feed(data: &Path, stop: &AtomicBool, seed: u64) -> Expected {
         for shard in 0..3 {
             // Recorded and not yet freed; running with counts; running without.
             let (recorded, running, fresh) = (
-                record(count, shard),
-                record(count + 1, shard),
-                record(count + 2, shard),
+                record(count, shard, true),
+                record(count + 1, shard, true),
+                record(count + 2, shard, true),
             );
             writer.append(shard, &Entry::Usage(Box::new(recorded.clone())));
             expected.insert(
@@ -189,12 +228,92 @@ fn feed(data: &Path, stop: &AtomicBool, seed: u64) -> Expected {
                     Some((&fresh, &[])),
                 ],
             );
-            writer.torn(shard, &record(count + 3, shard));
+            writer.torn(shard, &record(count + 3, shard, false));
             count += 4;
         }
         writer.die();
     }
-    expected
+    (expected, charged)
+}
+
+/// A data plane asks for everybody's budget, until it has an answer for each.
+fn lease(data: &Path, incarnation: u64, stop: &AtomicBool, budgets: &mut BTreeMap<String, u64>) {
+    let mut attempt = 0;
+    // Nobody answers any more once it is over.
+    while !stop.load(Ordering::Relaxed) {
+        attempt += 1;
+        if try_lease(data, incarnation, attempt, budgets).is_some() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn try_lease(data: &Path, incarnation: u64, seq: u64, budgets: &mut BTreeMap<String, u64>) -> Option<()> {
+    let mut stream = UnixStream::connect(data.join("control.sock")).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    let mut say = |frame: &ToControl| stream.write_all(&frame.encode().unwrap()).ok();
+    say(&ToControl::Hello {
+        pid: 1,
+        incarnation,
+        epoch: Epoch(0),
+    })?;
+    for user in 0..USERS {
+        let bucket = BucketRef::Named(Bucket {
+            quota: "q:<user>".into(),
+            name: format!("q:user{user}"),
+            unit: Unit::Usd,
+        });
+        let ask = Ask {
+            seq,
+            first: 1,
+            ..Ask::default()
+        };
+        say(&ToControl::Lease {
+            ticket: user,
+            bucket,
+            ask,
+        })?;
+    }
+    let mut answered = 0;
+    while answered < USERS {
+        let mut head = [0; HEADER_BYTES];
+        stream.read_exact(&mut head).ok()?;
+        let header = Header::parse(&head).unwrap();
+        let mut payload = vec![0; header.payload_bytes];
+        stream.read_exact(&mut payload).ok()?;
+        let ToData::Leased { ticket, answer } = header.to_data(&payload).unwrap() else {
+            continue;
+        };
+        let LeaseAnswer::Granted { bucket, .. } = answer else {
+            panic!("{answer:?}")
+        };
+        let known = budgets.insert(format!("user{ticket}"), bucket);
+        assert!(known.is_none_or(|known| known == bucket), "a bucket keeps its number");
+        answered += 1;
+    }
+    Some(())
+}
+
+/// Whether every budget has lost exactly what its user's requests used; how many there are.
+fn compare_budgets(found: &Value, charged: &Charged) -> usize {
+    let rows = found["quotas"].as_array().unwrap();
+    let found: BTreeMap<String, (u64, i64, u64)> = rows
+        .iter()
+        .map(|row| {
+            let name = row["bucket"].as_str().unwrap();
+            let number = |key: &str| row[key].as_u64().unwrap();
+            let balance = row["balance"].as_i64().unwrap();
+            let user = name.strip_prefix("q:").unwrap().to_owned();
+            (user, (number("charged"), balance, number("leased")))
+        })
+        .collect();
+    let expected = charged.iter().map(|(user, sum)| {
+        let balance = CAPACITY - i64::try_from(*sum).unwrap();
+        (user.clone(), (*sum, balance, 0))
+    });
+    assert_eq!(found, expected.collect());
+    found.len()
 }
 
 fn record(number: u64, shard: u16) -> UsageRecord {
@@ -202,7 +321,7 @@ fn record(number: u64, shard: u16) -> UsageRecord {
     let id = RequestId::new(number, ShardId(shard), sequence, 1);
     let time = UnixMicros(1_795_341_600_000_000 + number * 1_000);
     let mut record = UsageRecord::draft(id, time, ShardId(shard), Epoch(1), ApiKind::AnthropicMessages);
-    record.user = format!("user{}", number % 5);
+    record.user = format!("user{}", number % USERS);
     record.provider = "mock".into();
     record.model_asked = "m".into();
     record.status = 200;

@@ -7,18 +7,38 @@ use std::sync::Mutex;
 
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
-use sluice_shared::units::UnixMicros;
+use sluice_shared::quota::ledger::Ask;
+use sluice_shared::quota::{Charge, Unit};
+use sluice_shared::units::{NanoUsd, UnixMicros};
 use sluice_shared::usage::{Ended, Known, UsageRecord};
+use sluice_shared::wire::control::BucketRef;
 use sluice_shared::wire::inflight::Counter;
 use sluice_shared::wire::journal::{Entry, SEGMENT_HEADER_BYTES, SegmentHeader, encode, record_bytes};
 
 use super::*;
 use crate::ledger::Clock;
-use crate::store::{RequestQuery, Sqlite};
+use crate::ledger::tests::{bucket, quota};
+use crate::store::{BucketQuery, BucketRow, LeaseAsk, LeaseOutcome, RequestQuery, Sqlite};
 use journal::Writer;
 
 #[path = "../../tests/support/journal.rs"]
 mod journal;
+
+/// Ceiling of the one budget there is.
+const CAPACITY: u64 = 100_000;
+/// A bucket that is not defined.
+const NOBODYS: u64 = 77;
+
+/// A record that is charged, also to a bucket that is gone.
+fn charged(number: u32, bucket: u64) -> UsageRecord {
+    let mut record = record(number);
+    let charge = |bucket, unit, amount| Charge { bucket, unit, amount };
+    record.charges = vec![
+        charge(bucket, Unit::Usd, u64::from(number) + 1),
+        charge(NOBODYS, Unit::Usd, 5),
+    ];
+    record
+}
 
 fn record(number: u32) -> UsageRecord {
     let id = RequestId::new(1_000, ShardId(0), number, 9);
@@ -63,7 +83,7 @@ impl Reader {
         let ingest = Ingest::new(
             data,
             store.clone(),
-            Ledger::new(store.clone(), Clock::start(), &[]),
+            Ledger::new(store.clone(), Clock::start(), &[quota("q", CAPACITY)]),
             runtime.handle().clone(),
             status.clone(),
             bases,
@@ -75,6 +95,55 @@ impl Reader {
             status,
             ingest,
         }
+    }
+
+    /// A data plane takes all that is free in the budget.
+    fn lease(&self, holder: u64) -> u64 {
+        let ask = LeaseAsk {
+            bucket: BucketRef::Named(bucket("q")),
+            terms: quota("q", CAPACITY).limits[0].terms,
+            holder,
+            ask: Ask {
+                seq: 1,
+                first: 1,
+                ..Ask::default()
+            },
+            last: true,
+        };
+        let none = BTreeSet::new();
+        let lease = self.store.lease(std::slice::from_ref(&ask), UnixMicros(1), &none);
+        let outcome = self.runtime.block_on(lease).unwrap();
+        match outcome.as_slice() {
+            [LeaseOutcome::Granted { bucket, .. }] => *bucket,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn budget(&self) -> BucketRow {
+        let query = BucketQuery {
+            limit: 2,
+            ..BucketQuery::default()
+        };
+        let mut rows = self
+            .runtime
+            .block_on(self.store.buckets(&query, UnixMicros(1)))
+            .unwrap();
+        assert_eq!(rows.len(), 1);
+        rows.remove(0)
+    }
+
+    /// What a record was charged to the budget adds up to what is missing in it.
+    fn agrees(&self, bucket: u64) {
+        let sum: u64 = self
+            .stored()
+            .iter()
+            .flat_map(|record| &record.charges)
+            .filter(|charge| charge.bucket == bucket)
+            .map(|charge| charge.amount)
+            .sum();
+        let account = self.budget().account;
+        assert_eq!(account.charged, sum);
+        assert_eq!(account.balance, i64::try_from(CAPACITY - sum).unwrap());
     }
 
     fn stored(&self) -> Vec<UsageRecord> {
@@ -354,7 +423,11 @@ fn scenario(kill_at: Option<(Step, usize)>) -> HashMap<Step, usize> {
             kill_at == Some((step, *count))
         })
     };
+    // Before anything is read: whoever has no journal has no lease.
+    let mut first = Writer::new(data.path(), 1);
     let mut reader = Reader::new(data.path(), Some(hook()));
+    let budget = reader.lease(1);
+    let record = |number| charged(number, budget);
     let mut kills = 0;
     let mut pass = |reader: &mut Reader, data: &Path| {
         loop {
@@ -363,14 +436,15 @@ fn scenario(kill_at: Option<(Step, usize)>) -> HashMap<Step, usize> {
                 Ok(false) => return,
                 Err(IngestError::Killed(_)) => {
                     kills += 1;
+                    reader.agrees(budget);
                     *reader = Reader::new(data, Some(hook()));
+                    reader.agrees(budget);
                 }
                 Err(error) => panic!("{}", chain(&error)),
             }
         }
     };
     let mut expected = Vec::new();
-    let mut first = Writer::new(data.path(), 1);
     for n in 0..60 {
         first.usage(u16::try_from(n % 2).unwrap(), &record(n));
         expected.push(record(n));
@@ -399,6 +473,7 @@ fn scenario(kill_at: Option<(Step, usize)>) -> HashMap<Step, usize> {
     expected.push(aborted);
     first.die();
     let mut second = Writer::new(data.path(), 2);
+    reader.lease(2);
     for n in 61..80 {
         second.usage(0, &record(n));
         expected.push(record(n));
@@ -420,6 +495,17 @@ fn scenario(kill_at: Option<(Step, usize)>) -> HashMap<Step, usize> {
     });
     assert_eq!(ids(&stored), ids(&expected), "{kill_at:?}");
     assert_eq!(stored, expected, "{kill_at:?}");
+    reader.agrees(budget);
+    assert_eq!(
+        reader.budget().account.charged,
+        (1..=80).sum::<u64>(),
+        "{kill_at:?}"
+    );
+    assert_eq!(
+        reader.runtime.block_on(reader.store.holders()).unwrap(),
+        [2],
+        "the dead one's lease has ended: {kill_at:?}"
+    );
     let query = crate::store::UsageQuery {
         by: crate::store::GroupBy::User,
         since: None,
@@ -433,4 +519,47 @@ fn scenario(kill_at: Option<(Step, usize)>) -> HashMap<Step, usize> {
     assert_eq!(left, ["00000002", DAMAGED], "{kill_at:?}");
     drop(reader);
     Arc::into_inner(counts).unwrap().into_inner().unwrap()
+}
+
+#[test]
+fn requests_that_their_process_did_not_survive_are_charged() {
+    let data = tempfile::tempdir().unwrap();
+    let mut writer = Writer::new(data.path(), 7);
+    let mut reader = Reader::new(data.path(), None);
+    let budget = reader.lease(7);
+    let reserved = |number: u32, unit: Unit, amount: u64| {
+        let mut record = record(number);
+        (record.status, record.usage.input, record.provider) = (0, None, "p".into());
+        record.model_asked = "gpt-4o".into();
+        record.charges = vec![Charge {
+            bucket: budget,
+            unit,
+            amount,
+        }];
+        record
+    };
+    // Nothing is known of the first; of the second the cost; the third was recorded before its slot was freed.
+    let (silent, known) = (reserved(1, Unit::Usd, 1_000), reserved(2, Unit::Usd, 1_000));
+    let settled = charged(3, budget);
+    writer.usage(0, &settled);
+    let counters = [(Counter::Input, 4), (Counter::Output, 2), (Counter::Status, 200)];
+    let in_slot = reserved(3, Unit::Usd, 1_000);
+    writer.in_flight(
+        0,
+        &[
+            Some((&silent, &[])),
+            Some((&known, &counters)),
+            Some((&in_slot, &[])),
+        ],
+    );
+    writer.die();
+    while reader.ingest.pass().unwrap() {}
+    let stored = reader.stored();
+    let charges: Vec<u64> = stored.iter().map(|record| record.charges[0].amount).collect();
+    let cost = stored[1].cost.unwrap_or(NanoUsd(0)).0;
+    assert!(cost > 0 && cost != 1_000, "{cost}");
+    assert_eq!(charges, [1_000, cost, 4]);
+    assert_eq!(reader.status.figures().charges_dropped, 1);
+    reader.agrees(budget);
+    assert_eq!(reader.budget().leased, 0);
 }

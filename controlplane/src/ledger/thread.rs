@@ -140,9 +140,10 @@ impl Work {
         let (asks, answers): (Vec<LeaseAsk>, Vec<_>) =
             asked.into_iter().map(|asked| (asked.ask, asked.answer)).unzip();
         let shared = &self.shared;
+        let contested = shared.waiting.contested();
         let outcomes = self
             .runtime
-            .block_on(shared.store.lease(&asks, shared.clock.now()));
+            .block_on(shared.store.lease(&asks, shared.clock.now(), &contested));
         let outcomes = match outcomes {
             Ok(outcomes) => outcomes,
             Err(error) => {

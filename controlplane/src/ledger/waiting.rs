@@ -1,6 +1,6 @@
 //! Who waits for which bucket: data planes that are short while others have something.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -38,6 +38,11 @@ impl Waiting {
                 changed.notify_one();
             }
         });
+    }
+
+    /// Buckets that somebody waits for.
+    pub(super) fn contested(&self) -> BTreeSet<u64> {
+        self.with(|all| all.keys().copied().collect())
     }
 
     fn with<T>(&self, what: impl FnOnce(&mut HashMap<u64, Vec<(u64, Arc<Notify>)>>) -> T) -> T {

@@ -6,8 +6,9 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 
+use sluice_shared::quota::ledger::Ask;
 use sluice_shared::snapshot::{Sealed, Snapshot, address_bits};
-use sluice_shared::wire::control::{IdentityAnswer, PAYLOAD_BYTES_MAX};
+use sluice_shared::wire::control::{Bucket, BucketRef, IdentityAnswer, PAYLOAD_BYTES_MAX};
 
 use super::*;
 use sluice_shared::snapshot::SourceKind;
@@ -18,6 +19,7 @@ struct Plane {
     folder: tempfile::TempDir,
     publisher: Arc<Publisher>,
     identities: Arc<Identities>,
+    ledger: Arc<Ledger>,
     link: Arc<Link>,
 }
 
@@ -48,11 +50,10 @@ impl Plane {
         let document = document("alice");
         let identities = Arc::new(Identities::new(&document.identity));
         publisher.publish(Arc::new(document)).unwrap();
-        let link = Link::new(
-            publisher.clone(),
-            identities.clone(),
-            crate::ledger::tests::empty(folder.path()),
-        );
+        let quotas = [crate::ledger::tests::quota("q", 100)];
+        let store = crate::ledger::tests::store(folder.path());
+        let ledger = Ledger::new(store, crate::ledger::Clock::start(), &quotas);
+        let link = Link::new(publisher.clone(), identities.clone(), ledger.clone());
         tokio::spawn(
             link.clone()
                 .serve(OwnListener::bind(&folder.path().join("control.sock")).unwrap()),
@@ -61,6 +62,7 @@ impl Plane {
             folder,
             publisher,
             identities,
+            ledger,
             link,
         }
     }
@@ -77,10 +79,14 @@ impl Plane {
     }
 
     fn hello(&self, epoch: u64) -> Data {
+        self.hello_of(2, epoch)
+    }
+
+    fn hello_of(&self, incarnation: u64, epoch: u64) -> Data {
         let mut data = self.connect();
         data.say(&ToControl::Hello {
             pid: 1,
-            incarnation: 2,
+            incarnation,
             epoch: Epoch(epoch),
         });
         data
@@ -147,6 +153,21 @@ impl Data {
         };
         assert_eq!(answered, ticket);
         answer
+    }
+
+    fn lease(&mut self, ticket: u64, bucket: BucketRef, ask: Ask) {
+        self.say(&ToControl::Lease { ticket, bucket, ask });
+    }
+
+    /// Ticket, bucket and what was ever granted.
+    fn granted(&mut self) -> (u64, u64, u64) {
+        match self.hear() {
+            ToData::Leased {
+                ticket,
+                answer: LeaseAnswer::Granted { bucket, grant },
+            } => (ticket, bucket, grant.granted),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Whether the control plane has closed, or closes now.
@@ -397,4 +418,91 @@ async fn a_revoked_token_is_cut_at_once_and_forgotten_after_a_gap() {
     data.snapshot();
     assert_eq!(data.hear(), everyone);
     assert!(matches!(ask(&mut data, 3), IdentityAnswer::Refused { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_data_planes_share_a_budget() {
+    let plane = Plane::start();
+    let (mut one, mut two) = (plane.hello_of(1, 0), plane.hello_of(2, 0));
+    one.snapshot();
+    two.snapshot();
+    let named = |quota: &str| {
+        BucketRef::Named(Bucket {
+            quota: quota.into(),
+            ..crate::ledger::tests::bucket("q")
+        })
+    };
+    let ask = |seq: u64, need: u64| Ask {
+        seq,
+        first: 1,
+        answered: seq - 1,
+        need,
+        ..Ask::default()
+    };
+    one.lease(7, named("q"), ask(1, 10));
+    let (ticket, id, granted) = one.granted();
+    assert_eq!((ticket, granted), (7, 100), "the only one gets all");
+    // The other is short: the first is asked to give back.
+    two.lease(8, named("q"), ask(1, 40));
+    assert_eq!(one.hear(), ToData::RecallBucket { bucket: id });
+    assert_eq!(
+        login(&two.ask(9, "10.9.9.9")),
+        Some("alice"),
+        "who waits holds nobody up"
+    );
+    let report = Ask {
+        seen: 100,
+        returned: 70,
+        ..ask(2, 0)
+    };
+    one.lease(7, BucketRef::Numbered(id), report);
+    let (_, _, mine) = one.granted();
+    let (ticket, same, theirs) = two.granted();
+    assert_eq!((ticket, same), (8, id));
+    assert!(theirs >= 40 && mine - 70 + theirs <= 100, "{mine} {theirs}");
+    // What is not defined, and what is no bucket of theirs.
+    for bucket in [named("nothing"), BucketRef::Numbered(id + 1)] {
+        two.lease(3, bucket, ask(1, 1));
+        let answer = LeaseAnswer::Undefined { seq: 1 };
+        assert_eq!(two.hear(), ToData::Leased { ticket: 3, answer });
+    }
+    // A refill concerns both.
+    plane
+        .ledger
+        .refill(&crate::ledger::tests::bucket("q"), None, "root")
+        .await
+        .unwrap()
+        .unwrap();
+    for data in [&mut one, &mut two] {
+        assert_eq!(data.hear(), ToData::BucketChanged { bucket: id });
+    }
+    // A mark is everybody's.
+    let event = crate::store::QuotaEvent {
+        id: 1,
+        time: plane.ledger.now(),
+        bucket: crate::ledger::tests::bucket("q"),
+        percent: 80,
+        balance: 20,
+        capacity: 100,
+    };
+    plane.ledger.ingested(&crate::store::Ingested {
+        events: vec![event],
+        ..crate::store::Ingested::default()
+    });
+    for data in [&mut one, &mut two] {
+        let quota = "q".to_owned();
+        assert_eq!(data.hear(), ToData::QuotaMark { quota, percent: 80 });
+    }
+    // A question that is older than the last is not answered, the next one is.
+    two.lease(8, named("q"), ask(1, 0));
+    two.lease(
+        8,
+        named("q"),
+        Ask {
+            seen: theirs,
+            ..ask(2, 0)
+        },
+    );
+    let (_, _, again) = two.granted();
+    assert!(again >= theirs);
 }

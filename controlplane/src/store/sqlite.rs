@@ -27,7 +27,7 @@ use super::writer::{Writer, amend, check_version, finish, set_cursor};
 use super::{
     Batch, BucketId, BucketQuery, BucketRow, Cursor, Definitions, FILE, GROUPS_MAX, GroupBy, HistoryQuery,
     Ingested, LeaseAsk, LeaseOutcome, Pending, QuotaEvent, RefillEntry, Refilled, RequestQuery, Store,
-    StoreError, StoredToken, Totals, Touched, UsageGroup, UsageQuery, ledger, rollup, seen, tokens,
+    StoreError, StoredToken, Totals, Touched, UsageGroup, UsageQuery, When, ledger, rollup, seen, tokens,
 };
 
 /// Records that are summed one by one are read in pieces of this many.
@@ -117,7 +117,7 @@ impl Store for Sqlite {
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested> {
         Box::pin(async move {
             self.writer()
-                .store(&batch.records, batch.holder, batch.now, |connection| {
+                .store(&batch.records, batch.holder, batch.when, |connection| {
                     batch.amends.iter().try_for_each(|it| amend(connection, it))?;
                     batch.cursors.iter().try_for_each(|it| set_cursor(connection, it))
                 })
@@ -128,7 +128,7 @@ impl Store for Sqlite {
         &'a self,
         incarnation: u64,
         aborted: &'a [UsageRecord],
-        now: UnixMicros,
+        when: When,
     ) -> Pending<'a, Ingested> {
         Box::pin(async move {
             debug_assert!(
@@ -136,7 +136,7 @@ impl Store for Sqlite {
                 "recovered records only"
             );
             let mut freed = Vec::new();
-            let done = self.writer().store(aborted, incarnation, now, |connection| {
+            let done = self.writer().store(aborted, incarnation, when, |connection| {
                 freed = ledger::end_leases(connection, incarnation)?;
                 finish(connection, incarnation)
             })?;
@@ -188,13 +188,20 @@ impl Store for Sqlite {
         Box::pin(async move { ledger::resume(&self.writer().connection, now) })
     }
 
-    fn lease<'a>(&'a self, asks: &'a [LeaseAsk], now: UnixMicros) -> Pending<'a, Vec<LeaseOutcome>> {
+    fn lease<'a>(
+        &'a self,
+        asks: &'a [LeaseAsk],
+        now: UnixMicros,
+        contested: &'a BTreeSet<BucketId>,
+    ) -> Pending<'a, Vec<LeaseOutcome>> {
         Box::pin(async move {
             let mut writer = self.writer();
             let transaction = writer
                 .connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let outcomes = asks.iter().map(|ask| ledger::lease(&transaction, ask, now));
+            let outcomes = asks
+                .iter()
+                .map(|ask| ledger::lease(&transaction, ask, now, contested));
             let outcomes = outcomes.collect::<Result<_, _>>()?;
             transaction.commit()?;
             Ok(outcomes)

@@ -414,10 +414,17 @@ async fn cursors_and_marks_survive_and_go() {
     assert_eq!(store.cursors(5).await.unwrap(), []);
     let mut aborted = record(1, 1);
     aborted.ended = Ended::Aborted;
-    let done = store.finish(4, &[aborted.clone()], UnixMicros(1)).await.unwrap();
+    let done = store
+        .finish(4, &[aborted.clone()], When::default())
+        .await
+        .unwrap();
     assert_eq!(done.inserted, 1);
     assert_eq!(
-        store.finish(4, &[aborted], UnixMicros(1)).await.unwrap().inserted,
+        store
+            .finish(4, &[aborted], When::default())
+            .await
+            .unwrap()
+            .inserted,
         0
     );
     assert_eq!(

@@ -8,14 +8,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{RequestId, ShardId};
-use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::UsageRecord;
 
 use super::detail::{Columns, Row, TextId, amended, int, pack};
 use super::ledger::{Charges, charge};
 use super::seen::Seen;
 use super::texts::Numbers;
-use super::{Amend, Cursor, Ingested, StoreError, Totals, rollup, seen};
+use super::{Amend, Cursor, Ingested, StoreError, Totals, When, rollup, seen};
 
 /// Schema changes, oldest first; the file's `user_version` says how many it has.
 const MIGRATIONS: [&str; 3] = [
@@ -105,10 +104,10 @@ impl Writer {
         &mut self,
         records: &[UsageRecord],
         holder: u64,
-        now: UnixMicros,
+        when: When,
         then: impl FnOnce(&Connection) -> Result<(), StoreError>,
     ) -> Result<Ingested, StoreError> {
-        let stored = self.try_store(records, holder, now, then);
+        let stored = self.try_store(records, holder, when, then);
         if stored.is_err() {
             // What was remembered may have been rolled back.
             self.texts.forget();
@@ -121,7 +120,7 @@ impl Writer {
         &mut self,
         records: &[UsageRecord],
         holder: u64,
-        now: UnixMicros,
+        when: When,
         then: impl FnOnce(&Connection) -> Result<(), StoreError>,
     ) -> Result<Ingested, StoreError> {
         let transaction = self
@@ -159,7 +158,7 @@ impl Writer {
                     continue;
                 }
                 done.inserted += 1;
-                charges.of(r);
+                charges.of(r, when);
                 let more = rollup::contribution(r, !r.provider.is_empty());
                 rollup::add(groups.entry(alike).or_default(), &more);
             }
@@ -176,7 +175,7 @@ impl Writer {
                 .map(|value| (value, g.second))
         });
         self.seen.add(&transaction, values)?;
-        let charged = charge(&transaction, charges, holder, now)?;
+        let charged = charge(&transaction, charges, holder, when.now)?;
         (done.charges_dropped, done.events) = (charged.dropped, charged.events);
         then(&transaction)?;
         transaction.commit()?;

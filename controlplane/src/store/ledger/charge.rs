@@ -8,8 +8,8 @@ use sluice_shared::usage::UsageRecord;
 use super::history::{Event, add_event};
 use super::rows::{ACCOUNT, NAME, Stored, charge_lease, name};
 use super::{BucketId, QuotaEvent, mark};
-use crate::store::StoreError;
 use crate::store::detail::int;
+use crate::store::{StoreError, When};
 
 /// Charges of a batch, gathered from records that were really inserted.
 #[derive(Default)]
@@ -34,8 +34,9 @@ pub(in crate::store) struct Charged {
 
 impl Charges {
     /// Takes those of a record.
-    pub(in crate::store) fn of(&mut self, record: &UsageRecord) {
-        let at = UnixMicros(record.time.0.saturating_add(record.duration_us));
+    pub(in crate::store) fn of(&mut self, record: &UsageRecord, when: When) {
+        let ended = UnixMicros(record.time.0.saturating_add(record.duration_us));
+        let at = ended.max(when.since).min(when.now);
         let due = |charge: &Charge| Due {
             bucket: charge.bucket,
             at,

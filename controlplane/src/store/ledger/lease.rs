@@ -1,5 +1,7 @@
 //! Questions of data planes, answered and written down; and how leases end.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sluice_shared::quota::ledger::{Account, Lease};
 use sluice_shared::quota::{Terms, unsigned};
@@ -11,11 +13,13 @@ use super::{BucketId, LeaseAsk, LeaseOutcome, Other, Touched};
 use crate::store::StoreError;
 use crate::store::detail::int;
 
-/// Answers a question; opens the bucket if it is new.
+/// Answers a question; opens the bucket if it is new. Of a bucket that somebody waits for (`contested`) nobody gets more
+/// than he needs.
 pub(in crate::store) fn lease(
     connection: &Connection,
     asked: &LeaseAsk,
     now: UnixMicros,
+    contested: &BTreeSet<BucketId>,
 ) -> Result<LeaseOutcome, StoreError> {
     let ask = &asked.ask;
     let found = match &asked.bucket {
@@ -34,7 +38,7 @@ pub(in crate::store) fn lease(
         (None, BucketRef::Numbered(_)) => return Ok(LeaseOutcome::Undefined),
     };
     let known = lease;
-    let Some(grant) = stored.account.answer(&mut lease, &others, ask, now) else {
+    let Some(mut grant) = stored.account.answer(&mut lease, &others, ask, now) else {
         return Ok(LeaseOutcome::Stale { bucket: id });
     };
     let missing = ask.need.saturating_sub(grant.granted.saturating_sub(ask.seen));
@@ -43,8 +47,10 @@ pub(in crate::store) fn lease(
     stored.update(connection, id)?;
     if !asked.last && missing > 0 && missing <= away {
         // The report counts at once, so that it helps others who are short; the question stays open. A stint that
-        // begins has nothing to report.
-        if ask.first == known.first {
+        // begins has nothing to report; it counts as a holder all the same.
+        if own.is_none() {
+            save_lease(connection, id, &known, false)?;
+        } else if ask.first == known.first {
             let reported = Lease {
                 granted: ask.seen,
                 seen: ask.seen,
@@ -64,6 +70,11 @@ pub(in crate::store) fn lease(
                 })
                 .collect(),
         });
+    }
+    if contested.contains(&id) {
+        let part = grant.granted.wrapping_sub(ask.seen).min(ask.need);
+        lease.granted = ask.seen.wrapping_add(part);
+        grant.granted = lease.granted;
     }
     save_lease(connection, id, &lease, ask.last)?;
     Ok(LeaseOutcome::Granted { bucket: id, grant })

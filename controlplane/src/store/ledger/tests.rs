@@ -1,6 +1,6 @@
 //! Buckets, leases and charges in a store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_shared::quota::{AMOUNT_MAX, Charge, Rate};
 use sluice_shared::snapshot::{Quota, QuotaLimit};
@@ -8,7 +8,7 @@ use sluice_shared::usage::{Ended, UsageRecord};
 
 use super::*;
 use crate::store::tests::record;
-use crate::store::{Batch, Ingested, Sqlite, Store as _, StoreError};
+use crate::store::{Batch, Ingested, Sqlite, Store as _, StoreError, When};
 
 const HOUR: u64 = 3_600_000_000;
 /// When tests begin.
@@ -106,7 +106,7 @@ impl Plane {
         now: UnixMicros,
     ) -> u64 {
         let question = self.question(bucket, terms, need, true);
-        let outcome = store.lease(&[question], now).await.unwrap();
+        let outcome = store.lease(&[question], now, &BTreeSet::new()).await.unwrap();
         let [LeaseOutcome::Granted { bucket, grant }] = outcome.as_slice() else {
             panic!("{outcome:?}")
         };
@@ -126,10 +126,17 @@ fn spent(number: u64, ended: UnixMicros, charges: &[(u64, Unit, u64)]) -> UsageR
     record
 }
 
+fn until(now: UnixMicros) -> When {
+    When {
+        since: UnixMicros(0),
+        now,
+    }
+}
+
 async fn ingest(store: &Sqlite, holder: u64, records: Vec<UsageRecord>, now: UnixMicros) -> Ingested {
     let batch = Batch {
         holder,
-        now,
+        when: until(now),
         records,
         ..Batch::default()
     };
@@ -188,16 +195,28 @@ async fn old_questions_are_not_answered_and_numbers_count_for_holders_only() {
     let mut again = plane.question(&alice, terms, 1, false);
     again.ask.seq -= 1;
     let stale = LeaseOutcome::Stale { bucket: plane.id };
-    assert_eq!(store.lease(&[again.clone()], at(0)).await.unwrap(), [stale]);
+    assert_eq!(
+        store
+            .lease(&[again.clone()], at(0), &BTreeSet::new())
+            .await
+            .unwrap(),
+        [stale]
+    );
     again.ask.seq += 1;
     again.bucket = BucketRef::Numbered(plane.id);
-    let by_number = store.lease(&[again.clone()], at(0)).await.unwrap();
+    let by_number = store
+        .lease(&[again.clone()], at(0), &BTreeSet::new())
+        .await
+        .unwrap();
     assert!(matches!(by_number.as_slice(), [LeaseOutcome::Granted { bucket, .. }] if *bucket == plane.id));
     for (holder, number) in [(1, plane.id + 1), (2, plane.id), (1, u64::MAX)] {
         again.holder = holder;
         again.ask.seq += 1;
         again.bucket = BucketRef::Numbered(number);
-        let outcome = store.lease(&[again.clone()], at(0)).await.unwrap();
+        let outcome = store
+            .lease(&[again.clone()], at(0), &BTreeSet::new())
+            .await
+            .unwrap();
         assert_eq!(outcome, [LeaseOutcome::Undefined], "{holder} {number}");
     }
 }
@@ -277,7 +296,7 @@ async fn a_transaction_that_fails_charges_nothing() {
     let records = [spent(1, at(0), &[(plane.id, Unit::Usd, 60)])];
     let failed = store
         .writer()
-        .store(&records, 1, at(0), |_| Err(StoreError::Column("x")));
+        .store(&records, 1, until(at(0)), |_| Err(StoreError::Column("x")));
     assert!(failed.is_err());
     assert_eq!(figures(&store, &alice, at(0)).await, (100, 0, 100));
     assert_eq!(store.quota_events(&history()).await.unwrap(), []);
@@ -293,7 +312,10 @@ async fn the_end_of_a_data_plane_charges_what_ran_and_frees_the_rest() {
     let (mut old, mut new) = (Plane::new(1), Plane::new(2));
     old.ask(&store, &alice, terms, 1, at(0)).await;
     let question = new.question(&alice, terms, 10, false);
-    let outcome = store.lease(&[question.clone()], at(0)).await.unwrap();
+    let outcome = store
+        .lease(&[question.clone()], at(0), &BTreeSet::new())
+        .await
+        .unwrap();
     let others = vec![Other { holder: 1, seq: 1 }];
     assert_eq!(
         outcome,
@@ -305,18 +327,18 @@ async fn the_end_of_a_data_plane_charges_what_ran_and_frees_the_rest() {
     let mut aborted = spent(1, at(0), &[(old.id, Unit::Usd, 25)]);
     aborted.ended = Ended::Aborted;
     for round in 0..2 {
-        let done = store.finish(1, &[aborted.clone()], at(0)).await.unwrap();
+        let done = store.finish(1, &[aborted.clone()], until(at(0))).await.unwrap();
         assert_eq!(done.inserted, 1 - round);
         let freed = |bucket| Touched {
             bucket,
-            holders: vec![],
+            holders: vec![2],
         };
         let expected = if round == 0 { vec![freed(old.id)] } else { vec![] };
         assert_eq!(done.freed, expected);
         assert_eq!(figures(&store, &alice, at(0)).await, (75, 25, 0));
     }
     // The same question, asked again.
-    let outcome = store.lease(&[question], at(0)).await.unwrap();
+    let outcome = store.lease(&[question], at(0), &BTreeSet::new()).await.unwrap();
     let [LeaseOutcome::Granted { grant, .. }] = outcome.as_slice() else {
         panic!("{outcome:?}")
     };
@@ -332,26 +354,28 @@ async fn what_is_short_waits_only_if_others_could_help() {
     one.ask(&store, &alice, terms, 1, at(0)).await;
     // More than there is altogether: no use waiting.
     let question = two.question(&alice, terms, 101, false);
-    let outcome = store.lease(&[question], at(0)).await.unwrap();
+    let outcome = store.lease(&[question], at(0), &BTreeSet::new()).await.unwrap();
     assert!(matches!(outcome.as_slice(), [LeaseOutcome::Granted { grant, .. }] if grant.granted == 0));
     let question = two.question(&alice, terms, 100, false);
-    let short = store.lease(&[question.clone()], at(0)).await.unwrap();
+    let short = store
+        .lease(&[question.clone()], at(0), &BTreeSet::new())
+        .await
+        .unwrap();
     assert!(matches!(short.as_slice(), [LeaseOutcome::Short { .. }]));
     // What was given back meanwhile decides; the question is answered once.
     one.returned = 60;
-    assert_eq!(
-        one.ask(&store, &alice, terms, 0, at(0)).await,
-        15,
-        "a quarter of what is free is its part"
-    );
+    assert_eq!(one.ask(&store, &alice, terms, 0, at(0)).await, 0, "it needs nothing");
     let last = LeaseAsk {
         last: true,
         ..question
     };
-    let outcome = store.lease(&[last.clone(), last], at(0)).await.unwrap();
+    let outcome = store
+        .lease(&[last.clone(), last], at(0), &BTreeSet::new())
+        .await
+        .unwrap();
     assert!(
         matches!(outcome.as_slice(), [LeaseOutcome::Granted { grant, .. }, LeaseOutcome::Stale { .. }]
-            if grant.granted == 45),
+            if grant.granted == 60),
         "{outcome:?}"
     );
 }
@@ -364,20 +388,23 @@ async fn two_who_are_short_see_what_the_other_gave_back() {
     assert_eq!(one.ask(&store, &alice, terms, 1, at(0)).await, 100);
     assert_eq!(two.ask(&store, &alice, terms, 40, at(0)).await, 0, "all is away");
     one.returned = 60;
-    assert_eq!(one.ask(&store, &alice, terms, 0, at(0)).await, 15);
+    assert_eq!(one.ask(&store, &alice, terms, 0, at(0)).await, 0);
     assert_eq!(two.ask(&store, &alice, terms, 45, at(0)).await, 45);
-    // One has 55, the other 45; both give back all but 10 with a question that is short.
-    one.returned += 45;
+    // One has 40, the other 45; both give back all but 10 with a question that is short.
+    one.returned += 30;
     two.returned += 35;
     let first = one.question(&alice, terms, 85, false);
     let second = two.question(&alice, terms, 85, false);
-    let outcomes = store.lease(&[first.clone(), second], at(0)).await.unwrap();
+    let outcomes = store
+        .lease(&[first.clone(), second], at(0), &BTreeSet::new())
+        .await
+        .unwrap();
     assert!(
         outcomes.iter().all(|it| matches!(it, LeaseOutcome::Short { .. })),
         "{outcomes:?}"
     );
     let outcome = store
-        .lease(&[LeaseAsk { last: true, ..first }], at(0))
+        .lease(&[LeaseAsk { last: true, ..first }], at(0), &BTreeSet::new())
         .await
         .unwrap();
     assert!(
@@ -669,6 +696,18 @@ async fn a_clock_that_jumps_brings_no_refill_beyond_the_ceiling() {
         plane.ask(&store, &alice, terms, 0, later).await;
         assert_eq!(figures(&store, &alice, later).await.0, after, "{jump}");
     }
+    // Nobody's clock is believed beyond what can be.
+    number += 1;
+    let batch = Batch {
+        holder: 1,
+        when: When {
+            since: at(noon + HOUR),
+            now: at(noon + HOUR),
+        },
+        records: vec![spent(number, at(0), &[(plane.id, Unit::Usd, 0)])],
+        ..Batch::default()
+    };
+    store.ingest(&batch).await.unwrap();
     // A record from the far future, or the far past, is charged now.
     for time in [u64::MAX - 2_000_000, 1_000_000] {
         number += 1;
@@ -823,7 +862,7 @@ async fn what_is_as_good_as_new_is_forgotten() {
             last.ask.seen = 0;
             last.ask.returned = 0;
             last.ask.seq = 1;
-            store.lease(&[last], at(0)).await.unwrap();
+            store.lease(&[last], at(0), &BTreeSet::new()).await.unwrap();
         }
     }
     let used = vec![spent(1, at(0), &[(ids["used"], Unit::Usd, 100_000)])];
@@ -883,6 +922,10 @@ async fn the_store_agrees_with_the_arithmetic_in_memory() {
     let mut number = 0;
     for step in 0..400 {
         now = UnixMicros(now.0 + below(60_000_000));
+        if naive.leases.is_empty() {
+            // It is opened by its first question.
+            naive.account = Account::open(terms, now);
+        }
         let plane = &mut planes[usize::try_from(below(2)).unwrap()];
         match below(6) {
             0..=2 => {
@@ -905,7 +948,7 @@ async fn the_store_agrees_with_the_arithmetic_in_memory() {
                     .answer(&mut lease, &others, &question.ask, now)
                     .unwrap();
                 naive.leases.insert(plane.incarnation, lease);
-                let outcome = store.lease(&[question], now).await.unwrap();
+                let outcome = store.lease(&[question], now, &BTreeSet::new()).await.unwrap();
                 let [LeaseOutcome::Granted { bucket, grant }] = outcome.as_slice() else {
                     panic!("{outcome:?}")
                 };
@@ -927,12 +970,31 @@ async fn the_store_agrees_with_the_arithmetic_in_memory() {
             }
         }
         if naive.leases.is_empty() {
-            // Opened by its first question.
-            naive.account = Account::open(terms, UnixMicros(now.0));
             continue;
         }
         let found = row(&store, &it, naive.account.as_of).await.unwrap();
         assert_eq!(found.account, naive.account, "{step}");
     }
     assert!(number > 50);
+}
+
+#[tokio::test]
+async fn of_what_somebody_waits_for_nobody_gets_more_than_needed() {
+    let (_folder, store) = open().await;
+    let (alice, terms) = (daily("alice"), terms(100, 0));
+    let mut planes = [Plane::new(1), Plane::new(2)];
+    planes[0].ask(&store, &alice, terms, 1, at(0)).await;
+    let contested = BTreeSet::from([planes[0].id]);
+    planes[0].returned = 70;
+    for (who, need, came) in [(0, 0, 0), (1, 60, 60), (0, 100, 10)] {
+        let plane: &mut Plane = &mut planes[who];
+        let question = plane.question(&alice, terms, need, true);
+        let outcome = store.lease(&[question], at(0), &contested).await.unwrap();
+        let [LeaseOutcome::Granted { grant, .. }] = outcome.as_slice() else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(grant.granted - plane.seen, came);
+        plane.seen = grant.granted;
+    }
+    assert_eq!(figures(&store, &alice, at(0)).await, (100, 0, 100));
 }
