@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The program writes a journal as a data plane does and runs a control plane as its child, whose CPU time it reads
-//! from `/proc`. Without a rate everything is in the journal before the child starts; with one, it comes in bursts of a
+//! from `/proc`. It does so twice: without budgets, and with every record charged to two of 80. Without a rate everything is in the journal before the child starts; with one, it comes in bursts of a
 //! hundredth of a second. `PERF=1` waits before it begins, so that a profiler can be attached to the child.
 
 #![allow(clippy::print_stdout, reason = "a program that reports what it measured")]
@@ -16,15 +16,20 @@
 )]
 
 use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
+use sluice_shared::quota::ledger::Ask;
+use sluice_shared::quota::{Charge, Unit};
 use sluice_shared::units::{NanoUsd, UnixMicros};
 use sluice_shared::usage::{Ended, Known, UsageRecord};
+use sluice_shared::wire::control::{Bucket, BucketRef, HEADER_BYTES, Header, LeaseAnswer, ToControl, ToData};
 use sluice_shared::wire::journal::{
     END_OF_SEGMENT, Entry, SEGMENT_HEADER_BYTES, SegmentHeader, encode, record_bytes, record_tail,
 };
@@ -32,6 +37,14 @@ use sluice_shared::wire::journal::{
 const CHILD: &str = "SLUICE_INGEST_COST_CHILD";
 const SEGMENT_BYTES: u64 = 8 << 20;
 const SHARDS: u16 = 2;
+const USERS: u64 = 40;
+/// Two budgets for each user.
+const DOCUMENT: &str = r#"{
+    "providers": {"anthropic": {"baseurl": "http://127.0.0.1:1", "models": ["claude-*"]}},
+    "identity": {"sources": ["loopback"]},
+    "quotas": {"q:<user>": {"capacity": "$1000000.00", "rate": "$5.00/day", "tokens": "1000M/day"}},
+    "grants": [{"src": ["*"], "capabilities": [{"role": "admin"}, {"models": "**", "quotas": [{"bucket": "q:<user>"}]}]}]
+}"#;
 
 fn main() {
     if let Some(data) = std::env::var_os(CHILD) {
@@ -42,8 +55,22 @@ fn main() {
         .map(|a| a.parse::<u64>().expect("a number"));
     let records = arguments.next().unwrap_or(200_000);
     let rate = arguments.next();
+    for budgets in [false, true] {
+        println!("{} budgets:", if budgets { "with" } else { "without" });
+        measure(records, rate, budgets);
+    }
+}
+
+fn measure(records: u64, rate: Option<u64>, budgets: bool) {
     let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("sluice.hujson"), DOCUMENT).unwrap();
     let mut journal = Journal::new(data.path());
+    let buckets = if budgets {
+        open_buckets(data.path())
+    } else {
+        Vec::new()
+    };
+    let record = |number| charged(number, &buckets);
     if rate.is_none() {
         (0..records).for_each(|n| journal.append(&record(n)));
     }
@@ -91,6 +118,7 @@ fn report(records: u64, cpu: Duration, when: &str) {
 fn child(data: PathBuf) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let options = sluice_controlplane::Options {
+        config_file: Some(data.join("sluice.hujson")),
         data_dir: data,
         ..sluice_controlplane::Options::default()
     };
@@ -105,6 +133,75 @@ fn child(data: PathBuf) {
     runtime
         .block_on(sluice_controlplane::run(options, shutdown))
         .expect("the control plane runs");
+}
+
+/// Opens the budgets of all users, two for each, one after the other; their numbers.
+fn open_buckets(data: &Path) -> Vec<u64> {
+    let mut control = Control::start(data);
+    let mut stream = loop {
+        match UnixStream::connect(data.join("control.sock")) {
+            Ok(stream) => break stream,
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let say =
+        |stream: &mut UnixStream, frame: &ToControl| stream.write_all(&frame.encode().unwrap()).unwrap();
+    say(
+        &mut stream,
+        &ToControl::Hello {
+            pid: 1,
+            incarnation: 1,
+            epoch: Epoch(0),
+        },
+    );
+    let mut buckets = Vec::new();
+    let mut times = Vec::new();
+    for number in 0..USERS * 2 {
+        let unit = [Unit::Usd, Unit::Tokens][usize::try_from(number % 2).unwrap()];
+        let bucket = BucketRef::Named(Bucket {
+            quota: "q:<user>".into(),
+            name: format!("q:user{}@example.com", number / 2),
+            unit,
+        });
+        let ask = Ask {
+            seq: 1,
+            first: 1,
+            need: 1,
+            ..Ask::default()
+        };
+        let began = Instant::now();
+        say(
+            &mut stream,
+            &ToControl::Lease {
+                ticket: number,
+                bucket,
+                ask,
+            },
+        );
+        loop {
+            let mut head = [0; HEADER_BYTES];
+            stream.read_exact(&mut head).unwrap();
+            let header = Header::parse(&head).unwrap();
+            let mut payload = vec![0; header.payload_bytes];
+            stream.read_exact(&mut payload).unwrap();
+            if let ToData::Leased { answer, .. } = header.to_data(&payload).unwrap() {
+                let LeaseAnswer::Granted { bucket, .. } = answer else {
+                    panic!("{answer:?}")
+                };
+                buckets.push(bucket);
+                break;
+            }
+        }
+        times.push(began.elapsed());
+    }
+    times.sort();
+    println!(
+        "a lease, one at a time, from question to answer: {:?} (half), {:?} (most)",
+        times[times.len() / 2],
+        times[times.len() - 1]
+    );
+    control.stop();
+    buckets
 }
 
 struct Control {
@@ -232,6 +329,29 @@ fn segment(directory: &Path, shard: u16, number: u64) -> File {
     file
 }
 
+/// The same, charged to both budgets of its user.
+fn charged(number: u64, buckets: &[u64]) -> UsageRecord {
+    let mut record = record(number);
+    let user = usize::try_from(number * 7 % USERS).unwrap();
+    let amounts = [
+        (Unit::Usd, record.cost.map_or(0, |cost| cost.0)),
+        (Unit::Tokens, 12_000 + number % 1_000),
+    ];
+    record.charges = buckets
+        .chunks(2)
+        .nth(user)
+        .into_iter()
+        .flatten()
+        .zip(amounts)
+        .map(|(bucket, (unit, amount))| Charge {
+            bucket: *bucket,
+            unit,
+            amount,
+        })
+        .collect();
+    record
+}
+
 /// A chat request of one of 40 users with one of five models; ten thousand a second.
 fn record(number: u64) -> UsageRecord {
     let shard = ShardId(u16::try_from(number % u64::from(SHARDS)).unwrap());
@@ -239,8 +359,8 @@ fn record(number: u64) -> UsageRecord {
     let sequence = u32::try_from(number % (1 << 20)).unwrap();
     let id = RequestId::new(time / 1_000, shard, sequence, 0x1234_5678_9abc);
     let mut r = UsageRecord::draft(id, UnixMicros(time), shard, Epoch(1), ApiKind::AnthropicMessages);
-    r.user = format!("user{}@example.com", number * 7 % 40);
-    r.node = format!("100.64.0.{}", number * 7 % 40);
+    r.user = format!("user{}@example.com", number * 7 % USERS);
+    r.node = format!("100.64.0.{}", number * 7 % USERS);
     r.path = "/v1/messages".into();
     r.provider = "anthropic".into();
     r.model_asked = format!("claude-sonnet-4-{}", number % 5);

@@ -289,7 +289,10 @@ fn try_lease(data: &Path, incarnation: u64, seq: u64, budgets: &mut BTreeMap<Str
             panic!("{answer:?}")
         };
         let known = budgets.insert(format!("user{ticket}"), bucket);
-        assert!(known.is_none_or(|known| known == bucket), "a bucket keeps its number");
+        assert!(
+            known.is_none_or(|known| known == bucket),
+            "a bucket keeps its number"
+        );
         answered += 1;
     }
     Some(())

@@ -56,6 +56,7 @@ pub(super) async fn show(
             "amended": ingest.amended,
             "aborted": ingest.aborted,
             "damaged": ingest.damaged,
+            "charges_dropped": ingest.charges_dropped,
             "incarnations": ingest.incarnations,
             "lag_ms": ingest.lag_ms,
             "error": ingest.error,

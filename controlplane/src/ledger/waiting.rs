@@ -7,7 +7,10 @@ use tokio::sync::Notify;
 
 /// All who wait.
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<HashMap<u64, Vec<(u64, Arc<Notify>)>>>>);
+pub(super) struct Waiting(Arc<Mutex<Places>>);
+
+/// Bucket → who waits for it, and how it is told.
+type Places = HashMap<u64, Vec<(u64, Arc<Notify>)>>;
 
 /// A place among those who wait for a bucket.
 pub(super) struct Waiter {
@@ -45,7 +48,7 @@ impl Waiting {
         self.with(|all| all.keys().copied().collect())
     }
 
-    fn with<T>(&self, what: impl FnOnce(&mut HashMap<u64, Vec<(u64, Arc<Notify>)>>) -> T) -> T {
+    fn with<T>(&self, what: impl FnOnce(&mut Places) -> T) -> T {
         what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

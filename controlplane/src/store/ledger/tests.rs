@@ -197,7 +197,7 @@ async fn old_questions_are_not_answered_and_numbers_count_for_holders_only() {
     let stale = LeaseOutcome::Stale { bucket: plane.id };
     assert_eq!(
         store
-            .lease(&[again.clone()], at(0), &BTreeSet::new())
+            .lease(std::slice::from_ref(&again), at(0), &BTreeSet::new())
             .await
             .unwrap(),
         [stale]
@@ -205,7 +205,7 @@ async fn old_questions_are_not_answered_and_numbers_count_for_holders_only() {
     again.ask.seq += 1;
     again.bucket = BucketRef::Numbered(plane.id);
     let by_number = store
-        .lease(&[again.clone()], at(0), &BTreeSet::new())
+        .lease(std::slice::from_ref(&again), at(0), &BTreeSet::new())
         .await
         .unwrap();
     assert!(matches!(by_number.as_slice(), [LeaseOutcome::Granted { bucket, .. }] if *bucket == plane.id));
@@ -214,7 +214,7 @@ async fn old_questions_are_not_answered_and_numbers_count_for_holders_only() {
         again.ask.seq += 1;
         again.bucket = BucketRef::Numbered(number);
         let outcome = store
-            .lease(&[again.clone()], at(0), &BTreeSet::new())
+            .lease(std::slice::from_ref(&again), at(0), &BTreeSet::new())
             .await
             .unwrap();
         assert_eq!(outcome, [LeaseOutcome::Undefined], "{holder} {number}");
@@ -313,7 +313,7 @@ async fn the_end_of_a_data_plane_charges_what_ran_and_frees_the_rest() {
     old.ask(&store, &alice, terms, 1, at(0)).await;
     let question = new.question(&alice, terms, 10, false);
     let outcome = store
-        .lease(&[question.clone()], at(0), &BTreeSet::new())
+        .lease(std::slice::from_ref(&question), at(0), &BTreeSet::new())
         .await
         .unwrap();
     let others = vec![Other { holder: 1, seq: 1 }];
@@ -327,7 +327,10 @@ async fn the_end_of_a_data_plane_charges_what_ran_and_frees_the_rest() {
     let mut aborted = spent(1, at(0), &[(old.id, Unit::Usd, 25)]);
     aborted.ended = Ended::Aborted;
     for round in 0..2 {
-        let done = store.finish(1, &[aborted.clone()], until(at(0))).await.unwrap();
+        let done = store
+            .finish(1, std::slice::from_ref(&aborted), until(at(0)))
+            .await
+            .unwrap();
         assert_eq!(done.inserted, 1 - round);
         let freed = |bucket| Touched {
             bucket,
@@ -358,13 +361,17 @@ async fn what_is_short_waits_only_if_others_could_help() {
     assert!(matches!(outcome.as_slice(), [LeaseOutcome::Granted { grant, .. }] if grant.granted == 0));
     let question = two.question(&alice, terms, 100, false);
     let short = store
-        .lease(&[question.clone()], at(0), &BTreeSet::new())
+        .lease(std::slice::from_ref(&question), at(0), &BTreeSet::new())
         .await
         .unwrap();
     assert!(matches!(short.as_slice(), [LeaseOutcome::Short { .. }]));
     // What was given back meanwhile decides; the question is answered once.
     one.returned = 60;
-    assert_eq!(one.ask(&store, &alice, terms, 0, at(0)).await, 0, "it needs nothing");
+    assert_eq!(
+        one.ask(&store, &alice, terms, 0, at(0)).await,
+        0,
+        "it needs nothing"
+    );
     let last = LeaseAsk {
         last: true,
         ..question
@@ -422,7 +429,7 @@ async fn refills_are_capped_and_remembered_with_their_author() {
     plane.ask(&store, &alice, terms(100, 0), 1, at(0)).await;
     let id = plane.id;
     ingest(&store, 7, vec![spent(1, at(0), &[(id, Unit::Usd, 130)])], at(0)).await;
-    let mut check = async |amount: Option<u64>, before: i64, after: i64, added: u64| {
+    let check = async |amount: Option<u64>, before: i64, after: i64, added: u64| {
         let refilled = store
             .refill(&alice, amount, "root", at(5))
             .await
