@@ -32,6 +32,7 @@ pub mod name;
 pub mod shard;
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test that wraps fails")]
 mod tests;
 
 pub use bucket::{Accrual, Rate, Terms};
