@@ -57,7 +57,7 @@ faults! {
     /// Every holder is promised all of the refill.
     SharesOverlap by Q1,
     /// A holder is granted what it needs, there or not.
-    GrantedUnseen by Q1,
+    GrantedBeyondFree by Q1,
     /// With one holder, it is granted what it needs and no more, and half of that if there is less.
     GrantedHalf by Q2 | Q3,
     /// A record that is read twice is charged twice.

@@ -76,7 +76,7 @@ pub fn answer(
     let part = grant.granted - ask.seen;
     let more = match fault {
         Fault::UnseenGrantKept => i128::from(kept),
-        Fault::GrantedUnseen => i128::from(ask.need.saturating_sub(part)),
+        Fault::GrantedBeyondFree => i128::from(ask.need.saturating_sub(part)),
         Fault::GrantedHalf => -i128::from(part / 2),
         _ => 0,
     };
