@@ -58,6 +58,13 @@ fn script(exchange: &mut Exchange<'_>) {
             events(&[EVENT, EVENT, DONE]);
             exchange.send("0\r\n\r\n");
         }
+        "flooding" => {
+            let events: Vec<&str> = std::iter::repeat_n(EVENT, 4_000).collect();
+            exchange.begin_events();
+            exchange.chunk(&events.concat());
+            exchange.chunk(DONE);
+            exchange.send("0\r\n\r\n");
+        }
         "silent" => exchange.until_closed(),
         "talking" => {
             events(&[EVENT]);
@@ -594,4 +601,27 @@ fn a_limit_is_lowered_to_what_is_left() {
     }
     // A limit on tokens does not help where requests are short.
     assert_eq!(gateway.call(post("/v1/chat/completions", &body(""))).status, 429);
+}
+
+/// Red if what is only estimated by its bytes is charged above what `strict` says that it can be at most.
+#[test]
+fn an_estimate_never_exceeds_the_bound_of_strict() {
+    let upstream = Upstream::scripted(script);
+    let mut strict = quota("strict", &[(Unit::Tokens, 3_000)]);
+    strict.admission = Admission::Strict;
+    strict.on_exhausted = OnExhausted::Cut;
+    let gateway = Gateway::start(Setup::new(counting(plain(upstream.address), vec![strict])));
+    let body = r#"{"model":"flooding","stream":true,"max_tokens":1,"messages":[]}"#;
+    let answer = gateway.call(post("/v1/chat/completions", body));
+    assert!(answer.text().ends_with(DONE), "it is not cut either");
+    let record = gateway.wait_records(1).remove(0);
+    assert_eq!(
+        (record.ended, record.usage_known),
+        (Ended::Complete, Known::Estimated)
+    );
+    let tokens = record.usage.input.unwrap() + record.usage.output.unwrap();
+    let charged = record.charges[0].amount;
+    // The body's 63 bytes, 4 for each of its 9 keys and values, 2,048, and one token of the answer.
+    assert!(tokens > 2_500, "{record:#?}");
+    assert_eq!(charged, 63 + 9 * 4 + 2_048 + 1);
 }

@@ -400,7 +400,7 @@ mod tests {
     /// What is found in a body, whole and in pieces of every size.
     #[track_caller]
     fn check(kind: ApiKind, body: &str, expected: Outside) {
-        let _: serde_json::Value = serde_json::from_str(body).unwrap();
+        let _: Value = serde_json::from_str(body).unwrap();
         assert_eq!(Outside::find(kind, &[body.as_bytes()]), expected, "{body}");
         for size in 1..=body.len() {
             let pieces: Vec<_> = body.as_bytes().chunks(size).collect();
