@@ -20,6 +20,7 @@ use std::sync::Arc;
 use sluice_shared::api::Flag;
 use sluice_shared::ids::Epoch;
 use sluice_shared::policy::{Budget, Decision, Granted};
+use sluice_shared::quota::Unit;
 use sluice_shared::quota::name::Values;
 use sluice_shared::snapshot::{QuotaLimit, Role};
 use sluice_shared::wire::control::Principal;
@@ -28,7 +29,6 @@ use zeroize::Zeroizing;
 
 use crate::config::{Config, Provider, header_lines};
 use crate::quota::bucket::Bucket;
-use crate::shard::Shard;
 
 pub mod probe;
 
@@ -104,10 +104,10 @@ impl Policy {
 
     /// Calls `with` for each bucket of a quota that counts for a request of this principal, and its limit. `values` says
     /// what the request names; who calls is filled in here. Where the names depend on the principal alone the buckets
-    /// are at hand after the first time.
+    /// are at hand after the first time; others `find` looks up, by quota, name and unit.
     pub(crate) fn each_bucket(
         &self,
-        shard: &Shard,
+        find: impl Fn(&str, &str, Unit) -> Rc<Bucket>,
         config: &Config,
         index: usize,
         budget: &Budget,
@@ -128,7 +128,7 @@ impl Policy {
         let mut name = config.rights.name.borrow_mut();
         budget.names(&self.principal.groups, values, &mut name, |name| {
             for limit in limits {
-                let bucket = shard.bucket(&budget.quota.name, name, limit.unit);
+                let bucket = find(&budget.quota.name, name, limit.unit);
                 if let Some(keep) = &mut keep {
                     keep.push(Rc::downgrade(&bucket));
                 }

@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use sluice_dataplane::control_link::Published;
 use sluice_dataplane::policy::probe::Peers;
+use sluice_dataplane::quota::node::{Handle, Node, Outcome, Shard, Wants};
 use sluice_shared::api::Flag;
 use sluice_shared::ids::Epoch;
+use sluice_shared::quota::{Rate, Terms, Unit};
 use sluice_shared::snapshot::{
-    Capability, Grant, Header, Provider, Role, Sealed, Secret, Snapshot, Source, seal,
+    Capability, Grant, Header, Provider, Quota, QuotaLimit, Role, Sealed, Secret, Snapshot, Source, seal,
 };
 use sluice_shared::wire::control::Principal;
 
@@ -21,6 +23,11 @@ use sluice_shared::wire::control::Principal;
 mod alloc;
 
 use alloc::counted as spent;
+
+const TERMS: Terms = Terms {
+    capacity: 1_000_000,
+    rate: Rate::NONE,
+};
 
 /// A grant for everybody, one that adds a header to some models, and one for each of a thousand logins.
 fn published(epoch: u64) -> Arc<Published> {
@@ -99,6 +106,88 @@ fn a_known_principal_and_model_allocate_nothing() {
             assert_eq!((calls, candidates), (0, Some(2)));
         }
     }
+}
+
+/// Red if finding the buckets of a request allocates once they are open, or another than the first time is found.
+#[test]
+fn the_buckets_of_a_known_principal_are_at_hand() {
+    let limit = |unit| QuotaLimit { unit, terms: TERMS };
+    let quota = |name: &str| Quota {
+        name: name.into(),
+        limits: vec![limit(Unit::Usd), limit(Unit::Requests)],
+        ..Quota::default()
+    };
+    let names = ["daily:<user>", "all", "<user>/<model>", "gone"];
+    let snapshot = Snapshot {
+        epoch: Epoch(1),
+        providers: vec![Provider {
+            id: "a".into(),
+            models: vec!["m-*".into()],
+            flags: u16::MAX,
+            ..Provider::default()
+        }],
+        grants: vec![Grant {
+            sources: vec![Source::Any],
+            capabilities: vec![Capability {
+                role: Some(Role::User),
+                grants_models: true,
+                quotas: names.iter().map(|&name| name.into()).collect(),
+                ..Capability::default()
+            }],
+            ..Grant::default()
+        }],
+        quotas: names[..3].iter().map(|&name| quota(name)).collect(),
+        ..Snapshot::default()
+    };
+    let sealed = Sealed::open(&seal(&snapshot).unwrap()).unwrap();
+    let mut peers = Peers::default();
+    peers.adopt(&Arc::new(Published::new(sealed).unwrap())).unwrap();
+    for n in [1, 2] {
+        assert!(peers.remember(address(n), principal(n)));
+    }
+    let mut node = Node::new(1, TERMS).unwrap();
+    let mut shard = node.seed(0).unwrap().shard();
+    let find = |shard: &Shard, of: u32, model: &str| {
+        let mut found = Vec::with_capacity(8);
+        let mut at = 0;
+        let (calls, _, ()) = spent(|| {
+            peers.budgets(address(of), Flag::OpenAiChat, model, shard, |handle| {
+                found.push(handle);
+                at += 1;
+            });
+        });
+        assert_eq!(
+            at, 6,
+            "three quotas of two limits; what is not defined has no buckets"
+        );
+        (calls, found)
+    };
+    let (first, found) = find(&shard, 1, "m-1");
+    assert!(
+        first > 0,
+        "they come to be with the first request, which shows that counting works"
+    );
+    // Reserving opens them.
+    let wants: Vec<(Handle, u64)> = found.iter().map(|handle| (handle.clone(), 1)).collect();
+    let mut outcome = shard.reserve(&Wants::new(&wants));
+    while let Outcome::Waiting(waiting) = outcome {
+        node.turn();
+        shard.turn();
+        outcome = shard.resume(waiting);
+    }
+    assert!(matches!(outcome, Outcome::Held(_)), "{outcome:?}");
+    find(&shard, 1, "m-1");
+    for _ in 0..100 {
+        let (calls, again) = find(&shard, 1, "m-1");
+        assert_eq!(calls, 0);
+        assert!(found.iter().zip(&again).all(|(one, other)| one.is(other)));
+    }
+    // Another model: the last two are others. Another principal: only the shared ones are the same.
+    let same = |other: &[Handle]| -> Vec<bool> { found.iter().zip(other).map(|(a, b)| a.is(b)).collect() };
+    let (_, other) = find(&shard, 1, "m-2");
+    assert_eq!(same(&other), [true, true, true, true, false, false]);
+    let (_, other) = find(&shard, 2, "m-1");
+    assert_eq!(same(&other), [false, false, true, true, false, false]);
 }
 
 #[test]

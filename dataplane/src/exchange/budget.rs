@@ -240,8 +240,9 @@ impl<'a> Asked<'a> {
         let mut needs = needs.iter().copied().cycle();
         let cut = quota.on_exhausted == OnExhausted::Cut;
         let strict = quota.admission == Admission::Strict;
+        let find = |quota: &str, name: &str, unit| shard.bucket(quota, name, unit);
         self.policy().each_bucket(
-            shard,
+            find,
             self.config,
             index,
             budget,

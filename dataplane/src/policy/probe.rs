@@ -6,10 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use sluice_shared::api::Flag;
+use sluice_shared::quota::name::Values;
 use sluice_shared::wire::control::Principal;
 
 use super::{Policy, Verdict};
 use crate::config::{CompileError, Config, Published};
+use crate::quota::node;
 use crate::tls::TlsError;
 
 /// Principals by address, as a shard knows them.
@@ -60,5 +62,43 @@ impl Peers {
             Verdict::NotServed | Verdict::NotGranted => 0,
             Verdict::Allowed(candidates) => candidates.len(),
         })
+    }
+
+    /// Hands over the buckets that count for a request of a known principal to the first provider that may be tried, as they
+    /// are found before each request. Those that are not at hand are looked up in the shard.
+    pub fn budgets(
+        &self,
+        address: [u8; 16],
+        flag: Flag,
+        model: &str,
+        shard: &node::Shard,
+        mut with: impl FnMut(node::Handle),
+    ) {
+        let (Some(config), Some(policy)) = (&self.config, self.known.get(&address)) else {
+            return;
+        };
+        let verdict = policy.verdict(config, flag, model);
+        let Verdict::Allowed(candidates) = &*verdict else {
+            return;
+        };
+        let Some(candidate) = candidates.first() else {
+            return;
+        };
+        let values = Values {
+            model: &candidate.model,
+            provider: &candidate.provider.spec.id,
+            ..Values::default()
+        };
+        let find = |quota: &str, name: &str, unit| shard.find(quota, name, unit);
+        for counted in &candidate.quotas {
+            let budget = counted
+                .budget
+                .and_then(|at| Some((at, config.published.rules.budget(at)?)));
+            if let Some((at, budget)) = budget {
+                policy.each_bucket(find, config, at, budget, values, |_, bucket| {
+                    with(node::Handle::new(bucket));
+                });
+            }
+        }
     }
 }

@@ -225,6 +225,16 @@ pub struct Shard {
 pub struct Handle(std::rc::Rc<Bucket>);
 
 impl Handle {
+    pub(crate) const fn new(bucket: std::rc::Rc<Bucket>) -> Self {
+        Self(bucket)
+    }
+
+    /// Whether it is the same bucket of the same shard.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        std::rc::Rc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The node's cell, for another thread to look at.
     #[must_use]
     pub fn cell(&self) -> CellView {
@@ -276,7 +286,11 @@ impl Shard {
     /// A bucket in dollars by its name.
     #[must_use]
     pub fn bucket(&self, name: &str) -> Handle {
-        Handle(self.buckets.bucket("probe:<user>", name, Unit::Usd))
+        Handle(self.find("probe:<user>", name, Unit::Usd))
+    }
+
+    pub(crate) fn find(&self, quota: &str, name: &str, unit: Unit) -> std::rc::Rc<Bucket> {
+        self.buckets.bucket(quota, name, unit)
     }
 
     /// Reserves of several.
