@@ -1005,3 +1005,32 @@ async fn of_what_somebody_waits_for_nobody_gets_more_than_needed() {
     }
     assert_eq!(figures(&store, &alice, at(0)).await, (100, 0, 100));
 }
+
+#[tokio::test]
+async fn a_record_that_cannot_be_charged_is_not_stored() {
+    let (folder, store) = open().await;
+    let alice = daily("alice");
+    let mut plane = Plane::new(1);
+    plane.ask(&store, &alice, terms(100, 0), 1, at(0)).await;
+    let batch = Batch {
+        holder: 1,
+        when: until(at(0)),
+        records: vec![spent(1, at(0), &[(plane.id, Unit::Usd, 60)])],
+        ..Batch::default()
+    };
+    let other = rusqlite::Connection::open(folder.path().join(crate::store::FILE)).unwrap();
+    other
+        .execute_batch("ALTER TABLE leases RENAME TO elsewhere")
+        .unwrap();
+    assert!(store.ingest(&batch).await.is_err());
+    other
+        .execute_batch("ALTER TABLE elsewhere RENAME TO leases")
+        .unwrap();
+    assert_eq!(figures(&store, &alice, at(0)).await, (100, 0, 100));
+    assert_eq!(
+        store.ingest(&batch).await.unwrap().inserted,
+        1,
+        "it was not there"
+    );
+    assert_eq!(figures(&store, &alice, at(0)).await, (40, 60, 40));
+}
