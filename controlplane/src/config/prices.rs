@@ -144,3 +144,88 @@ fn dollars(fields: &Fields<'_>, key: &str, messages: &mut Messages<'_>) -> Optio
     }
     good
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use sluice_shared::cost::PriceBook;
+    use sluice_shared::ids::Epoch;
+
+    use super::*;
+    use crate::compile::compile;
+    use crate::config::domain::Document;
+    use crate::config::load;
+
+    fn document(prices: &str) -> Document {
+        let text = format!(
+            r#"{{"providers": {{"openai": {{"baseurl": "http://x", "models": ["**"], "cost_basis": "openai"}}}},
+                "grants": [{{"src": ["*"], "capabilities": [{{"role": "admin"}}]}}], "prices": {prices}}}"#
+        );
+        let (document, report) = load(&text, &HashMap::new(), None);
+        assert!(report.errors.is_empty(), "{text}");
+        document.unwrap()
+    }
+
+    #[test]
+    fn amounts_are_exact_as_text_and_as_numbers() {
+        let check = |amount: &str, want: Option<u64>| {
+            let read = document(&format!(r#"{{"m": {{"input": {amount}}}}}"#)).prices;
+            assert_eq!(read.first().and_then(|entry| entry.rates.input), want, "{amount}");
+            assert_eq!(
+                read.is_empty(),
+                want.is_none(),
+                "{amount}: an entry is whole or not there"
+            );
+        };
+        check("0", Some(0));
+        check("1.25", Some(1_250_000_000));
+        check("\"1.25\"", Some(1_250_000_000));
+        check("\"$1.25\"", Some(1_250_000_000));
+        // What no binary fraction holds.
+        check("0.1", Some(100_000_000));
+        check("0.000000003", Some(3));
+        check("1e-9", Some(1));
+        check("1000000", Some(1_000_000_000_000_000));
+        for refused in [
+            "1000000.000000001",
+            "0.0000000001",
+            "-1",
+            "\"\"",
+            "\"1,5\"",
+            "\"1 \"",
+            "null",
+            "true",
+            "[1]",
+        ] {
+            check(refused, None);
+        }
+    }
+
+    #[test]
+    fn an_entry_reaches_the_price_of_a_call() {
+        let document = document(
+            r#"{"openai/gpt-5": {"input": "1.1", "batch": {"output": 4}, "above": {"tokens": 10, "input": 2},
+                                 "request": "0.5", "image": 0.04, "context": 9, "table": true},
+                "gpt-*": {"input": 9}}"#,
+        );
+        let book = PriceBook::compile(&compile(&document, Epoch(1)));
+        let price = book.price_for("openai", "gpt-5").unwrap();
+        assert_eq!(price.rates.input, 1_100_000_000);
+        assert_eq!(price.rates.output, 10_000_000_000);
+        assert_eq!(price.rates.cache_read, 125_000_000);
+        assert_eq!(price.rates_for(None, 11).input, 2_000_000_000);
+        assert_eq!(price.rates_for(None, 11).output, 10_000_000_000);
+        let batch = price.rates_for(Some(ServiceTier::Batch), 1);
+        assert_eq!((batch.input, batch.output), (625_000_000, 4_000_000_000));
+        assert_eq!(
+            (price.request, price.per_image),
+            (Some(500_000_000), Some(40_000_000))
+        );
+        assert_eq!(price.context, Some(9));
+        assert_eq!(
+            book.price_for("other", "gpt-5").unwrap().rates.input,
+            9_000_000_000
+        );
+    }
+}

@@ -607,7 +607,7 @@ fn reason(
         "azure" if stated == 0 => Some("Azure copies the field of the model's vendor and leaves it at 0"),
         "openrouter" if stated == 0 && is("byok") => Some("the customer's own key: the vendor bills"),
         // Two parts and the fee, each rounded to five places.
-        "perplexity" if stated.abs_diff(ours) <= 10_000 && stated % 10_000 == 0 => {
+        "perplexity" if stated.abs_diff(ours) <= 10_000 && stated.is_multiple_of(10_000) => {
             Some("the provider rounds each part to $0.00001")
         }
         "openrouter"

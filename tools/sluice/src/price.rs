@@ -51,11 +51,7 @@ pub(crate) fn run(options: &PriceOptions) -> Result<ExitCode> {
         });
         println!("{answer:#}");
     } else {
-        print!(
-            "{}prices of {origin}; table {}\n",
-            printable(&text),
-            *TABLE_VERSION
-        );
+        println!("{}prices of {origin}; table {}", printable(&text), *TABLE_VERSION);
     }
     Ok(if priced {
         ExitCode::SUCCESS
