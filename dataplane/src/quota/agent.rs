@@ -891,7 +891,7 @@ impl Entry {
             questions,
             at_ms: low(quiet.at.0.div_ceil(1_000)),
         };
-        base % STINT == 0
+        base.is_multiple_of(STINT)
     }
 }
 

@@ -47,6 +47,11 @@ impl Bucket {
         self.lease.get().free
     }
 
+    /// Free in this shard and the cell.
+    pub(super) fn free_in_all(&self) -> i64 {
+        self.cell.free().saturating_add(self.free())
+    }
+
     /// Reserves an amount from the lease, or with what that lacks from the cell; `false`, and nothing changes, if it is
     /// not there or the bucket is not open.
     pub(super) fn reserve(&self, need: u64, shards: u32) -> bool {

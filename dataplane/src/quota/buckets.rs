@@ -213,7 +213,7 @@ impl Buckets {
         }
         attempt.asked.resize(wants.len(), Asked::default());
         let asked = attempt.asked.get_mut(index).ok_or(unavailable)?;
-        if asked.own && cell.is(OPEN) && self.has_moved(&bucket, want.need) {
+        if asked.own && cell.is(OPEN) && Self::has_moved(&bucket, want.need) {
             *asked = Asked::default();
         }
         if cell.is(OPEN) && (asked.own || !self.may_help(&bucket, want.need)) {
@@ -273,13 +273,9 @@ impl Buckets {
 
     /// Whether what had been found for a request may lie elsewhere by now: the cell was loosened before the request came
     /// to take it, and another shard took a part of what there was. Seldom, and bounded by the request's patience.
-    fn has_moved(&self, bucket: &Bucket, need: u64) -> bool {
+    fn has_moved(bucket: &Bucket, need: u64) -> bool {
         // The flags first: once they say that all is in the cell, what is read of it is all.
-        !bucket.cell().holds_all() || self.lack(bucket, need) == 0
-    }
-
-    fn lack(&self, bucket: &Bucket, need: u64) -> u64 {
-        unsigned(signed(need).saturating_sub(self.free(bucket)))
+        !bucket.cell().holds_all() || lack(bucket, need) == 0
     }
 
     /// Whether the agent could find what is lacking: in other shards, or because the refill has brought it.
@@ -292,21 +288,16 @@ impl Buckets {
         if !cell.holds_all() {
             return true;
         }
-        let lack = self.lack(bucket, need);
+        let lack = lack(bucket, need);
         let age_ms = cell.age_ms(now_ms());
         let slack_ms = if age_ms >= SLACK_MS { SLACK_MS } else { 0 };
         let elapsed_us = age_ms.saturating_add(slack_ms).saturating_mul(1_000);
         Accrual::default().take(terms.rate, elapsed_us) >= lack
     }
 
-    /// Free in the shard and the cell.
-    fn free(&self, bucket: &Bucket) -> i64 {
-        bucket.cell().free().saturating_add(bucket.free())
-    }
-
     fn exhausted(&self, index: usize, bucket: &Bucket, need: u64) -> Short {
         let terms = self.client.deals.terms(bucket.cell().terms());
-        let free = self.free(bucket);
+        let free = bucket.free_in_all();
         let age_us = bucket.cell().age_ms(now_ms()).saturating_mul(1_000);
         Short::Exhausted {
             index,
@@ -446,6 +437,11 @@ impl Table {
         }
         false
     }
+}
+
+/// What shard and cell lack together.
+fn lack(bucket: &Bucket, need: u64) -> u64 {
+    unsigned(signed(need).saturating_sub(bucket.free_in_all()))
 }
 
 /// Milliseconds of the clock that cells bear.

@@ -69,12 +69,6 @@ impl Held {
 }
 
 impl Reservation {
-    /// Of a request that no quota counts for.
-    #[must_use]
-    pub(crate) fn none() -> Self {
-        Self::default()
-    }
-
     pub(super) fn new(shards: u32, open: &Rc<Cell<u64>>) -> Self {
         open.set(open.get().wrapping_add(1));
         Self {
@@ -87,11 +81,6 @@ impl Reservation {
     /// Takes hold of an amount more, which has been reserved.
     pub(super) fn push(&mut self, bucket: Rc<Bucket>, amount: u64) {
         self.held.push(Held { bucket, amount });
-    }
-
-    /// Whether nothing is held, because nothing was wanted.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.held.is_empty()
     }
 
     /// What is reserved, for the record in the making: if the process dies, it stands for what was used.
