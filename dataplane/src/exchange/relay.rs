@@ -86,6 +86,7 @@ async fn pass(conn: &Downstream, live: &mut Live) -> End {
     let mut n = live.first_bytes;
     let mut now = clock::mono_now();
     let mut noted = now;
+    let mut body_noted = false;
     let mut turns = 0u64;
     loop {
         if n > 0 {
@@ -99,9 +100,12 @@ async fn pass(conn: &Downstream, live: &mut Live) -> End {
                 if live.answer.is_done() && fault.is_none() {
                     settle_complete(live, now);
                 } else {
-                    let due = turns == 0 || now.since(noted) >= NOTE_US;
+                    // The first bytes of the body, too: they often say what the prompt took.
+                    let begins = !body_noted && live.answer.body_bytes > 0;
+                    let due = turns == 0 || begins || now.since(noted) >= NOTE_US;
                     if due {
                         noted = now;
+                        body_noted = live.answer.body_bytes > 0;
                         note(live, now);
                     }
                     if fault.is_none()
