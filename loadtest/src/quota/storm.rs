@@ -279,11 +279,11 @@ impl History {
             let records = lab.records().await?;
             let accounts = lab.accounts().await?;
             let mut settled = self.compare(lab, mode, accounts, records);
-            let reserved = lab.gauge("sluice_quota_reserved").await?;
+            let reserved = lab.gauge("sluice_quota_reservations").await?;
             if reserved != Some(0) {
                 settled
                     .faults
-                    .push(format!("reserved when nothing runs: {reserved:?}"));
+                    .push(format!("requests hold reservations when nothing runs: {reserved:?}"));
             }
             if settled.faults.is_empty() || begin.elapsed() > PATIENCE / 2 {
                 self.quiet.push(client::unix_us());
