@@ -220,6 +220,10 @@ async fn play(options: &Options, mode: Mode, folder: &Path) -> Result<Vec<Row>> 
         &mut row,
     )
     .await?;
+    if !row.faults.is_empty() {
+        // What follows would show the same once more.
+        return Ok(vec![row]);
+    }
     let mut rows = vec![row];
     rows.push(penny::last(&lab, mode, &mut history).await?);
     rows.push(penny::sum(&mut lab, mode, &mut history, sums).await?);
@@ -248,10 +252,9 @@ async fn storm(
         let pause = Duration::from_millis(random.between(50, 600));
         history.wave(lab, wave, kill.map(|plane| (plane, pause))).await?;
         let settled = history.settled(lab, mode).await?;
-        if at == last {
+        if at == last || !settled.faults.is_empty() {
             history.judge(row, mode, &settled);
-        } else {
-            storm::faults(row, &settled);
+            break;
         }
     }
     Ok(())

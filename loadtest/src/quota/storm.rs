@@ -285,7 +285,7 @@ impl History {
                     .faults
                     .push(format!("requests hold reservations when nothing runs: {reserved:?}"));
             }
-            if settled.faults.is_empty() || begin.elapsed() > PATIENCE / 2 {
+            if settled.faults.is_empty() || begin.elapsed() > PATIENCE / 4 {
                 self.quiet.push(client::unix_us());
                 return Ok(settled);
             }
