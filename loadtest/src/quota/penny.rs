@@ -16,6 +16,8 @@ use crate::mock::Ending;
 use crate::report::Row;
 
 const PAUSE: Duration = Duration::from_millis(5);
+/// More than this the model never answers, so it needs no more for a request that asks for more.
+const OUTPUT_MAX: u64 = 16_000;
 
 /// How many of these were whole, and what became of the others.
 fn whole(told: impl Iterator<Item = Told>) -> (usize, Vec<Outcome>) {
@@ -68,13 +70,33 @@ pub(super) async fn last(lab: &Lab, mode: Mode, history: &mut History) -> Result
     let pot = settled.account(POT, Unit::Usd).context("the pot is gone")?;
     let balance = u64::try_from(pot.balance).unwrap_or(0);
     row.figure("left", balance);
+    let large = Plan {
+        max_tokens: OUTPUT_MAX,
+        head_ms: 60_000,
+        ..Plan::small(0, Model::Pot)
+    };
+    let mut holding = JoinSet::new();
+    let first = history.next();
+    let mut rest = balance;
+    while mode == Mode::Strict && rest > need(&large).saturating_add(need(&small)) {
+        let plan = Plan {
+            number: history.next(),
+            ..large.clone()
+        };
+        rest = rest.saturating_sub(need(&plan));
+        history.plan(plan.clone());
+        let gateway = lab.gateway;
+        holding.spawn(async move { play(gateway, &plan).await });
+    }
+    row.figure("requests that hold it", holding.len());
+    arrived(lab, first, &mut holding, &mut row).await?;
     // As large an answer as the rest allows.
     let number = history.next();
     let most = |max_tokens| Plan {
         max_tokens,
         ..Plan::small(number, Model::Pot)
     };
-    let fits = fitting(balance, |max_tokens| need(&most(max_tokens)));
+    let fits = fitting(rest, |max_tokens| need(&most(max_tokens))).min(OUTPUT_MAX);
     if mode == Mode::Strict {
         let outcome = history.one(lab, &most(fits + 1)).await;
         let refused = matches!(outcome, Outcome::Refused { status: 429, .. });
@@ -89,13 +111,49 @@ pub(super) async fn last(lab: &Lab, mode: Mode, history: &mut History) -> Result
     let outcome = history.one(lab, &plan).await;
     row.demand(outcome == Outcome::Complete, || {
         format!(
-            "{} of {balance} that are left cannot be had: {outcome:?}",
+            "{} of {rest} that are left cannot be had: {outcome:?}",
             need(&plan)
         )
     });
+    leave(lab, first, &mut holding, history.next()).await;
     let settled = history.settled(lab, mode).await?;
     faults(&mut row, &settled);
     Ok(row)
+}
+
+/// Waits until all of them, numbered from the first on, run at the provider. One that is over already is a fault.
+async fn arrived(lab: &Lab, first: u64, running: &mut JoinSet<Told>, row: &mut Row) -> Result<()> {
+    let begin = Instant::now();
+    let there = |number: u64| {
+        let entry = lab.mock.find(&number.to_string());
+        entry.is_some_and(|entry| entry.ended == Ending::Running && entry.events > 0)
+    };
+    while !(first..).take(running.len()).all(there) {
+        if let Some(told) = running.try_join_next() {
+            row.faults
+                .push(format!("a place was not to be had: {:?}", told?.outcome));
+            return Ok(());
+        }
+        if begin.elapsed() > PATIENCE {
+            row.faults.push("not all of them reached the provider".into());
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Lets them leave, and waits until the provider has noticed.
+async fn leave(lab: &Lab, first: u64, running: &mut JoinSet<Told>, next: u64) {
+    running.shutdown().await;
+    let gone = |number: u64| {
+        let entry = lab.mock.find(&number.to_string());
+        entry.is_none_or(|entry| entry.ended != Ending::Running)
+    };
+    let begin = Instant::now();
+    while !(first..next).all(gone) && begin.elapsed() < PATIENCE {
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// The largest number that needs no more than there is.
@@ -183,40 +241,12 @@ pub(super) async fn seats(lab: &mut Lab, mode: Mode, history: &mut History, seat
             history.plan(plan.clone());
             running.spawn(async move { play(gateway, &plan).await });
         }
-        let begin = Instant::now();
-        let sitting = |number: u64| {
-            let entry = lab.mock.find(&number.to_string());
-            entry.is_some_and(|entry| entry.ended == Ending::Running && entry.events > 0)
-        };
-        while !(first..).take(running.len()).all(sitting) {
-            // One that is over already was refused.
-            if let Some(told) = running.try_join_next() {
-                row.faults.push(format!(
-                    "round {round}: a seat was not to be had: {:?}",
-                    told?.outcome
-                ));
-                break;
-            }
-            if begin.elapsed() > PATIENCE {
-                row.faults.push(format!("round {round}: not everybody sits"));
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        arrived(lab, first, &mut running, &mut row).await?;
         let outcome = history.one(lab, &Plan::small(history.next(), Model::Seats)).await;
         row.demand(matches!(outcome, Outcome::Refused { status: 429, .. }), || {
             format!("round {round}: one more than there are seats: {outcome:?}")
         });
-        // They leave.
-        running.shutdown().await;
-        let gone = |number: u64| {
-            let entry = lab.mock.find(&number.to_string());
-            entry.is_none_or(|entry| entry.ended != Ending::Running)
-        };
-        let begin = Instant::now();
-        while !(first..history.next()).all(gone) && begin.elapsed() < PATIENCE {
-            tokio::time::sleep(PAUSE).await;
-        }
+        leave(lab, first, &mut running, history.next()).await;
         let settled = history.settled(lab, mode).await?;
         let free = settled
             .account(SEATS, Unit::Concurrency)

@@ -22,6 +22,8 @@ pub(super) struct Rates {
     pub(super) input: u64,
     pub(super) cached: u64,
     pub(super) output: u64,
+    /// A token of the prompt and one of the answer where the provider answers with priority, the dearest of all tiers.
+    pub(super) most: (u64, u64),
 }
 
 /// A model that is asked for, and the quota that counts for it.
@@ -49,18 +51,19 @@ impl Model {
         }
     }
 
-    /// OpenAI's price list, August 2024 and since: $0.15 / $0.075 / $0.60 and $2.50 / $1.25 / $10.00 a million
-    /// tokens. The mock's own models have no price.
+    /// OpenAI's price list: $0.15 / $0.075 / $0.60 and $2.50 / $1.25 / $10.00 a million tokens since August 2024, with
+    /// priority $0.25 / $1.00 and $4.25 / $17.00. The mock's own models have no price.
     pub(super) const fn rates(self) -> Rates {
-        let (input, cached, output) = match self {
-            Self::Pot => (150, 75, 600),
-            Self::Sum => (2_500, 1_250, 10_000),
-            Self::Count | Self::Seats => (0, 0, 0),
+        let (input, cached, output, most) = match self {
+            Self::Pot => (150, 75, 600, (250, 1_000)),
+            Self::Sum => (2_500, 1_250, 10_000, (4_250, 17_000)),
+            Self::Count | Self::Seats => (0, 0, 0, (0, 0)),
         };
         Rates {
             input,
             cached,
             output,
+            most,
         }
     }
 }
@@ -262,7 +265,7 @@ impl Plan {
         let places = serde_json::from_str(&body).map_or(0, |body| places(&body));
         let input = body.len() as u64 + 4 * places + 2_048;
         let rates = self.model.rates();
-        let money = input * rates.input + self.max_tokens * rates.output;
+        let money = input * rates.most.0 + self.max_tokens * rates.most.1;
         BTreeMap::from([
             (Unit::Usd, money),
             (Unit::Tokens, input + self.max_tokens),

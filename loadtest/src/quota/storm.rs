@@ -281,9 +281,9 @@ impl History {
             let mut settled = self.compare(lab, mode, accounts, records);
             let reserved = lab.gauge("sluice_quota_reservations").await?;
             if reserved != Some(0) {
-                settled
-                    .faults
-                    .push(format!("requests hold reservations when nothing runs: {reserved:?}"));
+                settled.faults.push(format!(
+                    "requests hold reservations when nothing runs: {reserved:?}"
+                ));
             }
             if settled.faults.is_empty() || begin.elapsed() > PATIENCE / 4 {
                 self.quiet.push(client::unix_us());
