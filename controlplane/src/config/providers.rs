@@ -321,7 +321,7 @@ fn cost_map(field: &Field<'_>, messages: &mut Messages<'_>) -> Vec<CostRule> {
 
 /// The price list that a provider most probably bills by: by its host, else by the wire formats it serves.
 fn infer_basis(host: &str, flags: &BTreeSet<u8>) -> &'static str {
-    let hosts: [(&str, &str); 14] = [
+    let hosts = [
         ("api.openai.com", "openai"),
         ("api.anthropic.com", "anthropic"),
         ("generativelanguage.googleapis.com", "gemini"),
@@ -336,6 +336,17 @@ fn infer_basis(host: &str, flags: &BTreeSet<u8>) -> &'static str {
         ("api.together.xyz", "together_ai"),
         ("api.fireworks.ai", "fireworks_ai"),
         ("api.cohere.com", "cohere"),
+        ("api.cohere.ai", "cohere"),
+        ("services.ai.azure.com", "azure"),
+        ("cognitiveservices.azure.com", "azure"),
+        ("api.aws", "bedrock"),
+        ("api.perplexity.ai", "perplexity"),
+        ("api.cerebras.ai", "cerebras"),
+        ("api.moonshot.ai", "moonshot"),
+        ("api.z.ai", "zai"),
+        ("api.voyageai.com", "voyage"),
+        ("cloud.databricks.com", "databricks"),
+        ("ai-gateway.vercel.sh", "vercel_ai_gateway"),
     ];
     for (suffix, basis) in hosts {
         let inside = host
@@ -381,6 +392,12 @@ mod tests {
         check("xapi.openai.com", &[], "");
         check("us-central1-aiplatform.googleapis.com", &[], "vertex");
         check("bedrock-runtime.us-east-1.amazonaws.com", &[], "bedrock");
+        check("bedrock-mantle.us-east-1.api.aws", &[Flag::OpenAiChat], "bedrock");
+        check("team.openai.azure.com", &[], "azure");
+        check("team.services.ai.azure.com", &[], "azure");
+        check("api.perplexity.ai", &[], "perplexity");
+        check("api.z.ai", &[], "zai");
+        check("notapi.z.ai", &[], "");
         check("gw.example", &[Flag::AnthropicMessages], "anthropic");
         check("gw.example", &[Flag::AnthropicMessages, Flag::OpenAiChat], "");
         check("localhost", &[Flag::OpenAiChat], "");
