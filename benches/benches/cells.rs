@@ -25,9 +25,9 @@ const TERMS: Terms = Terms {
 const NEED: u64 = 50_000_000;
 const USED: u64 = 30_000_000;
 
-/// Slices of time that are compared.
-const SLICES: usize = 15;
-const SLICE: Duration = Duration::from_millis(100);
+/// Slices of time that are compared; short, so that some of them find both cores free on a machine with other work.
+const SLICES: usize = 400;
+const SLICE: Duration = Duration::from_millis(4);
 
 fn reserve(node: &mut Node, shard: &mut Shard, wants: &Wants) -> Held {
     let mut outcome = shard.reserve(wants);
