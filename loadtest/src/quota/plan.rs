@@ -220,7 +220,7 @@ impl Plan {
 
     /// The body of the request.
     pub(super) fn body(&self) -> String {
-        let limit = match (self.shape, self.number % 2) {
+        let limit = match (self.shape, self.prompt % 2) {
             (Shape::Messages, _) | (_, 0) => "max_tokens",
             _ => "max_completion_tokens",
         };
