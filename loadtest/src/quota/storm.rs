@@ -1,6 +1,6 @@
 //! Many streams at once on one budget that is nearly used up, and what the books say after each wave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -19,7 +19,7 @@ use crate::report::Row;
 /// After an answer's last byte the gateway still has to settle it, on a machine that does other things.
 const SETTLE_US: u64 = 500_000;
 /// A plane that is started again needs a moment until all its connections stand.
-const RECONNECT_US: u64 = 5_000_000;
+const RECONNECT_US: u64 = 1_000_000;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Faults that a report shows.
 const FAULTS_SHOWN: usize = 12;
@@ -262,6 +262,13 @@ impl History {
                     "the client of request {} has a whole answer, its record has not",
                     told.number
                 ));
+            }
+        }
+        // And who was refused by the gateway has one, too.
+        let numbers: BTreeSet<u64> = records.iter().map(|record| record.number).collect();
+        for told in self.told.values() {
+            if matches!(told.outcome, Outcome::Refused { .. }) && !numbers.contains(&told.number) {
+                faults.push(format!("request {} was refused and has no record", told.number));
             }
         }
         Settled {
