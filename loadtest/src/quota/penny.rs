@@ -78,9 +78,14 @@ pub(super) async fn last(lab: &Lab, mode: Mode, history: &mut History) -> Result
     let mut holding = JoinSet::new();
     let first = history.next();
     let mut rest = balance;
-    while mode == Mode::Strict && rest > need(&large).saturating_add(need(&small)) {
+    while mode == Mode::Strict && rest > need(&large) {
         let plan = Plan {
             number: history.next(),
+            // Enough for another one stays.
+            max_tokens: match rest.checked_sub(need(&large)) {
+                Some(more) if more < need(&small) => OUTPUT_MAX / 2,
+                _ => OUTPUT_MAX,
+            },
             ..large.clone()
         };
         rest = rest.saturating_sub(need(&plan));
