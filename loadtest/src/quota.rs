@@ -23,9 +23,10 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use books::Unit;
+use client::Outcome;
 use lab::{Lab, Plane};
 use plan::{Model, Plan};
-use setup::Setup;
+use setup::{POT, Setup};
 use storm::History;
 
 pub use clock::shift_clock;
@@ -243,6 +244,7 @@ async fn storm(
     row: &mut Row,
 ) -> Result<()> {
     let last = waves.len().saturating_sub(1);
+    let mut left = Vec::new();
     for (at, wave) in waves.into_iter().enumerate() {
         let kill = match (options.kills, at % 3) {
             (true, 1) => Some(Plane::Data),
@@ -250,13 +252,28 @@ async fn storm(
             _ => None,
         };
         let pause = Duration::from_millis(random.between(50, 600));
+        let first = history.next();
         history.wave(lab, wave, kill.map(|plane| (plane, pause))).await?;
         let settled = history.settled(lab, mode).await?;
+        let served = history
+            .since(first)
+            .filter(|told| told.outcome == Outcome::Complete)
+            .count();
+        if let Some(before) = left
+            .last()
+            .filter(|left| **left <= 0 && history.pot_a_minute == 0)
+        {
+            row.demand(served == 0, || {
+                format!("wave {at}: {served} were served, with a balance of {before} before")
+            });
+        }
+        left.extend(settled.account(POT, Unit::Usd).map(|pot| pot.balance));
         if at == last || !settled.faults.is_empty() {
             history.judge(row, mode, &settled);
             break;
         }
     }
+    row.figure("balance after each wave", left);
     Ok(())
 }
 
