@@ -64,6 +64,10 @@ impl Bucket {
 
     /// The same for a bucket that is known to be open.
     pub(super) fn extend(&self, need: u64, shards: u32) -> bool {
+        if self.cell.free() < 0 {
+            // What another shard owes comes before what lies idle here.
+            self.flush();
+        }
         let mut lease = self.lease.get();
         if !lease.reserve(need) {
             let Some(got) = self
@@ -106,5 +110,31 @@ impl Bucket {
         let rounds = self.rounds.get().saturating_add(1);
         self.rounds.set(rounds);
         rounds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::Key;
+    use super::*;
+
+    #[test]
+    fn what_another_shard_owes_comes_before_what_lies_idle_here() {
+        let cell = Arc::new(NodeCell::new(Key(1, 2)));
+        cell.open(7, 0);
+        cell.add(1_000);
+        let [one, two] = [(); 2].map(|()| Bucket::new(Arc::clone(&cell), Unit::Usd));
+        assert!(one.reserve(1, 2) && two.reserve(1, 2));
+        assert!(one.free() > 1, "there is plenty, so a part of it is taken");
+        // The other uses more than there is in all.
+        two.settle(1, 5_000);
+        assert!(!one.reserve(1, 2), "{} is free in the cell", cell.free());
+        assert_eq!(
+            (one.free(), one.free_in_all()),
+            (0, -4_001),
+            "all that is left is reserved: 1"
+        );
+        one.settle(1, 0);
+        assert_eq!(one.free_in_all(), -4_000);
     }
 }
