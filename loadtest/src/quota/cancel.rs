@@ -28,8 +28,8 @@ pub(super) async fn play(options: &Options, mode: Mode, streams: usize, folder: 
     let seats = 24;
     let setup = Setup {
         seats,
-        // One whose client has just left may still sit.
-        pot_seats: options.clients as u64 * 2,
+        // One whose client has just left may still sit; in the end all that is left is held, by as many as it takes.
+        pot_seats: (options.clients * 2 + streams) as u64,
         ..Setup::new(mode, needs.sum())
     };
     let mut lab = Lab::start(&options.sluice, options.shards, folder, |upstream| {
