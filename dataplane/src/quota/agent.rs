@@ -730,6 +730,12 @@ impl Agent {
         if !self.connected || self.background >= BACKGROUND_MAX {
             return false;
         }
+        if cell.free() < 0 {
+            // A holder that left owing would be lent the debt anew. What the refill brings pays it first.
+            drop(cell);
+            self.errand_at(at, Giving::Nothing, false, now, out);
+            return false;
+        }
         let taken = cell.take_back(AMOUNT_MAX);
         let holder = self.holder(at, now);
         holder.give_back(taken);

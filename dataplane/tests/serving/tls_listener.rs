@@ -70,6 +70,10 @@ impl Secure {
 fn a_listener_that_is_taken_out_stays_as_guarded_as_it_was() {
     let upstream = Upstream::plain();
     let secure = Secure::start(&upstream);
+    // The shard is there and has seen how its listener is guarded; one that starts later only knows what is configured then.
+    let mut early = secure.client();
+    early.send(get("/healthz"));
+    assert_eq!(early.answer().status, 200);
     let elsewhere = Listener {
         address: "127.0.0.1:1".into(),
         llm: true,
