@@ -369,12 +369,15 @@ impl Agent {
             self.round_ends.pop_front();
             self.returned(id, now, out);
         }
-        while let Some((end, id)) = self.ask_ends.front().copied()
-            && end <= now
-        {
-            self.ask_ends.pop_front();
+        while let Some((end, id)) = self.ask_ends.front().copied() {
             let flight = self.flights.get(&id.bucket);
-            if flight.is_some_and(|flight| flight.serial == id.serial) {
+            let waits = flight.is_some_and(|flight| flight.serial == id.serial);
+            if waits && end > now {
+                break;
+            }
+            // Answered ones go at once: a million that were just opened are not to be remembered until their time is up.
+            self.ask_ends.pop_front();
+            if waits {
                 self.counts.unanswered = self.counts.unanswered.saturating_add(1);
                 self.lost(id.bucket, now, out);
             }
