@@ -141,16 +141,19 @@ impl Buckets {
         bucket
     }
 
-    /// The bucket that counts, if its cell has moved since it was looked up.
+    /// The bucket that counts, if another cell has taken the place of its own since it was looked up. One that never opened
+    /// may have been replaced without having been told: nobody asked with it.
     fn current(&self, bucket: &Rc<Bucket>) -> Rc<Bucket> {
-        if !bucket.cell().is(MOVED) {
+        let moved = bucket.cell().is(MOVED);
+        if !moved && bucket.cell().is(OPEN) {
             return Rc::clone(bucket);
         }
         let key = bucket.cell().key();
         let found = self.table.borrow().find(key);
         match found {
-            Some(bucket) if !bucket.cell().is(MOVED) => bucket,
-            _ => self.renew(key, bucket.unit()),
+            Some(found) if !found.cell().is(MOVED) => found,
+            _ if moved => self.renew(key, bucket.unit()),
+            _ => Rc::clone(bucket),
         }
     }
 

@@ -474,6 +474,42 @@ fn what_asks_at_the_same_time_shares_one_question() {
 }
 
 #[test]
+fn a_cell_that_was_replaced_before_it_opened_is_nobodys_end() {
+    let mut world = World::new(2, terms(1_000, NONE));
+    let begin = |world: &World, shard: usize, need: u64| {
+        let wants = world.wants(shard, &[("a", need)]);
+        let buckets = Rc::clone(&world.shards[shard]);
+        Box::pin(async move { buckets.reserve(&wants).await })
+    };
+    // Both shards make a cell; that of the second gives way before anybody is answered.
+    world.mute = true;
+    let mut first = begin(&world, 0, 100);
+    assert!(poll(&mut first).is_pending());
+    world.pump();
+    let mut second = begin(&world, 1, 100);
+    assert!(poll(&mut second).is_pending());
+    world.pump();
+    // So this one gets yet another cell, and waits with the second for its answer.
+    let mut third = begin(&world, 1, 100);
+    assert!(poll(&mut third).is_pending());
+    world.mute = false;
+    let question = world.asked.last().cloned().unwrap();
+    world.ledger(question);
+    world.pump();
+    let held = (poll(&mut first), poll(&mut second));
+    assert!(matches!(&held, (Poll::Ready(Ok(_)), Poll::Ready(Ok(_)))));
+    // Somebody asks again before the third looks: it must not take that answer for a second one of its own.
+    let mut fourth = begin(&world, 1, 950);
+    assert!(poll(&mut fourth).is_pending());
+    assert!(matches!(poll(&mut third), Poll::Ready(Ok(_))));
+    world.pump();
+    assert!(matches!(
+        poll(&mut fourth),
+        Poll::Ready(Err(Short::Exhausted { .. }))
+    ));
+}
+
+#[test]
 fn refill_is_asked_for_when_it_can_have_come() {
     let rate = Rate {
         amount: 100,
