@@ -260,10 +260,8 @@ impl Ingest {
         let mut recovery = incarnation
             .recover()
             .map_err(|e| IngestError::Journal(incarnation.directory.clone(), e))?;
-        for record in &mut recovery.records {
-            price::settle(record, &self.bases);
-            settle_aborted(record);
-        }
+        price::settle(&mut recovery.records, &self.bases);
+        recovery.records.iter_mut().for_each(settle_aborted);
         reached(&self.settings, Step::Recovered)?;
         if recovery.damaged > 0 {
             tracing::error!(

@@ -26,22 +26,26 @@ impl Bases {
     }
 }
 
-/// Fills in cost and whether there is a price.
-pub(super) fn settle(record: &mut UsageRecord, bases: &Bases) {
+/// Fills in cost and whether there is a price. The prices are compiled once for all: requests may be waiting for the lease
+/// that ends with this.
+pub(super) fn settle(records: &mut [UsageRecord], bases: &Bases) {
+    if records.is_empty() {
+        return;
+    }
+    let current = bases.publisher.as_ref().and_then(|publisher| publisher.current());
+    let none = Snapshot::default();
+    let snapshot = current.as_ref().map_or(&none, |current| &current.snapshot);
+    let prices = PriceBook::compile(snapshot);
+    for record in records {
+        price(record, snapshot, &prices);
+    }
+}
+
+fn price(record: &mut UsageRecord, snapshot: &Snapshot, prices: &PriceBook) {
     if !record.api.billed() {
         (record.cost, record.priced) = (Some(NanoUsd(0)), true);
         return;
     }
-    let current = bases.publisher.as_ref().and_then(|publisher| publisher.current());
-    match &current {
-        Some(current) => price(record, &current.snapshot),
-        None => price(record, &Snapshot::default()),
-    }
-}
-
-fn price(record: &mut UsageRecord, snapshot: &Snapshot) {
-    // Recovery is rare: compiling the prices for a record costs less than keeping them compiled.
-    let prices = PriceBook::compile(snapshot);
     let sent = sent(snapshot, &record.provider, &record.model_asked);
     let price = prices.price_of_call(&record.provider, sent, record.model_answered.as_deref());
     record.priced = price.is_some();
@@ -107,7 +111,7 @@ mod tests {
                 output: Some(10),
                 ..Usage::default()
             };
-            price(&mut record, &snapshot());
+            price(&mut record, &snapshot(), &PriceBook::compile(&snapshot()));
             assert_eq!(record.cost.map(|cost| cost.0), want, "{asked}");
             assert_eq!(record.priced, want.is_some(), "{asked}");
         };
