@@ -1,9 +1,9 @@
 //! From the checked document to the snapshot that the data plane reads. Pure: no clock, no file, no network.
 
 use sluice_shared::ids::Epoch;
-use sluice_shared::snapshot::{Alias, Identity, Provider, Snapshot};
+use sluice_shared::snapshot::{Alias, Captures, Identity, Provider, Snapshot};
 
-use crate::config::domain::{self, Document};
+use crate::config::domain::{self, Document, Keep};
 
 /// Compiles a document. Providers come highest preference first, equal ones by id; disabled ones are left out.
 pub(crate) fn compile(document: &Document, epoch: Epoch) -> Snapshot {
@@ -16,6 +16,8 @@ pub(crate) fn compile(document: &Document, epoch: Epoch) -> Snapshot {
     providers.sort_by(|a, b| b.preference.cmp(&a.preference).then_with(|| a.id.cmp(&b.id)));
     let mut aliases: Vec<Alias> = document.aliases.clone();
     aliases.sort_by(|a, b| a.from.cmp(&b.from));
+    let mut hooks = document.hooks.clone();
+    hooks.sort_by(|a, b| b.preference.cmp(&a.preference).then_with(|| a.name.cmp(&b.name)));
     Snapshot {
         epoch,
         providers,
@@ -31,6 +33,12 @@ pub(crate) fn compile(document: &Document, epoch: Epoch) -> Snapshot {
         limits: document.limits.clone(),
         quotas: document.quotas.clone(),
         prices: document.prices.clone(),
+        hooks,
+        guardrails: document.guardrails.clone(),
+        captures: Captures {
+            enabled: document.captures.enabled && document.retention.keep != Keep::Nothing,
+            ..document.captures.clone()
+        },
     }
 }
 
@@ -55,6 +63,7 @@ fn provider(p: &domain::Provider) -> Provider {
         ca_pem: p.ca_pem.clone(),
         cost_basis: p.cost_basis.clone(),
         cost_map: p.cost_map.clone(),
+        capture_share: p.capture_share,
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use sluice_shared::api::Flag;
 use sluice_shared::ids::Epoch;
-use sluice_shared::policy::{Budget, Decision, Granted};
+use sluice_shared::policy::{Budget, Decision, Granted, Watch};
 use sluice_shared::quota::Unit;
 use sluice_shared::quota::name::Values;
 use sluice_shared::snapshot::{QuotaLimit, Role};
@@ -79,6 +79,8 @@ pub(crate) struct Candidate {
     pub(crate) added_names: Vec<String>,
     /// Quotas that count for it.
     pub(crate) quotas: Box<[Counted]>,
+    /// Who looks at its calls.
+    pub(crate) watch: Watch,
 }
 
 /// A quota that counts for a candidate.
@@ -218,6 +220,7 @@ impl Verdict {
                                     budget: counting.budget,
                                 })
                                 .collect(),
+                            watch: candidate.watch,
                         })
                     })
                     .collect(),

@@ -15,7 +15,8 @@
 //!   they say holds for every model that is granted otherwise.
 //! - A scope limits the role and the models. It leaves `read_metrics` alone: that is either granted by name, or
 //!   follows from the role.
-//! - Quotas are the one thing that takes: every quota that any matching capability names must pass ([`Rules::counting`]).
+//! - Quotas, hooks and guardrails take: every one that any matching capability names counts ([`Rules::counting`],
+//!   [`Rules::watch`]).
 //!
 //! What cannot be read gives nothing: a pattern that does not parse matches no model (and quotas beside it count for
 //! every model), a header that is no header is not added. The control plane reports both when it reads the document.
@@ -26,7 +27,9 @@ use std::fmt;
 use crate::api::Flag;
 use crate::glob::{Glob, GlobError};
 use crate::ids::Epoch;
-use crate::snapshot::{AuthMode, Authorization, Capability, Header, Provider, Role, Snapshot, Source};
+use crate::snapshot::{
+    AuthMode, Authorization, Capability, Header, Provider, Role, SendHook, Snapshot, Source,
+};
 use crate::wire::control::Principal;
 
 mod budget;
@@ -36,6 +39,7 @@ mod nearest;
 mod source;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use budget::{Budget, Counting};
 pub use decide::{Candidate, Decision};
@@ -44,6 +48,7 @@ pub use explain::{
     QuotaAnswer,
 };
 pub use source::applies;
+pub use watch::{HookUse, Watch};
 
 /// The grants, providers and aliases of one epoch, ready for use.
 #[derive(Debug)]
@@ -56,6 +61,7 @@ pub struct Rules {
     grants: Vec<CompiledGrant>,
     index: source::Index,
     budgets: budget::Budgets,
+    watching: watch::Watching,
 }
 
 /// What rules know of a provider.
@@ -90,7 +96,14 @@ pub struct Rule {
     headers: Box<[Header]>,
     /// Names of the quotas that count for these models.
     quotas: Box<[Box<str>]>,
-    /// A pattern of it does not parse. It grants nothing, and its quotas count for every model.
+    /// Hooks that are called for these models.
+    send_hooks: Box<[SendHook]>,
+    /// Names of the guardrails that hold for these models.
+    guardrails: Box<[Box<str>]>,
+    /// Share of these requests that is captured, in millionths.
+    capture_share: Option<u32>,
+    /// A pattern of it does not parse. It grants nothing, and its quotas, hooks and guardrails count for
+    /// every model.
     unread: bool,
 }
 
@@ -170,6 +183,7 @@ impl Rules {
             index: source::Index::new(grants.iter().map(|grant| grant.sources.as_slice())),
             grants,
             budgets: budget::Budgets::new(&snapshot.quotas),
+            watching: watch::Watching::new(snapshot),
         })
     }
 
@@ -255,6 +269,13 @@ impl Rule {
                 .iter()
                 .map(|name| name.as_str().into())
                 .collect(),
+            send_hooks: capability.send_hooks.clone().into_boxed_slice(),
+            guardrails: capability
+                .guardrails
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+            capture_share: capability.capture_share,
             unread: capability
                 .models
                 .iter()

@@ -24,8 +24,16 @@ use crate::ids::Epoch;
 use crate::quota::{Terms, Unit};
 use crate::usage::ServiceTier;
 
+pub mod captures;
+pub mod guardrails;
+pub mod hooks;
+
+pub use captures::{Captures, SHARE_ALL};
+pub use guardrails::{GuardAction, GuardCaps, GuardPattern, Guardrail, ToolRule};
+pub use hooks::{Hook, HookEvent, HookPart, SendHook};
+
 /// Version of the layout below. A data plane refuses every other.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Largest snapshot that is opened, in bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
 
@@ -76,6 +84,12 @@ pub struct Snapshot {
     pub quotas: Vec<Quota>,
     /// Prices of the operator, in the order in which they are tried; see [`crate::cost::PriceBook`].
     pub prices: Vec<PriceOverride>,
+    /// Hooks that are not disabled, highest `preference` first, then by name.
+    pub hooks: Vec<Hook>,
+    /// Guardrails, by name.
+    pub guardrails: Vec<Guardrail>,
+    /// What is kept of requests and answers.
+    pub captures: Captures,
 }
 
 /// A configured upstream that serves models.
@@ -116,6 +130,8 @@ pub struct Provider {
     pub cost_basis: String,
     /// Rewrites of the model name for pricing; first match wins.
     pub cost_map: Vec<CostRule>,
+    /// Share of its requests that is captured at most, in millionths; `None`: nothing is said.
+    pub capture_share: Option<u32>,
 }
 
 impl Provider {
@@ -368,6 +384,13 @@ pub struct Capability {
     /// Names of [`Quota`]s that count for these models: all of them must pass, all are charged. A name that is not
     /// defined refuses.
     pub quotas: Vec<String>,
+    /// Hooks that are called for these models, or for all if it names none.
+    pub send_hooks: Vec<SendHook>,
+    /// Names of [`Guardrail`]s that hold for these models, or for all if it names none.
+    pub guardrails: Vec<String>,
+    /// Share of these requests that is captured, in millionths; the largest of all that match counts. `None`: nothing is
+    /// said.
+    pub capture_share: Option<u32>,
 }
 
 /// What a principal may do beside calling models.

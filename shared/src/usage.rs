@@ -205,6 +205,95 @@ pub struct UsageRecord {
     pub response_bytes: u64,
     /// What was taken from which bucket; while the request runs: what is reserved for it.
     pub charges: Vec<Charge>,
+    /// Where the session key comes from.
+    pub session_source: SessionSource,
+    /// Agent within the session that made the call, as the client says (at most 256 bytes); `None`: the main one.
+    pub agent: Option<String>,
+    /// Agent or session that started it, as the client says.
+    pub parent: Option<String>,
+    /// What became of its capture.
+    pub capture: Capture,
+    /// What hooks and guardrails said of it, in order; at most [`VERDICTS_MAX`].
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Most verdicts of one record; findings beyond are added to the last of the same rule, or left out.
+pub const VERDICTS_MAX: usize = 16;
+
+named_enum! {
+    /// Where a session key comes from.
+    SessionSource {
+        /// There is none: the request stands for itself.
+        None = "none",
+        /// A header of the client.
+        Header = "header",
+        /// A field of the request body.
+        Body = "body",
+        /// The conversation's beginning: a hash of the system prompt and the first user message.
+        Fingerprint = "fingerprint",
+    }
+}
+
+named_enum! {
+    /// What became of the capture of a request.
+    Capture {
+        /// Nobody wanted one.
+        Off = "off",
+        /// It stands in the capture segments, whole or up to where it was cut.
+        Written = "written",
+        /// It was wanted and there was no room.
+        Dropped = "dropped",
+    }
+}
+
+named_enum! {
+    /// Who gave a verdict.
+    Judge {
+        /// A web service.
+        Hook = "hook",
+        /// A built-in rule.
+        Guardrail = "guardrail",
+    }
+}
+
+named_enum! {
+    /// What was decided.
+    Action {
+        /// The call goes on.
+        Allow = "allow",
+        /// It goes on, and something was noted.
+        Log = "log",
+        /// Parts of it were replaced.
+        Redact = "redact",
+        /// The request was replaced.
+        Modify = "modify",
+        /// It ends here.
+        Block = "block",
+        /// The judge could not be heard; its policy decided.
+        Failed = "failed",
+    }
+}
+
+/// What a hook or a guardrail said of a request.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Who.
+    pub judge: Judge,
+    /// Name of the hook or the guardrail.
+    pub name: String,
+    /// What was decided.
+    pub action: Action,
+    /// Nothing of it was done: the rule is in shadow mode.
+    pub shadow: bool,
+    /// It is about the answer.
+    pub on_answer: bool,
+    /// What was found, by the name of the detector or part of the rule, or why a hook failed; never what was matched. At
+    /// most 128 bytes.
+    pub what: String,
+    /// How often.
+    pub count: u32,
+    /// How long it took, in microseconds; 0 where it was not measured.
+    pub took_us: u64,
 }
 
 impl UsageRecord {
@@ -247,6 +336,11 @@ impl UsageRecord {
             request_bytes: 0,
             response_bytes: 0,
             charges: Vec::new(),
+            session_source: SessionSource::None,
+            agent: None,
+            parent: None,
+            capture: Capture::Off,
+            verdicts: Vec::new(),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use sluice_shared::snapshot::{
-    Alias, AuthMode, Authorization, BaseUrl, BearerMode, CostRule, Grant, Header, Limits, Listener,
-    PriceOverride, Quota, Secret, SourceKind, Timeouts, TrustBundle,
+    Alias, AuthMode, Authorization, BaseUrl, BearerMode, Captures, CostRule, Grant, Guardrail, Header, Hook,
+    Limits, Listener, PriceOverride, Quota, Secret, SourceKind, Timeouts, TrustBundle,
 };
 
 /// A whole document.
@@ -25,6 +25,18 @@ pub(crate) struct Document {
     pub(crate) limits: Limits,
     /// Prices of the operator, in the order of the document.
     pub(crate) prices: Vec<PriceOverride>,
+    /// Hooks that are not disabled.
+    pub(crate) hooks: Vec<Hook>,
+    /// By name.
+    pub(crate) guardrails: Vec<Guardrail>,
+    /// What is captured.
+    pub(crate) captures: Captures,
+    /// Where captures are kept; `None`: in the data directory.
+    pub(crate) capture_store: Option<S3>,
+    /// How long things are kept.
+    pub(crate) retention: Retention,
+    /// By name.
+    pub(crate) exporters: Vec<Exporter>,
     /// Every file that was read for it, sorted; a change of one is a change of the document.
     pub(crate) files: Vec<PathBuf>,
 }
@@ -50,6 +62,130 @@ pub(crate) struct Provider {
     pub(crate) ca_pem: Option<String>,
     pub(crate) cost_basis: String,
     pub(crate) cost_map: Vec<CostRule>,
+    pub(crate) capture_share: Option<u32>,
+}
+
+/// How long bodies are kept, and what goes then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Retention {
+    pub(crate) keep: Keep,
+    /// Nothing goes before every exporter that takes it has it.
+    pub(crate) require_export: bool,
+    /// Captures go.
+    pub(crate) purge_captures: bool,
+    /// Tool calls go.
+    pub(crate) purge_tools: bool,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            keep: Keep::Forever,
+            require_export: false,
+            purge_captures: true,
+            purge_tools: false,
+        }
+    }
+}
+
+/// How long bodies are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Keep {
+    #[default]
+    Forever,
+    /// None are kept at all.
+    Nothing,
+    Millis(u64),
+}
+
+/// A place where records are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exporter {
+    /// Key in the document: its cursor is kept under it.
+    pub(crate) name: String,
+    /// Seconds between exports; never 0.
+    pub(crate) every_s: u64,
+    /// Most records of one object or message; never 0.
+    pub(crate) limit: u64,
+    /// What is sent.
+    pub(crate) what: BTreeSet<Exported>,
+    pub(crate) sink: Sink,
+    pub(crate) disabled: bool,
+}
+
+/// What an exporter sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Exported {
+    /// Usage records.
+    Requests,
+    /// Heads and bodies, with the usage record.
+    Captures,
+    /// The audit of administrators' acts.
+    Audit,
+    /// Marks of budgets.
+    QuotaEvents,
+}
+
+/// How and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sink {
+    /// Object storage.
+    S3 { target: S3, format: S3Format },
+    /// A JSON array by POST.
+    Webhook(Endpoint),
+    /// Splunk's HTTP event collector: one JSON event after the other.
+    Hec {
+        endpoint: Endpoint,
+        index: String,
+        source: String,
+        sourcetype: String,
+    },
+    /// OpenTelemetry over HTTP, protobuf; the paths `/v1/logs`, `/v1/traces` and `/v1/metrics` are put behind the URL.
+    Otlp {
+        endpoint: Endpoint,
+        logs: bool,
+        traces: bool,
+        metrics: bool,
+    },
+}
+
+/// How objects are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum S3Format {
+    /// JSON lines, zstd.
+    Jsonl,
+    /// Aperture's record, CBOR, zstd.
+    Cbor,
+    /// Apache Parquet; usage rows only.
+    Parquet,
+}
+
+/// A bucket of S3 or of what speaks like it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct S3 {
+    /// Its URL; empty: Amazon's own.
+    pub(crate) endpoint: String,
+    pub(crate) bucket: String,
+    pub(crate) region: String,
+    /// Put before object names, without a slash at its end.
+    pub(crate) prefix: String,
+    /// Empty: what the environment of the host offers.
+    pub(crate) access_key_id: String,
+    pub(crate) access_secret: Secret,
+}
+
+/// A web service that takes records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// http:// or https://.
+    pub(crate) url: String,
+    pub(crate) key: Secret,
+    pub(crate) authorization: Authorization,
+    pub(crate) headers: Vec<Header>,
+    /// How long one message may take, in milliseconds.
+    pub(crate) timeout_ms: u64,
+    /// Certificates trusted instead of the built-in roots, PEM.
+    pub(crate) ca_pem: Option<String>,
 }
 
 /// Where principals come from.

@@ -203,6 +203,7 @@ fn provider(
             .unwrap_or(0),
         ca_pem,
         cost_basis,
+        capture_share: None,
         cost_map: fields
             .field("model_cost_map")
             .map(|f| cost_map(&f, messages))

@@ -78,6 +78,7 @@ fn grant(login: &str, role: Option<Role>, model: Option<&str>, read_metrics: boo
             add_headers: Vec::new(),
             read_metrics,
             quotas: Vec::new(),
+            ..Capability::default()
         }],
         ..Grant::default()
     }

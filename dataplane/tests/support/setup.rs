@@ -47,6 +47,7 @@ pub fn snapshot(providers: Vec<Provider>) -> Snapshot {
                 add_headers: Vec::new(),
                 read_metrics: true,
                 quotas: Vec::new(),
+                ..Capability::default()
             }],
             ..Grant::default()
         }],

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{Counting, Granted, Rules, Served};
+use super::{Counting, Granted, Rules, Served, Watch};
 use crate::api::Flag;
 use crate::glob::Glob;
 use crate::snapshot::Header;
@@ -33,6 +33,8 @@ pub struct Candidate<'a> {
     /// Quotas that count for it, see [`Rules::counting`]; none for calls that name no model, which look at what is
     /// stored and are not billed.
     pub quotas: Vec<Counting<'a>>,
+    /// Who looks at its calls.
+    pub watch: Watch,
 }
 
 impl Rules {
@@ -98,6 +100,10 @@ impl Rules {
             quotas: match self.providers.get(provider) {
                 Some(served) if !model.is_empty() => self.counting(granted, &served.id, model),
                 _ => Vec::new(),
+            },
+            watch: match self.providers.get(provider) {
+                Some(served) => self.watch(granted, provider, &served.id, model),
+                None => Watch::default(),
             },
         }
     }

@@ -181,7 +181,7 @@ fn role(role: Role) -> Capability {
     }
 }
 
-fn models(patterns: &[&str]) -> Capability {
+pub(super) fn models(patterns: &[&str]) -> Capability {
     Capability {
         models: Some(patterns.iter().map(|&pattern| pattern.into()).collect()),
         grants_models: true,
@@ -208,11 +208,11 @@ fn naming(mut capability: Capability, quotas: &[&str]) -> Capability {
     capability
 }
 
-fn login(name: &str) -> Source {
+pub(super) fn login(name: &str) -> Source {
     Source::Login(name.into())
 }
 
-fn grant(sources: Vec<Source>, capabilities: Vec<Capability>) -> Grant {
+pub(super) fn grant(sources: Vec<Source>, capabilities: Vec<Capability>) -> Grant {
     Grant {
         sources,
         capabilities,
@@ -220,7 +220,7 @@ fn grant(sources: Vec<Source>, capabilities: Vec<Capability>) -> Grant {
     }
 }
 
-fn person(login: &str) -> Principal {
+pub(super) fn person(login: &str) -> Principal {
     Principal {
         source: "tailscale".into(),
         login: login.into(),
@@ -237,7 +237,7 @@ fn device(tags: &[&str]) -> Principal {
     }
 }
 
-fn at(address: &str) -> [u8; 16] {
+pub(super) fn at(address: &str) -> [u8; 16] {
     address_bits(address.parse().unwrap())
 }
 
@@ -341,7 +341,7 @@ fn a_source_means_whom_it_says() {
 }
 
 /// Two providers, one alias; everything on the chat API, `anthropic` on messages besides.
-fn example(grants: Vec<Grant>) -> Snapshot {
+pub(super) fn example(grants: Vec<Grant>) -> Snapshot {
     Snapshot {
         providers: vec![
             provider(
@@ -911,6 +911,7 @@ fn any_capability() -> impl Strategy<Value = Capability> {
                 grants_models,
                 add_headers,
                 read_metrics,
+                ..Capability::default()
             },
         )
 }

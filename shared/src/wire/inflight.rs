@@ -74,6 +74,9 @@ pub fn encode_draft(record: &UsageRecord) -> Result<AlignedVec, rancor::Error> {
     cut.session = None;
     cut.tags = Vec::new();
     cut.error = None;
+    cut.verdicts = Vec::new();
+    cut.agent = None;
+    cut.parent = None;
     for most in TEXT_BYTES {
         for text in [
             &mut cut.path,

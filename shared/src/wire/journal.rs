@@ -21,7 +21,7 @@ use crate::ids::{RequestId, ShardId};
 use crate::usage::{Ended, UsageRecord};
 
 /// Version of the layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Bytes of a segment header; the first record begins here.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 /// Bytes of a record header.
@@ -67,38 +67,60 @@ impl SegmentHeader {
     /// The 64 bytes at the start of the file.
     #[must_use]
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
-        let mut out = [0; SEGMENT_HEADER_BYTES];
-        out[..8].copy_from_slice(MAGIC);
-        out[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        out[12..14].copy_from_slice(&self.shard.0.to_le_bytes());
-        out[16..24].copy_from_slice(&self.incarnation.to_le_bytes());
-        out[24..32].copy_from_slice(&self.number.to_le_bytes());
-        let crc = crc32c::crc32c(&out[..60]);
-        out[60..].copy_from_slice(&crc.to_le_bytes());
-        out
+        segment_header(MAGIC, VERSION, self.shard, self.incarnation, self.number)
     }
 
     /// Reads a header; `None` if it is none of ours or damaged.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let head: &[u8; SEGMENT_HEADER_BYTES] = bytes.first_chunk()?;
-        let word = |at: usize| {
-            head.get(at..at + 8)
-                .and_then(|b| b.try_into().ok())
-                .map(u64::from_le_bytes)
-        };
-        if &head[..8] != MAGIC
-            || head[8..12] != VERSION.to_le_bytes()
-            || head[60..] != crc32c::crc32c(&head[..60]).to_le_bytes()
-        {
-            return None;
-        }
+        let (shard, incarnation, number) = read_segment_header(MAGIC, VERSION, bytes)?;
         Some(Self {
-            incarnation: word(16)?,
-            shard: ShardId(u16::from_le_bytes([head[12], head[13]])),
-            number: word(24)?,
+            incarnation,
+            shard,
+            number,
         })
     }
+}
+
+/// The header of a segment, of records or of captures.
+pub(super) fn segment_header(
+    magic: &[u8; 8],
+    version: u32,
+    shard: ShardId,
+    incarnation: u64,
+    number: u64,
+) -> [u8; SEGMENT_HEADER_BYTES] {
+    let mut out = [0; SEGMENT_HEADER_BYTES];
+    out[..8].copy_from_slice(magic);
+    out[8..12].copy_from_slice(&version.to_le_bytes());
+    out[12..14].copy_from_slice(&shard.0.to_le_bytes());
+    out[16..24].copy_from_slice(&incarnation.to_le_bytes());
+    out[24..32].copy_from_slice(&number.to_le_bytes());
+    let crc = crc32c::crc32c(&out[..60]);
+    out[60..].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// Shard, incarnation and number in a header; `None` if it is another's or damaged.
+pub(super) fn read_segment_header(
+    magic: &[u8; 8],
+    version: u32,
+    bytes: &[u8],
+) -> Option<(ShardId, u64, u64)> {
+    let head: &[u8; SEGMENT_HEADER_BYTES] = bytes.first_chunk()?;
+    let word = |at: usize| {
+        head.get(at..at + 8)
+            .and_then(|b| b.try_into().ok())
+            .map(u64::from_le_bytes)
+    };
+    if &head[..8] != magic
+        || head[8..12] != version.to_le_bytes()
+        || head[60..] != crc32c::crc32c(&head[..60]).to_le_bytes()
+    {
+        return None;
+    }
+    let shard = ShardId(u16::from_le_bytes([head[12], head[13]]));
+    Some((shard, word(16)?, word(24)?))
 }
 
 /// Length of the whole record that holds a payload of this many bytes, padding included.
