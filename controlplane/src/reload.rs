@@ -290,6 +290,8 @@ pub(crate) struct Configuration {
     state: Arc<ConfigState>,
     /// Its file, once there is one.
     file: channel::Sender<Option<PathBuf>>,
+    /// The document in use, for whoever has to do something when it changes.
+    documents: channel::Sender<Arc<Document>>,
     turn: Mutex<Turn>,
 }
 
@@ -348,6 +350,7 @@ impl Configuration {
             link: parts.link,
             state: parts.state,
             file: channel::Sender::new(source.file.clone()),
+            documents: channel::Sender::new(present.document.clone()),
             turn: Mutex::new(Turn {
                 source,
                 seen: Some(seen),
@@ -361,6 +364,12 @@ impl Configuration {
     /// The document in use.
     pub(crate) fn present(&self) -> Arc<Present> {
         self.turn().present.clone()
+    }
+
+    /// The document in use, and each that takes its place.
+    #[allow(dead_code, reason = "used by what follows")]
+    pub(crate) fn documents(&self) -> channel::Receiver<Arc<Document>> {
+        self.documents.subscribe()
     }
 
     /// Looks into the history.
@@ -481,6 +490,7 @@ impl Configuration {
             version,
             epoch,
         });
+        self.documents.send_replace(turn.present.document.clone());
         Ok(turn.present.clone())
     }
 }

@@ -17,10 +17,15 @@ use super::texts::Numbers;
 use super::{Amend, Cursor, Ingested, StoreError, Totals, When, rollup, seen};
 
 /// Schema changes, oldest first; the file's `user_version` says how many it has.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
+    include_str!("schema/0004.sql"),
+    include_str!("schema/0005.sql"),
+    include_str!("schema/0006.sql"),
+    include_str!("schema/0007.sql"),
+    include_str!("schema/0008.sql"),
 ];
 /// Bytes of a page: about forty records.
 const PAGE_BYTES: u32 = 8 << 10;

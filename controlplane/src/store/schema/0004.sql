@@ -1,0 +1,1 @@
+-- Captures: where they are, and the tool calls in them.
