@@ -13,11 +13,13 @@ mod ingest;
 mod ledger;
 mod link;
 mod lock;
+mod objects;
 mod publish;
 mod reload;
 mod socket;
 pub mod store;
 mod sys;
+mod web;
 
 use std::collections::HashMap;
 use std::io;
@@ -125,6 +127,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         return Err(Error::Running(data));
     };
 
+    objects::prepare(&options.environment);
     // The configuration comes first: a data plane may be waiting for it.
     let source = Source {
         file: options.config_file,
