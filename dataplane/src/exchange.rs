@@ -7,10 +7,11 @@
 use std::pin::Pin;
 use std::rc::Rc;
 
-use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily, session_key};
+use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily};
 use sluice_proto::http1::{Framing, RequestHead, Version, parse_request, query};
 use sluice_proto::json::Facts;
 use sluice_proto::route::{Access, Endpoint, Method as RouteMethod, PathError, Route, classify, valid_model};
+use sluice_proto::session::session;
 use sluice_proto::splice::{Edit, Edits, include_usage, replace_model};
 use sluice_shared::api::{ApiKind, Flag};
 use sluice_shared::usage::Ended;
@@ -333,7 +334,12 @@ async fn admitted(
     if let Some(record) = tally.record() {
         record.model_asked.clone_from(&asked);
         record.stream = stream;
-        record.session = session_key(|name| head.find(name), &facts);
+        let chunks: SmallVec<[&[u8]; 16]> = body.chunks.iter().map(Vec::as_slice).collect();
+        let session = session(kind, |name| head.find(name), &facts, &chunks);
+        record.session = session.key;
+        record.session_source = session.source;
+        record.agent = session.agent;
+        record.parent = session.parent;
     }
     let verdict = if by_id {
         policy.any(config, Flag::OpenAiResponses)

@@ -9,12 +9,10 @@ use std::borrow::Cow;
 pub use sluice_shared::api::{ApiKind, ErrorFamily};
 
 mod code;
-mod session;
 mod stream;
 mod write;
 
 pub use code::ErrorCode;
-pub use session::session_key;
 pub use stream::{StreamFraming, write_stream_error};
 pub use write::{content_type, error_headers, write_error};
 

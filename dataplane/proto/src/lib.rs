@@ -13,5 +13,7 @@ pub mod multipart;
 pub mod ndjson;
 pub mod proxy_v2;
 pub mod route;
+pub mod session;
 pub mod splice;
 pub mod sse;
+pub mod transcript;

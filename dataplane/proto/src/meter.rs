@@ -27,8 +27,10 @@ use sluice_shared::api::ApiKind;
 use sluice_shared::usage::{Known, Usage};
 
 use crate::api::{Fold, State};
-use decode::{Decoder, Encoding};
-use reader::{Framing, Hint, Reader};
+pub(crate) use decode::{Decoder, Encoding};
+pub(crate) use reader::{Framing, Hint};
+
+use reader::Reader;
 
 /// What is known of an answer before its body.
 #[derive(Clone, Copy, Debug)]
@@ -181,13 +183,7 @@ impl Meter {
             } else {
                 Framing::Unknown
             },
-            hint: Hint {
-                sse: content_type.contains("event-stream")
-                    || (content_type.is_empty() && facts.streaming_expected),
-                event_stream: content_type.contains("amazon.eventstream"),
-                lines: content_type.contains("ndjson") || content_type.contains("jsonl"),
-                one_document: false,
-            },
+            hint: Hint::of(&content_type, facts.streaming_expected),
             reader: Reader::new(State::new(fold, facts.status, facts.bedrock)),
         }
     }

@@ -384,9 +384,21 @@ pub(crate) struct Hint {
     pub(crate) one_document: bool,
 }
 
+impl Hint {
+    /// What a `content-type` in small letters says, and whether a stream was asked for.
+    pub(crate) fn of(content_type: &str, streaming_expected: bool) -> Self {
+        Self {
+            sse: content_type.contains("event-stream") || (content_type.is_empty() && streaming_expected),
+            event_stream: content_type.contains("amazon.eventstream"),
+            lines: content_type.contains("ndjson") || content_type.contains("jsonl"),
+            one_document: false,
+        }
+    }
+}
+
 impl Framing {
     /// Chooses by the first significant byte; the headers only decide where it leaves a choice.
-    fn choose(first: u8, fold: Fold, hint: Hint) -> Self {
+    pub(crate) fn choose(first: u8, fold: Fold, hint: Hint) -> Self {
         match first {
             b'{' if hint.lines || matches!(fold, Fold::Realtime | Fold::Live) => {
                 Self::Lines(Lines::default())
