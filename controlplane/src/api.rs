@@ -4,6 +4,7 @@
 //! because the socket is private and the kernel says that its peer is our own user or root; the data plane drops such
 //! headers when a client sends them. The command line asks over the same socket, in the same way, as the admin `(local)`.
 
+mod audit;
 mod body;
 mod document;
 pub(crate) mod explain;
@@ -31,6 +32,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use tokio::net::UnixStream;
 
+use crate::audit::Audit;
 use crate::identity::Identities;
 use crate::identity::token::Tokens;
 use crate::ingest;
@@ -49,6 +51,7 @@ pub(crate) struct Shown {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) identities: Arc<Identities>,
     pub(crate) link: Arc<Link>,
+    pub(crate) audit: Arc<Audit>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) ingest: Arc<ingest::Status>,
     pub(crate) config: Arc<ConfigState>,

@@ -36,7 +36,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 pub use default::default_document;
-pub(crate) use hujson::DOCUMENT_BYTES_MAX;
+pub(crate) use hujson::{DOCUMENT_BYTES_MAX, parse as parse_hujson};
 pub use message::Message;
 pub use policy::{PolicyCapabilities, capabilities_of_cap_map, capabilities_of_policy};
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! comes back, it continues where the store says. Everything it keeps is in the data directory (`docs/OPERATING.md`).
 
 mod api;
+mod audit;
 mod compile;
 pub mod config;
 mod files;
@@ -35,6 +36,7 @@ use tokio::sync::watch;
 use api::Shown;
 pub use api::explain::{ExplainError, Question, explain};
 pub use api::pricing::{price_json, prices_in, prices_of};
+use audit::Audit;
 use identity::Identities;
 #[doc(hidden)]
 pub use identity::fuzz_localapi;
@@ -156,6 +158,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let identities = Arc::new(Identities::new(&loaded.document.identity));
     // Credentials cannot be judged without the tokens in the store.
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&data).await?);
+    let audit = Audit::open(store.clone(), &data)?;
     let tokens = Tokens::open(store.clone()).await?;
     let proofs = Proofs::new(&loaded.document.identity, &data, tokens.clone());
     identities.attach(&proofs);
@@ -178,6 +181,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         identities: identities.clone(),
         ledger: ledger.clone(),
         link: link.clone(),
+        audit: audit.clone(),
         state: state.clone(),
     };
     let configuration = Configuration::new(source, loaded, seen, epoch, parts);
@@ -204,6 +208,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         publisher,
         identities,
         link,
+        audit,
         tokens: tokens.clone(),
         ingest: status,
         config: state,

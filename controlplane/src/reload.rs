@@ -10,6 +10,7 @@
 pub(crate) mod diff;
 pub(crate) mod history;
 mod named;
+mod paths;
 pub(crate) mod redact;
 mod save;
 mod watch;
@@ -26,6 +27,7 @@ use sluice_shared::snapshot::Listener;
 use sluice_shared::units::UnixMicros;
 use tokio::sync::watch as channel;
 
+use crate::audit::{Audit, action};
 use crate::config::domain::Document;
 use crate::config::{self, Report, default_document};
 use crate::identity::Identities;
@@ -287,6 +289,7 @@ pub(crate) struct Configuration {
     identities: Arc<Identities>,
     ledger: Arc<Ledger>,
     link: Arc<Link>,
+    audit: Arc<Audit>,
     state: Arc<ConfigState>,
     /// Its file, once there is one.
     file: channel::Sender<Option<PathBuf>>,
@@ -311,6 +314,7 @@ pub(crate) struct Parts {
     pub(crate) identities: Arc<Identities>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) link: Arc<Link>,
+    pub(crate) audit: Arc<Audit>,
     pub(crate) state: Arc<ConfigState>,
 }
 
@@ -328,7 +332,14 @@ impl Configuration {
             .filter(|version| history.text(version.id).as_ref() == Some(&loaded.text))
             .cloned();
         let version = kept.unwrap_or_else(|| {
-            history.record(&loaded.text, &Author::new(author), &loaded.report.summary, now())
+            let before = history.newest().and_then(|version| history.text(version.id));
+            let version = history.record(&loaded.text, &Author::new(author), &loaded.report.summary, now());
+            // It is in use already: whoever changed the file did so while nobody looked.
+            let detail = change(version.id, &version.summary, before.as_deref(), &loaded.text);
+            parts
+                .audit
+                .note(author, "", action::CONFIG_FILE, &source.name(), &detail);
+            version
         });
         // What was read a moment ago may have changed since: the first look reads it again.
         let mut stamps = Stamps::default()
@@ -348,6 +359,7 @@ impl Configuration {
             identities: parts.identities,
             ledger: parts.ledger,
             link: parts.link,
+            audit: parts.audit,
             state: parts.state,
             file: channel::Sender::new(source.file.clone()),
             documents: channel::Sender::new(present.document.clone()),
@@ -426,8 +438,15 @@ impl Configuration {
                     return;
                 }
                 turn.source.log(&loaded.report);
+                let before = turn.present.clone();
                 // What could not be published was said; the next change tries again.
-                let _ = self.take(turn, loaded, &Author::new(history::FILE));
+                if let Ok(present) = self.take(turn, loaded, &Author::new(history::FILE)) {
+                    let version = &present.version;
+                    let detail = change(version.id, &version.summary, Some(&before.text), &present.text);
+                    let document = turn.source.name();
+                    self.audit
+                        .note(history::FILE, "", action::CONFIG_FILE, &document, &detail);
+                }
                 turn.stamps = std::mem::take(&mut turn.stamps).and(&turn.present.document.files);
             }
             Err(report) => {
@@ -493,6 +512,12 @@ impl Configuration {
         self.documents.send_replace(turn.present.document.clone());
         Ok(turn.present.clone())
     }
+}
+
+/// What the audit says about a change: never values.
+fn change(version: u64, summary: &str, before: Option<&str>, text: &str) -> serde_json::Value {
+    let (paths, more) = paths::changed(before.unwrap_or_default(), text);
+    serde_json::json!({ "version": version, "summary": summary, "changed": paths, "changed_more": more })
 }
 
 fn whole_document(text: String) -> config::Message {

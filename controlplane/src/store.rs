@@ -5,6 +5,7 @@
 //! under their request id, a second one of the same id is ignored; rollups count only what was really inserted. With the
 //! cursors in the same transaction, every journal record is stored exactly once, whatever is killed when.
 
+pub(crate) mod audit;
 mod detail;
 mod ledger;
 pub(crate) mod range;
@@ -232,7 +233,7 @@ pub struct UsageGroup {
 pub const GROUPS_MAX: usize = 10_000;
 
 /// A store.
-pub(crate) trait Store: Send + Sync + 'static {
+pub(crate) trait Store: audit::AuditRows + Send + Sync + 'static {
     /// Stores a batch in one durable transaction, and charges what its new records used.
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested>;
     /// Stores the last records of a dead data plane, charges them, ends its leases and marks its journal as done, in one

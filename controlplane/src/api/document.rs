@@ -128,6 +128,7 @@ pub(super) async fn save(
             text,
             author: Author {
                 name: principal.login.clone(),
+                node: principal.node.clone(),
                 note,
             },
             if_match,
@@ -155,6 +156,7 @@ fn refused(error: SaveError) -> Problem {
             tracing::error!(%error, "cannot write {path}");
             Problem::not_written(&path, &error)
         }
+        SaveError::Audit(error) => error.into(),
         SaveError::Publish(said) => {
             tracing::error!(error = %said, "a saved document was not published");
             Problem::not_published(&said)

@@ -4,6 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use crate::audit::AuditError;
 use crate::link::chain;
 use crate::store::StoreError;
 
@@ -210,6 +211,18 @@ impl Problem {
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
             "the control plane made a mistake; the log says which",
+        )
+    }
+}
+
+/// What cannot be put on record is not done.
+impl From<AuditError> for Problem {
+    fn from(error: AuditError) -> Self {
+        tracing::error!(error = %chain(&error), "an act was refused: the audit could not be written");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "audit",
+            "nothing was done: the act could not be put on record; the log says why",
         )
     }
 }

@@ -13,7 +13,9 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::principal::{Principal, Role};
 use super::problem::Problem;
-use super::{Shown, document, explain, health, history, pricing, providers, quotas, requests, tokens, usage};
+use super::{
+    Shown, audit, document, explain, health, history, pricing, providers, quotas, requests, tokens, usage,
+};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub(super) static ROUTES: &[Route] = &table! {
     Post   "/aperture/config:validate" Admin   => document::validate;
     Get    "/aperture/pricing"         AnyRole => pricing::list;
     Get    "/aperture/pricing/{*model}" AnyRole => pricing::show;
+    Get    "/api/audit"                Admin   => audit::list;
+    Get    "/api/audit/verify"         Admin   => audit::verify;
     Get    "/api/config"               Admin   => document::get_hashed;
     Put    "/api/config"               Admin   => document::put_hashed;
     Get    "/api/config/history"       Admin   => history::list;

@@ -12,6 +12,7 @@ use crate::reload::{First, Parts, Source};
 use crate::store::tests::record;
 use crate::store::{Batch, Sqlite};
 
+mod auditing;
 mod explaining;
 mod matrix;
 mod pricing;
@@ -84,11 +85,13 @@ impl Api {
             loaded.report.clone(),
             None,
         ));
+        let audit = Audit::open(store.clone(), folder.path()).unwrap();
         let parts = Parts {
             publisher: publisher.clone(),
             identities: identities.clone(),
             ledger: ledger.clone(),
             link: link.clone(),
+            audit: audit.clone(),
             state: state.clone(),
         };
         let shown = Arc::new(Shown {
@@ -97,6 +100,7 @@ impl Api {
             ledger,
             identities,
             link,
+            audit,
             publisher,
             ingest: Arc::new(ingest::Status::new(Instant::now())),
             config: state,
@@ -341,6 +345,7 @@ async fn a_rejected_document_shows_with_its_place() {
         identities: api.shown.identities.clone(),
         tokens: api.shown.tokens.clone(),
         link: api.shown.link.clone(),
+        audit: api.shown.audit.clone(),
         publisher: api.shown.publisher.clone(),
         ingest: api.shown.ingest.clone(),
         config: Arc::new(ConfigState::new(view.source, view.report, Some(report))),

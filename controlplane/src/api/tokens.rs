@@ -16,6 +16,7 @@ use super::parameters::{Parameters, parse_time, show_time};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{Shown, body};
+use crate::audit::action;
 use crate::identity::token::{Author, NewToken, TokenError, TokenInfo};
 use crate::link::chain;
 
@@ -53,11 +54,18 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
     let new = wish(&body::object(request).await?)?;
-    let (info, secret) = shown
-        .tokens
-        .create(new, &author(&principal))
-        .await
-        .map_err(refused)?;
+    let (audit, author) = (shown.audit.clone(), author(&principal));
+    let node = principal.node.clone();
+    let record = {
+        let actor = author.login.clone();
+        move |token: &TokenInfo| {
+            let recorded =
+                audit.record_blocking(&actor, &node, action::TOKEN_CREATE, &token.id, &on_record(token));
+            recorded.map(|_| ()).map_err(TokenError::Audit)
+        }
+    };
+    let made = shown.tokens.create_if(new, &author, record).await;
+    let (info, secret) = made.map_err(refused)?;
     let mut answer = about(&info);
     answer["token"] = json!(secret.0);
     answer["accepted"] = json!(accepted(&shown));
@@ -71,7 +79,14 @@ pub(super) async fn revoke(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     Parameters::read(&uri, &[])?;
-    let info = shown.tokens.revoke(&id, &author(&principal)).await;
+    let author = author(&principal);
+    let found = shown.tokens.find(&id, &author).map_err(refused)?;
+    let (actor, node) = (&principal.login, &principal.node);
+    shown
+        .audit
+        .record(actor, node, action::TOKEN_REVOKE, &found.id, on_record(&found))
+        .await?;
+    let info = shown.tokens.revoke(&id, &author).await;
     Ok(Json(about(&info.map_err(refused)?)))
 }
 
@@ -144,7 +159,8 @@ fn texts(body: &Map<String, Value>, name: &str) -> Result<Option<Vec<String>>, P
 }
 
 fn refused(error: TokenError) -> Problem {
-    match &error {
+    match error {
+        TokenError::Audit(error) => error.into(),
         TokenError::Unknown(_) => Problem::no_token(error.to_string()),
         TokenError::RoleAboveAuthor | TokenError::NotYours | TokenError::ScopedAuthor => {
             Problem::token_not_yours(error.to_string())
@@ -156,6 +172,15 @@ fn refused(error: TokenError) -> Problem {
             Problem::tokens_unavailable()
         }
     }
+}
+
+/// What the audit says about a token.
+fn on_record(token: &TokenInfo) -> Value {
+    let Value::Object(mut about) = about(token) else {
+        return Value::Null;
+    };
+    about.retain(|name, _| !matches!(name.as_str(), "id" | "created_at" | "last_used_at" | "revoked_at"));
+    Value::Object(about)
 }
 
 fn about(token: &TokenInfo) -> Value {

@@ -152,11 +152,13 @@ impl Tokens {
         }
     }
 
-    /// Makes a token. The secret is in the answer and nowhere else.
-    pub(crate) async fn create(
+    /// Makes a token. The secret is in the answer and nowhere else. `first` sees the token before it is stored, on a
+    /// thread that may wait; if it refuses, there is none.
+    pub(crate) async fn create_if(
         &self,
         new: NewToken,
         author: &Author,
+        first: impl FnOnce(&TokenInfo) -> Result<(), TokenError> + Send + 'static,
     ) -> Result<(TokenInfo, Secret), TokenError> {
         let _making = self.making.lock().await;
         let now = self.now();
@@ -195,6 +197,7 @@ impl Tokens {
         };
         let token = self
             .in_store(move |store, wait| {
+                first(&token.info)?;
                 wait.block_on(store.add_token(&token))?;
                 Ok(token)
             })
@@ -213,6 +216,16 @@ impl Tokens {
         Ok((info, secret))
     }
 
+    /// Makes a token without asking anybody first.
+    #[cfg(test)]
+    pub(crate) async fn create(
+        &self,
+        new: NewToken,
+        author: &Author,
+    ) -> Result<(TokenInfo, Secret), TokenError> {
+        self.create_if(new, author, |_| Ok(())).await
+    }
+
     /// Every token, oldest first; also those that ended within the last year.
     pub(crate) fn list(&self) -> Vec<TokenInfo> {
         let book = self.read();
@@ -221,19 +234,21 @@ impl Tokens {
         list
     }
 
+    /// A token that an author may end.
+    pub(crate) fn find(&self, id: &str, author: &Author) -> Result<TokenInfo, TokenError> {
+        let book = self.read();
+        let held = book.by_hash.get(&book.find(id, author)?);
+        held.map(Held::info).ok_or_else(|| unknown(id))
+    }
+
     /// Ends a token, at once, and durably when this returns. If it cannot be stored, the token is ended nevertheless, up
     /// to the next start; the error says so. One that is revoked already stays as it is.
     pub(crate) async fn revoke(&self, id: &str, author: &Author) -> Result<TokenInfo, TokenError> {
         let now = self.now();
         let (hash, info) = {
             let mut book = self.write();
-            let unknown = || TokenError::Unknown(id.chars().take(64).collect());
-            let hash = *book.by_id.get(id).ok_or_else(unknown)?;
-            let held = book.by_hash.get_mut(&hash).ok_or_else(unknown)?;
-            if author.role != Role::Admin && held.token.info.login != author.login {
-                // To a user, the tokens of others do not exist.
-                return Err(unknown());
-            }
+            let hash = book.find(id, author)?;
+            let held = book.by_hash.get_mut(&hash).ok_or_else(|| unknown(id))?;
             held.token.info.revoked_at.get_or_insert(now);
             (hash, held.info())
         };
@@ -358,6 +373,16 @@ impl Held {
 }
 
 impl Book {
+    fn find(&self, id: &str, author: &Author) -> Result<[u8; 32], TokenError> {
+        let hash = self.by_id.get(id).ok_or_else(|| unknown(id))?;
+        let held = self.by_hash.get(hash).ok_or_else(|| unknown(id))?;
+        if author.role != Role::Admin && held.token.info.login != author.login {
+            // To a user, the tokens of others do not exist.
+            return Err(unknown(id));
+        }
+        Ok(*hash)
+    }
+
     /// `told`: the end by expiry needs no telling any more.
     fn insert(&mut self, token: StoredToken, told: bool) {
         let used = token.info.last_used_at.map_or(0, |time| time.0);
@@ -372,6 +397,10 @@ impl Book {
             },
         );
     }
+}
+
+fn unknown(id: &str) -> TokenError {
+    TokenError::Unknown(id.chars().take(64).collect())
 }
 
 fn lives(token: &TokenInfo, now: UnixMicros) -> bool {

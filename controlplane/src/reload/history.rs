@@ -108,6 +108,11 @@ impl History {
         self.versions.iter().rev().map(|(version, _)| version)
     }
 
+    /// The number that the next version gets.
+    pub(crate) const fn next(&self) -> u64 {
+        self.last.saturating_add(1)
+    }
+
     pub(crate) fn newest(&self) -> Option<&Version> {
         self.versions.last().map(|(version, _)| version)
     }
@@ -146,7 +151,7 @@ impl History {
                 (added, removed, redact::changed(before, text))
             }
         };
-        self.last = self.last.saturating_add(1);
+        self.last = self.next();
         let version = Version {
             id: self.last,
             time: now.0,
@@ -202,6 +207,8 @@ impl History {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Author {
     pub(crate) name: String,
+    /// Node that it came from; empty where there is none.
+    pub(crate) node: String,
     pub(crate) note: String,
 }
 
@@ -209,7 +216,7 @@ impl Author {
     pub(crate) fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            note: String::new(),
+            ..Self::default()
         }
     }
 }

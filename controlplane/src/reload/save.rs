@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::history::Author;
 use super::named::Stamps;
-use super::{Configuration, Loaded, Present, Turn, redact, write};
+use super::{Configuration, Loaded, Present, Turn, change, redact, write};
+use crate::audit::{AuditError, action};
 use crate::config::domain::Document;
 use crate::config::{Message, Report};
 use crate::link::chain;
@@ -60,6 +61,8 @@ pub(crate) enum SaveError {
     Write(String, #[source] std::io::Error),
     #[error("the document was not published")]
     Publish(String),
+    #[error("the save could not be put on record")]
+    Audit(#[from] AuditError),
 }
 
 impl Configuration {
@@ -79,13 +82,45 @@ impl Configuration {
             .map_err(|error| SaveError::Publish(chain(&error)))?;
 
         let target = turn.source.target();
+        // What is not on record is not done: the entry comes first, and one of a failure may follow.
+        let subject = target.display().to_string();
+        let mut detail = change(
+            turn.history.next(),
+            &loaded.report.summary,
+            Some(&turn.present.text),
+            &loaded.text,
+        );
+        if let (Some(detail), false) = (detail.as_object_mut(), save.author.note.is_empty()) {
+            detail.insert("note".into(), save.author.note.as_str().into());
+        }
+        let (name, node) = (&save.author.name, &save.author.node);
+        self.audit
+            .record_blocking(name, node, action::CONFIG_SAVE, &subject, &detail)?;
+        let saved = self.put_into_use(&mut turn, loaded, stamps, &save.author);
+        if let Err(error) = &saved {
+            let why = serde_json::json!({ "error": chain(error) });
+            self.audit
+                .note(name, node, action::CONFIG_NOT_SAVED, &subject, &why);
+        }
+        saved.map(|present| Saved { present, notices })
+    }
+
+    /// Writes a document to its file and takes it into use; if that fails, nothing has changed.
+    fn put_into_use(
+        &self,
+        turn: &mut Turn,
+        loaded: Loaded,
+        stamps: Stamps,
+        author: &Author,
+    ) -> Result<Arc<Present>, SaveError> {
+        let target = turn.source.target();
         let failed = |error| SaveError::Write(target.display().to_string(), error);
         let before = turn.seen.clone();
         write::write(&target, &loaded.text).map_err(failed)?;
         let first = turn.source.file.is_none();
         turn.source.file = Some(target.clone());
         turn.seen = Some(loaded.text.clone());
-        let taken = self.take(&mut turn, loaded, &save.author);
+        let taken = self.take(turn, loaded, author);
         if let Err(error) = taken {
             // Back to what was there: the file must not hold what was refused.
             let back = match before.filter(|_| !first) {
@@ -108,9 +143,8 @@ impl Configuration {
             );
             self.state.moved(turn.source.name());
         }
-        let present = turn.present.clone();
         self.file.send_replace(Some(target));
-        Ok(Saved { present, notices })
+        Ok(turn.present.clone())
     }
 
     /// What a save of this text would say.

@@ -66,11 +66,13 @@ impl Fixture {
         let ledger = crate::ledger::tests::empty(folder.path());
         let link = Link::new(publisher.clone(), identities.clone(), ledger.clone());
         let state = Arc::new(ConfigState::new(source.name(), loaded.report.clone(), None));
+        let audit = Audit::open(crate::ledger::tests::store(folder.path()), folder.path()).unwrap();
         let parts = Parts {
             publisher: publisher.clone(),
             identities,
             ledger,
             link,
+            audit,
             state: state.clone(),
         };
         let configuration = Configuration::new(source, loaded, seen, epoch, parts);

@@ -66,7 +66,12 @@ impl Sqlite {
         self.write.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lists(&self) -> MutexGuard<'_, Connection> {
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn lists(&self) -> MutexGuard<'_, Connection> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,6 +14,7 @@ use super::super::principal::Principal;
 use super::super::problem::Problem;
 use super::super::{Shown, body};
 use super::{LIMIT, members, named, units};
+use crate::audit::action;
 use crate::config::amount::{self, show, show_balance};
 use crate::store::BucketQuery;
 
@@ -43,6 +44,17 @@ pub(in super::super) async fn refill(
     };
     let wanted = wanted(&body, unit)?;
     let bucket = find(&shown, name, body::text(&body, "quota")?, unit).await?;
+    let on_record = json!({
+        "quota": bucket.quota,
+        "unit": unit.name(),
+        "amount": wanted,
+        "display": wanted.map(|wanted| show(wanted, unit)),
+    });
+    let (actor, node) = (&principal.login, &principal.node);
+    shown
+        .audit
+        .record(actor, node, action::QUOTA_REFILL, &bucket.name, on_record)
+        .await?;
     let done = shown.ledger.refill(&bucket, wanted, &principal.login).await?;
     // It went between the look and the deed.
     let done = done.ok_or_else(|| Problem::no_bucket(untouched(name)))?;

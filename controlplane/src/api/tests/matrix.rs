@@ -34,6 +34,8 @@ fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Post, "/aperture/config:validate") => ("/aperture/config:validate", 415),
         (Method::Get, "/aperture/pricing") => ("/aperture/pricing", 200),
         (Method::Get, "/aperture/pricing/{*model}") => ("/aperture/pricing/openai/gpt-5", 200),
+        (Method::Get, "/api/audit") => ("/api/audit", 200),
+        (Method::Get, "/api/audit/verify") => ("/api/audit/verify", 200),
         (Method::Get, "/api/config") => ("/api/config", 200),
         (Method::Put, "/api/config") => ("/api/config", 415),
         (Method::Get, "/api/config/history") => ("/api/config/history", 200),

@@ -6,6 +6,7 @@ use sluice_shared::units::UnixMicros;
 use sluice_shared::wire::control::Scope;
 
 use super::{Author, NoRandom};
+use crate::audit::AuditError;
 use crate::identity::proof::name::{self, LoginError, NAME_BYTES_MAX};
 use crate::store::StoreError;
 
@@ -86,6 +87,8 @@ pub(crate) enum TokenError {
     TooFar,
     #[error("there are {TOKENS_MAX} tokens in force already; revoke some first")]
     Full,
+    #[error("the act could not be put on record")]
+    Audit(#[source] AuditError),
     #[error("there is no token {0:?}")]
     Unknown(String),
     #[error(transparent)]
@@ -97,7 +100,7 @@ pub(crate) enum TokenError {
 impl TokenError {
     /// Whether the request is at fault, not the gateway.
     pub(crate) const fn is_callers(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::NoRandom(_))
+        !matches!(self, Self::Store(_) | Self::NoRandom(_) | Self::Audit(_))
     }
 }
 
