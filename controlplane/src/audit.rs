@@ -165,7 +165,7 @@ impl Audit {
                 actor = %entry.actor.escape_debug(),
                 action = %entry.action,
                 subject = %entry.subject.escape_debug(),
-                head = %file::hex(&end.hash),
+                head = %hex(&end.hash),
                 "audit"
             );
         }
@@ -189,8 +189,7 @@ impl Audit {
         if kept.is_some_and(|kept| found == Some(kept.hash)) {
             return Ok(());
         }
-        let show =
-            |link: Option<Link>| link.map(|link| json!({"seq": link.seq, "hash": file::hex(&link.hash)}));
+        let show = |link: Option<Link>| link.map(|link| json!({"seq": link.seq, "hash": hex(&link.hash)}));
         let detail = json!({ "kept": show(kept), "found": show(Some(end)) });
         tracing::error!(%detail, "the audit is not the one whose end was kept in {}", self.file.display());
         self.note(GATEWAY, "", action::AUDIT_BROKEN, "audit", &detail);

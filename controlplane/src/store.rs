@@ -252,6 +252,8 @@ pub(crate) trait Store: audit::AuditRows + Send + Sync + 'static {
     fn cursors(&self, incarnation: u64) -> Pending<'_, Vec<Cursor>>;
     /// Records, newest first.
     fn requests<'a>(&'a self, query: &'a RequestQuery) -> Pending<'a, Vec<UsageRecord>>;
+    /// One record.
+    fn request(&self, id: RequestId) -> Pending<'_, Option<UsageRecord>>;
     /// Sums.
     fn usage<'a>(&'a self, query: &'a UsageQuery) -> Pending<'a, Vec<UsageGroup>>;
     /// Every token that was issued, oldest first.

@@ -1,4 +1,4 @@
-//! `GET /api/requests`: records, newest first, in pages.
+//! `GET /api/requests`: records, newest first, in pages; `GET /api/requests/{id}`: one of them.
 //!
 //! A cursor names the last record of a page by time and id. Records that arrive later are newer than any cursor or stand
 //! at their place in time; pages never repeat and never skip what was there when the first was read.
@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::Uri;
 use serde_json::{Value, json};
 use sluice_shared::ids::RequestId;
 use sluice_shared::quota::Charge;
 use sluice_shared::units::UnixMicros;
-use sluice_shared::usage::UsageRecord;
+use sluice_shared::usage::{UsageRecord, Verdict};
 
 use super::Shown;
 use super::parameters::{Parameters, show_time};
@@ -49,6 +49,21 @@ pub(super) async fn list(
     Ok(Json(json!({ "requests": requests, "next_cursor": next })))
 }
 
+/// One record; to a user, those of others do not exist.
+pub(super) async fn show(
+    State(shown): State<Arc<Shown>>,
+    Path(id): Path<String>,
+    principal: Principal,
+    uri: Uri,
+) -> Result<Json<Value>, Problem> {
+    Parameters::read(&uri, &[])?;
+    let none = || Problem::not_found("there is no such request");
+    let id = RequestId::parse(&id).ok_or_else(none)?;
+    let found = shown.store.request(id).await?;
+    let found = found.filter(|record| principal.may_ask_for(Some(&record.user)));
+    found.as_ref().map(record).map(Json).ok_or_else(none)
+}
+
 /// The query, with room for one record more than the page: whether there is a next page.
 fn query(parameters: &Parameters, _principal: &Principal) -> Result<(RequestQuery, usize), Problem> {
     let limit = parameters.number("limit", 1, LIMIT.1, LIMIT.0)?;
@@ -82,11 +97,11 @@ fn status(text: &str) -> Result<(u16, u16), Problem> {
         .ok_or_else(|| Problem::bad_parameter("status", "must be a status, e.g. 429, or a class, e.g. 4xx"))
 }
 
-fn cursor(record: &UsageRecord) -> String {
+pub(super) fn cursor(record: &UsageRecord) -> String {
     format!("{}-{}", record.time.0, record.request_id)
 }
 
-fn parse_cursor(text: &str) -> Result<(UnixMicros, RequestId), Problem> {
+pub(super) fn parse_cursor(text: &str) -> Result<(UnixMicros, RequestId), Problem> {
     text.split_once('-')
         .and_then(|(time, id)| {
             let digits = !time.is_empty() && time.bytes().all(|b| b.is_ascii_digit());
@@ -103,10 +118,23 @@ fn charge(charge: &Charge) -> Value {
     json!({ "bucket": charge.bucket, "unit": charge.unit.name(), "amount": charge.amount })
 }
 
+fn verdict(verdict: &Verdict) -> Value {
+    json!({
+        "judge": verdict.judge.name(),
+        "name": verdict.name,
+        "action": verdict.action.name(),
+        "shadow": verdict.shadow,
+        "on_answer": verdict.on_answer,
+        "what": verdict.what,
+        "count": verdict.count,
+        "took_us": verdict.took_us,
+    })
+}
+
 /// A record as it is shown; what is not known is `null`, never 0.
-fn record(r: &UsageRecord) -> Value {
+pub(super) fn record(r: &UsageRecord) -> Value {
     let u = &r.usage;
-    let fields: [(&str, Value); 48] = [
+    let fields: [(&str, Value); 53] = [
         ("request_id", Value::from(r.request_id.to_string())),
         ("time", Value::from(show_time(r.time))),
         ("user", Value::from(r.user.as_str())),
@@ -153,6 +181,11 @@ fn record(r: &UsageRecord) -> Value {
         ("ttft_us", Value::from(r.ttft_us)),
         ("duration_us", Value::from(r.duration_us)),
         ("session", Value::from(r.session.as_deref())),
+        ("session_source", Value::from(r.session_source.name())),
+        ("agent", Value::from(r.agent.as_deref())),
+        ("parent", Value::from(r.parent.as_deref())),
+        ("capture", Value::from(r.capture.name())),
+        ("verdicts", r.verdicts.iter().map(verdict).collect()),
         ("user_agent", Value::from(r.user_agent.as_deref())),
         ("request_bytes", Value::from(r.request_bytes)),
         ("response_bytes", Value::from(r.response_bytes)),

@@ -91,6 +91,7 @@ pub(super) static ROUTES: &[Route] = &table! {
     Post   "/api/quotas/refill"        Admin   => quotas::refill;
     Get    "/api/quotas/refills"       Own     => quotas::refills;
     Get    "/api/requests"             Own     => requests::list;
+    Get    "/api/requests/{id}"        Own     => requests::show;
     Get    "/api/tokens"               Own     => tokens::list;
     Post   "/api/tokens"               Own     => tokens::create;
     Delete "/api/tokens/{id}"          Own     => tokens::revoke;

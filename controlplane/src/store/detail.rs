@@ -10,7 +10,9 @@
 //!
 //! Bits 0 to 20 of the mask are the counts in the order of [`counts`]; then come stop reason, error, user agent, tags
 //! (a JSON array), session and side usage (JSON) as texts. Bits 27 to 30 are the counts in the order of [`later_counts`],
-//! bit 31 the charges: how many, then bucket, unit and amount of each. A text is either `number << 1`, of the table `texts`, or
+//! bit 31 the charges: how many, then bucket, unit and amount of each. Bit 32 is where the session comes from, 33 and 34 are
+//! agent and parent (texts), bit 35 is the capture, bit 36 the verdicts: how many, then of each judge, action,
+//! shadow|on_answer<<1, count, microseconds, name and what (texts). What is not there is as in a draft. A text is either `number << 1`, of the table `texts`, or
 //! `length << 1 | 1` with its bytes behind: short texts that repeat are numbers, the rest stands where it is.
 //! Enumerations are written as their index: their order is part of the file's layout, which a test holds.
 
@@ -21,7 +23,9 @@ use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
 use sluice_shared::quota::{Charge, Unit};
 use sluice_shared::units::{NanoUsd, UnixMicros};
-use sluice_shared::usage::{Ended, Known, ServiceTier, SideUsage, Usage, UsageRecord};
+use sluice_shared::usage::{
+    Action, Capture, Ended, Judge, Known, ServiceTier, SessionSource, SideUsage, Usage, UsageRecord, Verdict,
+};
 
 use super::StoreError;
 
@@ -38,6 +42,8 @@ const LATER_COUNTS_AT: usize = COUNTS + 6;
 const LATER_COUNTS: usize = 4;
 /// Bit of the charges.
 const CHARGES_AT: usize = LATER_COUNTS_AT + LATER_COUNTS;
+/// Bit of where the session comes from; then agent, parent, capture, verdicts.
+const TRAIL_AT: usize = CHARGES_AT + 1;
 
 /// The columns of `requests`, in the order of [`Row`].
 pub(super) const COLUMNS: &str = "time,request_id,user,provider,model_asked,model_answered,status,detail";
@@ -57,6 +63,8 @@ pub(super) struct Row {
     error: Option<TextId>,
     user_agent: Option<TextId>,
     tags: Option<TextId>,
+    /// Names of the verdicts that are numbers.
+    judges: Vec<Option<TextId>>,
 }
 
 /// A count as the database holds it: 63 bits.
@@ -159,12 +167,20 @@ pub(super) fn pack<E>(
         (side.as_deref(), false),
     ];
     let later = later_counts(r);
+    let trail = [
+        r.session_source != SessionSource::None,
+        r.agent.is_some(),
+        r.parent.is_some(),
+        r.capture != Capture::Off,
+        !r.verdicts.is_empty(),
+    ];
     let present = counts
         .iter()
         .map(Option::is_some)
         .chain(texts.iter().map(|(text, _)| text.is_some()))
         .chain(later.iter().map(Option::is_some))
-        .chain([!r.charges.is_empty()]);
+        .chain([!r.charges.is_empty()])
+        .chain(trail);
     put(
         out,
         present.enumerate().map(|(bit, is)| u64::from(is) << bit).sum(),
@@ -182,6 +198,27 @@ pub(super) fn pack<E>(
             put(out, charge.bucket);
             put(out, charge.unit as u64);
             put(out, charge.amount);
+        }
+    }
+    if r.session_source != SessionSource::None {
+        put(out, r.session_source as u64);
+    }
+    for value in [&r.agent, &r.parent].into_iter().flatten() {
+        text(out, value, false)?;
+    }
+    if r.capture != Capture::Off {
+        put(out, r.capture as u64);
+    }
+    if !r.verdicts.is_empty() {
+        put(out, r.verdicts.len() as u64);
+        for verdict in &r.verdicts {
+            put(out, verdict.judge as u64);
+            put(out, verdict.action as u64);
+            put(out, u64::from(verdict.shadow) | u64::from(verdict.on_answer) << 1);
+            put(out, u64::from(verdict.count));
+            put(out, verdict.took_us);
+            text(out, &verdict.name, true)?;
+            text(out, &verdict.what, false)?;
         }
     }
     Ok(())
@@ -261,6 +298,36 @@ impl Reader<'_> {
             });
         }
         Some(charges)
+    }
+
+    /// Verdicts, and the numbers of their names.
+    fn verdicts(&mut self) -> Option<(Vec<Verdict>, Vec<Option<TextId>>)> {
+        let count: usize = self.small()?;
+        let (mut verdicts, mut names) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let judge = Judge::from_index(self.small()?)?;
+            let action = Action::from_index(self.small()?)?;
+            let flags = self.number()?;
+            let mut verdict = Verdict {
+                judge,
+                name: String::new(),
+                action,
+                shadow: flags & 1 != 0,
+                on_answer: flags & 2 != 0,
+                what: String::new(),
+                count: self.small()?,
+                took_us: self.number()?,
+            };
+            names.push(self.text_into(&mut verdict.name)?);
+            self.here_into(&mut verdict.what)?;
+            verdicts.push(verdict);
+        }
+        Some((verdicts, names))
+    }
+
+    /// A text that is never a number into its place.
+    fn here_into(&mut self, place: &mut String) -> Option<()> {
+        self.text_into(place)?.is_none().then_some(())
     }
 
     /// A text into its place if it is here, its number if not.
@@ -385,8 +452,12 @@ impl Row {
         if let Some(text) = tags_here.filter(|_| tags.is_none()) {
             r.tags = serde_json::from_str(&text).ok()?;
         }
-        from.maybe_text_into(has(COUNTS + 4), &mut r.session)?;
-        from.maybe_text_into(has(COUNTS + 5), &mut side)?;
+        let mut here = |bit: usize, place: &mut Option<String>| {
+            let number = from.maybe_text_into(has(bit), place)?;
+            number.is_none().then_some(())
+        };
+        here(COUNTS + 4, &mut r.session)?;
+        here(COUNTS + 5, &mut side)?;
         if let Some(text) = side {
             r.usage.side = side_of(&serde_json::from_str(&text).ok()?);
         }
@@ -404,6 +475,21 @@ impl Row {
         if has(CHARGES_AT) {
             r.charges = from.charges()?;
         }
+        if has(TRAIL_AT) {
+            r.session_source = SessionSource::from_index(from.small()?)?;
+        }
+        for (bit, place) in (TRAIL_AT + 1..).zip([&mut r.agent, &mut r.parent]) {
+            if has(bit) {
+                from.here_into(place.get_or_insert_default())?;
+            }
+        }
+        if has(TRAIL_AT + 3) {
+            r.capture = Capture::from_index(from.small()?)?;
+        }
+        let mut judges = Vec::new();
+        if has(TRAIL_AT + 4) {
+            (r.verdicts, judges) = from.verdicts()?;
+        }
         from.0.is_empty().then_some(Self {
             record: r,
             user: columns.user,
@@ -416,6 +502,7 @@ impl Row {
             error,
             user_agent,
             tags,
+            judges,
         })
     }
 
@@ -447,6 +534,7 @@ impl Row {
         [self.user, self.provider, self.model_asked]
             .into_iter()
             .chain(maybe.into_iter().flatten())
+            .chain(self.judges.iter().copied().flatten())
     }
 
     /// The whole record.
@@ -469,6 +557,11 @@ impl Row {
         ] {
             if let Some(number) = number {
                 *place = Some(get(number)?);
+            }
+        }
+        for (verdict, number) in r.verdicts.iter_mut().zip(&self.judges) {
+            if let Some(number) = number {
+                verdict.name = get(*number)?;
             }
         }
         if let Some(number) = self.tags {
@@ -554,7 +647,12 @@ mod tests {
         charged.charges = full().charges;
         let mut tier = record(3, 7);
         tier.usage.tier = Some(ServiceTier::Batch);
-        for r in [full(), record(1, 5), long, charged, tier] {
+        let mut trail = record(4, 8);
+        trail.session_source = SessionSource::Fingerprint;
+        trail.parent = Some("p".into());
+        let mut captured = record(5, 9);
+        (captured.capture, captured.agent) = (Capture::Dropped, Some(String::new()));
+        for r in [full(), record(1, 5), long, charged, tier, trail, captured] {
             let (columns, detail, texts) = packed(&r);
             let row = Row::unpack(&columns, &detail).unwrap();
             assert!(row.numbers().all(|number| texts.contains_key(&number)));
@@ -616,10 +714,15 @@ mod tests {
             "nothing new, no new bits: the bytes are the same"
         );
         // With something new, what was there before stands where it stood.
+        let tail = from.0;
         old.charges = full().charges;
         let (_, longer, _) = packed(&old);
-        let tail = from.0;
         assert!(longer.windows(tail.len()).any(|part| part == tail));
+        (old.agent, old.verdicts) = (full().agent, full().verdicts);
+        let (_, longest, _) = packed(&old);
+        assert!(longest.windows(tail.len()).any(|part| part == tail));
+        let charges = longer.len() - tail.len();
+        assert!(charges > 20 && longest.len() > longer.len());
         assert_eq!(
             Row::unpack(&columns, &detail)
                 .unwrap()
@@ -643,6 +746,22 @@ mod tests {
         assert_eq!(
             names(ServiceTier::ALL.iter().map(|t| t.name()).collect()),
             "batch flex priority"
+        );
+        assert_eq!(
+            names(SessionSource::ALL.iter().map(|s| s.name()).collect()),
+            "none header body fingerprint"
+        );
+        assert_eq!(
+            names(Capture::ALL.iter().map(|c| c.name()).collect()),
+            "off written dropped"
+        );
+        assert_eq!(
+            names(Judge::ALL.iter().map(|j| j.name()).collect()),
+            "hook guardrail"
+        );
+        assert_eq!(
+            names(Action::ALL.iter().map(|a| a.name()).collect()),
+            "allow log redact modify block failed"
         );
         assert_eq!(
             names(Unit::ALL.iter().map(|u| u.name()).collect()),

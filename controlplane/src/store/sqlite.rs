@@ -38,12 +38,12 @@ pub(crate) struct Sqlite {
     write: Mutex<Writer>,
     /// Lists of the ledger, which are short.
     lists: Mutex<Connection>,
-    read: Reads,
+    pub(super) read: Reads,
     path: PathBuf,
 }
 
 /// The connections that read.
-pub(crate) struct Reads(SqlitePool);
+pub(crate) struct Reads(pub(super) SqlitePool);
 
 impl Sqlite {
     /// Opens the store of a data directory, makes it if it is missing, and brings its schema up to date.
@@ -163,6 +163,10 @@ impl Store for Sqlite {
 
     fn requests<'a>(&'a self, query: &'a RequestQuery) -> Pending<'a, Vec<UsageRecord>> {
         Box::pin(self.read.requests(query))
+    }
+
+    fn request(&self, id: RequestId) -> Pending<'_, Option<UsageRecord>> {
+        Box::pin(self.read.request(id))
     }
 
     fn usage<'a>(&'a self, query: &'a UsageQuery) -> Pending<'a, Vec<UsageGroup>> {
@@ -305,22 +309,17 @@ impl Reads {
             bound = bound.bind(id.0.as_slice());
         }
         let rows = bound.fetch_all(&mut *view).await?;
-        let rows: Vec<Row> = rows.iter().map(unpack).collect::<Result<_, _>>()?;
-        let wanted: BTreeSet<TextId> = rows.iter().flat_map(Row::numbers).collect();
-        let wanted: Vec<TextId> = wanted.into_iter().collect();
-        let mut texts = HashMap::with_capacity(wanted.len());
-        for some in wanted.chunks(500) {
-            let places = vec!["?"; some.len()].join(",");
-            let sql = format!("SELECT id,text FROM texts WHERE id IN ({places})");
-            let mut bound = sqlx::query(&sql).persistent(false);
-            for number in some {
-                bound = bound.bind(number);
-            }
-            for row in bound.fetch_all(&mut *view).await? {
-                texts.insert(row.try_get(0)?, row.try_get(1)?);
-            }
-        }
-        rows.into_iter().map(|row| row.with_texts(&texts)).collect()
+        records(&mut view, &rows).await
+    }
+
+    async fn request(&self, id: RequestId) -> Result<Option<UsageRecord>, StoreError> {
+        let mut view = self.0.begin().await?;
+        let sql = format!("SELECT {COLUMNS} FROM requests WHERE request_id = ?");
+        let rows = sqlx::query(&sql)
+            .bind(id.0.as_slice())
+            .fetch_all(&mut *view)
+            .await?;
+        Ok(records(&mut view, &rows).await?.pop())
     }
 
     pub(super) async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageGroup>, StoreError> {
@@ -382,7 +381,39 @@ impl Reads {
     }
 }
 
-async fn number_of(view: &mut SqliteConnection, text: &str) -> Result<Option<TextId>, StoreError> {
+/// Records of rows with the columns of [`COLUMNS`], with their texts.
+pub(super) async fn records(
+    view: &mut SqliteConnection,
+    rows: &[SqliteRow],
+) -> Result<Vec<UsageRecord>, StoreError> {
+    let rows: Vec<Row> = rows.iter().map(unpack).collect::<Result<_, _>>()?;
+    let wanted: BTreeSet<TextId> = rows.iter().flat_map(Row::numbers).collect();
+    let texts = texts_of(view, wanted).await?;
+    rows.into_iter().map(|row| row.with_texts(&texts)).collect()
+}
+
+/// Texts by their numbers.
+pub(super) async fn texts_of(
+    view: &mut SqliteConnection,
+    wanted: BTreeSet<TextId>,
+) -> Result<HashMap<TextId, String>, StoreError> {
+    let wanted: Vec<TextId> = wanted.into_iter().collect();
+    let mut texts = HashMap::with_capacity(wanted.len());
+    for some in wanted.chunks(500) {
+        let places = vec!["?"; some.len()].join(",");
+        let sql = format!("SELECT id,text FROM texts WHERE id IN ({places})");
+        let mut bound = sqlx::query(&sql).persistent(false);
+        for number in some {
+            bound = bound.bind(number);
+        }
+        for row in bound.fetch_all(&mut *view).await? {
+            texts.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+    }
+    Ok(texts)
+}
+
+pub(super) async fn number_of(view: &mut SqliteConnection, text: &str) -> Result<Option<TextId>, StoreError> {
     let found = sqlx::query("SELECT id FROM texts WHERE text = ?")
         .bind(text)
         .fetch_optional(view)

@@ -6,7 +6,9 @@ use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
 use sluice_shared::quota::{Charge, Unit};
 use sluice_shared::units::NanoUsd;
-use sluice_shared::usage::{Known, ServiceTier, SideUsage, Usage};
+use sluice_shared::usage::{
+    Action, Capture, Judge, Known, ServiceTier, SessionSource, SideUsage, Usage, Verdict,
+};
 
 use super::*;
 
@@ -98,6 +100,32 @@ pub(crate) fn full() -> UsageRecord {
             bucket: u64::MAX,
             unit: Unit::Requests,
             amount: 1,
+        },
+    ];
+    record.session_source = SessionSource::Header;
+    record.agent = Some("agent".into());
+    record.parent = Some("parent".into());
+    record.capture = Capture::Written;
+    record.verdicts = vec![
+        Verdict {
+            judge: Judge::Guardrail,
+            name: "pii".into(),
+            action: Action::Redact,
+            shadow: true,
+            on_answer: false,
+            what: "email".into(),
+            count: 29,
+            took_us: 0,
+        },
+        Verdict {
+            judge: Judge::Hook,
+            name: "n".repeat(200),
+            action: Action::Failed,
+            shadow: false,
+            on_answer: true,
+            what: "timeout".into(),
+            count: 1,
+            took_us: 30,
         },
     ];
     record

@@ -49,6 +49,7 @@ fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Post, "/api/quotas/refill") => ("/api/quotas/refill", 415),
         (Method::Get, "/api/quotas/refills") => ("/api/quotas/refills", 200),
         (Method::Get, "/api/requests") => ("/api/requests", 200),
+        (Method::Get, "/api/requests/{id}") => ("/api/requests/none", 404),
         (Method::Get, "/api/tokens") => ("/api/tokens", 200),
         (Method::Post, "/api/tokens") => ("/api/tokens", 415),
         (Method::Delete, "/api/tokens/{id}") => ("/api/tokens/none", 404),
