@@ -6,10 +6,15 @@
 
 pub(crate) mod amount;
 mod base_url;
+mod captures;
 mod default;
 pub(crate) mod domain;
+mod endpoint;
+mod exporters;
 mod grants;
+mod guardrails;
 mod header;
+mod hooks;
 mod hujson;
 mod identity;
 mod keys;
@@ -184,8 +189,20 @@ fn summary(document: &Document) -> String {
         0 => String::new(),
         number => format!(", {}", count(number, "quota")),
     };
+    let watching: String = [
+        (document.hooks.len(), "hook"),
+        (document.guardrails.len(), "guardrail"),
+        (
+            document.exporters.iter().filter(|e| !e.disabled).count(),
+            "exporter",
+        ),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, one)| format!(", {}", count(number, one)))
+    .collect();
     format!(
-        "{}{named}, {}, {}, {}{quotas}",
+        "{}{named}, {}, {}, {}{quotas}{watching}",
         count(enabled.len(), "provider"),
         count(document.grants.len(), "grant"),
         count(document.aliases.len(), "alias").replace("aliass", "aliases"),

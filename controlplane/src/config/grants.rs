@@ -1,6 +1,6 @@
 //! `grants`: who may do what. Deny by default, so every doubt about a capability takes something away, never adds it.
 
-use sluice_shared::snapshot::{AppValue, Capability, Grant, Role, Source};
+use sluice_shared::snapshot::{AppValue, Capability, Grant, Role, SendHook, Source};
 
 use super::domain::network;
 use super::hujson::Value;
@@ -10,7 +10,7 @@ use super::nearest::nearest;
 use super::providers::model_name;
 use super::quotas::UNREADABLE;
 use super::reader::{Field, Fields};
-use super::{header, secret};
+use super::{captures, header, hooks, secret};
 
 /// Bytes of the values under one foreign key of a grant.
 const APP_BYTES_MAX: usize = 64 << 10;
@@ -20,6 +20,7 @@ pub(crate) struct Names<'a> {
     pub(crate) providers: Vec<&'a str>,
     pub(crate) quotas: Vec<&'a str>,
     pub(crate) hooks: Vec<&'a str>,
+    pub(crate) guardrails: Vec<&'a str>,
     pub(crate) mcp_servers: Vec<&'a str>,
 }
 
@@ -187,10 +188,13 @@ fn capability(
     let names = around.map(|around| around.names);
     let mut out = Capability {
         quotas: quotas(&fields, names, messages),
+        send_hooks: send_hooks(&fields, names, messages),
+        guardrails: guardrails(&fields, names, messages),
         ..Capability::default()
     };
-    // Whatever else is left out of it: its budgets hold, then for all models.
-    let budgets = (!out.quotas.is_empty()).then(|| out.clone());
+    // Whatever else is left out of it: its budgets, hooks and guardrails hold, then for all models.
+    let holds = !(out.quotas.is_empty() && out.send_hooks.is_empty() && out.guardrails.is_empty());
+    let holding = holds.then(|| out.clone());
     if let Some(role) = fields.field("role") {
         out.role = match role.text(messages) {
             Some("admin") => Some(Role::Admin),
@@ -204,14 +208,14 @@ fn capability(
                         ),
                     );
                 }
-                return budgets;
+                return holding;
             }
         };
     }
     match fields.field("models") {
         Some(models) => match globs(&models, names, messages) {
             Some(globs) => out.models = Some(globs),
-            None => return budgets,
+            None => return holding,
         },
         // A misspelt `models` must not widen the capability to every model.
         None if fields.all().any(|(key, _)| misspelt_models(key)) => out.models = Some(Vec::new()),
@@ -246,8 +250,52 @@ fn capability(
         .field("read_metrics")
         .and_then(|f| f.boolean(messages))
         .unwrap_or(false);
+    out.capture_share = fields
+        .field("capture")
+        .and_then(|f| captures::share(&f, messages));
     without_effect(&fields, names, messages);
     Some(out)
+}
+
+/// `send_hooks`: which hooks are called, when, and what they are sent.
+fn send_hooks(fields: &Fields<'_>, names: Option<&Names<'_>>, messages: &mut Messages<'_>) -> Vec<SendHook> {
+    let mut out = Vec::new();
+    for item in fields
+        .field("send_hooks")
+        .and_then(|f| f.array(messages))
+        .unwrap_or_default()
+    {
+        let Some(reference) = item.open(&keys::SEND_HOOK, messages) else {
+            continue;
+        };
+        let known = names.map(|names| names.hooks.as_slice());
+        if let Some(name) = reference_to(&reference, &item, "name", "hook", known, messages) {
+            out.push(hooks::sending(name, &reference, messages));
+        }
+    }
+    out
+}
+
+/// `guardrails`: names of those that hold.
+fn guardrails(fields: &Fields<'_>, names: Option<&Names<'_>>, messages: &mut Messages<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    for (item, name) in fields
+        .field("guardrails")
+        .and_then(|f| f.texts(messages))
+        .unwrap_or_default()
+    {
+        if let Some(names) = names.filter(|names| !names.guardrails.contains(&name)) {
+            item.warn(
+                messages,
+                format!(
+                    "names an unknown guardrail {name:?}{}",
+                    hint(name, &names.guardrails)
+                ),
+            );
+        }
+        out.push(name.to_owned());
+    }
+    out
 }
 
 /// `models`: a glob or an array of them. `None` if nothing could be read, so that the capability is left out.
@@ -312,30 +360,6 @@ fn quotas(fields: &Fields<'_>, names: Option<&Names<'_>>, messages: &mut Message
 /// Fields that a later version acts on: their types and the names in them are checked now.
 fn without_effect(fields: &Fields<'_>, names: Option<&Names<'_>>, messages: &mut Messages<'_>) {
     let mut later = Vec::new();
-    if let Some(hooks) = fields.field("send_hooks") {
-        for item in hooks.array(messages).unwrap_or_default() {
-            let Some(reference) = item.open(&keys::SEND_HOOK, messages) else {
-                continue;
-            };
-            let known = names.map(|names| names.hooks.as_slice());
-            reference_to(&reference, &item, "name", "hook", known, messages);
-            for (key, known) in [
-                ("events", keys::EVENTS.as_slice()),
-                ("send", keys::SEND.as_slice()),
-            ] {
-                for (word, text) in reference
-                    .field(key)
-                    .and_then(|f| f.texts(messages))
-                    .unwrap_or_default()
-                {
-                    if !known.contains(&text) {
-                        word.warn(messages, format!("unknown word {text:?}{}", hint(text, known)));
-                    }
-                }
-            }
-        }
-        later.push(hooks);
-    }
     for key in ["mcp_tools", "mcp_resources", "mcp_templates"] {
         let Some(field) = fields.field(key) else { continue };
         for (item, text) in field.one_or_many(messages).unwrap_or_default() {

@@ -5,6 +5,10 @@
 //! which the document does not lead to, stops a debug build: the schema cannot fall behind.
 
 mod access;
+mod captures;
+mod exporters;
+mod guardrails;
+mod hooks;
 mod identity;
 mod later;
 mod limits;
@@ -13,8 +17,12 @@ mod providers;
 mod quotas;
 
 pub(crate) use access::{CAPABILITY, CAPABILITY_KEY, EVENTS, GRANT, QUOTA_REFERENCE, SEND, SEND_HOOK};
+pub(crate) use captures::{CAPTURES, DATABASE, PURGE, RETENTION};
+pub(crate) use exporters::{EXPORTER, S3, SIGNALS, WHAT};
+pub(crate) use guardrails::{GUARD_CAPS, GUARD_PATTERN, GUARD_TOOLS, GUARDRAIL, WHERE};
+pub(crate) use hooks::HOOK;
 pub(crate) use identity::{ALGORITHMS, BUNDLE, IDENTITY, ISSUER, LISTENER, LISTENER_TLS, NETWORK, TAILSCALE};
-pub(crate) use later::{DATABASE, EXPORTERS, HOOK, MCP, PURGE, RETENTION, S3};
+pub(crate) use later::MCP;
 pub(crate) use limits::{LIMITS, MILLIS_MAX, TIMEOUTS};
 pub(crate) use prices::{PRICE, PRICE_ABOVE, PRICE_TIER};
 pub(crate) use providers::{COMPATIBILITY, COST_RULE, MODEL_BYTES_MAX, PROVIDER, PROVIDER_TLS};
@@ -189,31 +197,32 @@ pub(crate) static DOCUMENT: Object = object(
             "hooks",
             Shape::Map(&Shape::Object(&HOOK)),
             "{}",
-            "Web services that are asked about calls or told of them, by name. No effect in this version.",
+            "Web services that are asked about calls or told of them, by name. A grant's send_hooks says of which.",
         ),
+        key(
+            "guardrails",
+            Shape::Map(&Shape::Object(&GUARDRAIL)),
+            "{}",
+            "Built-in checks of requests and answers, by name (Sluice).",
+        ),
+        key(
+            "captures",
+            Shape::Object(&CAPTURES),
+            "{}",
+            "What is kept of requests and answers (Sluice).",
+        ),
+        key("database", Shape::Object(&DATABASE), "{}", "How long it is kept."),
         key(
             "exporters",
-            Shape::Object(&EXPORTERS),
+            Shape::Map(&Shape::Object(&EXPORTER)),
             "{}",
-            "Where captures and usage are exported to. No effect in this version.",
-        ),
-        key(
-            "database",
-            Shape::Object(&DATABASE),
-            "{}",
-            "What is kept, and how long. No effect in this version.",
+            "Where records are sent, by name. Where an exporter has got to is kept under its name.",
         ),
         key(
             "mcp",
             Shape::Object(&MCP),
             "{}",
             "MCP servers behind the gateway. No effect in this version.",
-        ),
-        key(
-            "guardrails",
-            Shape::Map(&Shape::Any),
-            "{}",
-            "Built-in checks of requests and answers (Sluice). No effect in this version.",
         ),
         key(
             "prices",

@@ -78,7 +78,7 @@ pub(crate) fn duration(field: &Field<'_>, min: u64, messages: &mut Messages<'_>)
 }
 
 /// A number in the unit and within the bounds that the key's table states, or text with a unit.
-fn quantity(field: &Field<'_>, messages: &mut Messages<'_>) -> Option<u64> {
+pub(super) fn quantity(field: &Field<'_>, messages: &mut Messages<'_>) -> Option<u64> {
     let Some(Shape::Quantity(unit, min, max)) = field.key.map(|key| &key.shape) else {
         return None;
     };

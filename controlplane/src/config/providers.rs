@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use sluice_shared::api::Flag;
-use sluice_shared::snapshot::{AuthMode, Authorization, CostRule, Header, Secret};
+use sluice_shared::snapshot::{AuthMode, CostRule, Secret};
 
 use super::domain::Provider;
 use super::hujson::Value;
 use super::keys::{self, MODEL_BYTES_MAX};
 use super::message::Messages;
 use super::reader::{Field, Fields};
-use super::secret::{CA_BYTES_MAX, Sources};
-use super::{base_url, header, limits, pem, units};
+use super::secret::Sources;
+use super::{base_url, captures, endpoint, limits, units};
 
 /// Reads `providers`. Those that cannot be used are reported and left out.
 pub(crate) fn read(
@@ -65,18 +65,6 @@ fn provider(
         .unwrap_or_else(|| id.to_owned());
     let description = text("description", messages);
 
-    let secret = |f: &Field<'_>, text: &str, messages: &mut Messages<'_>| match secrets.expand(text) {
-        Ok(value) => Some(value),
-        Err(error) if disabled => {
-            f.warn(messages, error);
-            None
-        }
-        Err(error) => {
-            messages.error(f.node.at, &f.path, error);
-            None
-        }
-    };
-
     let Some(base) = fields.field("baseurl") else {
         messages.warn(
             field.key_at,
@@ -88,26 +76,22 @@ fn provider(
     let base = {
         let expanded = base
             .text(messages)
-            .and_then(|text| secret(&base, text, messages))?;
+            .and_then(|text| endpoint::expand(&base, text, disabled, secrets, messages))?;
         match base_url::parse(&expanded) {
             Ok(url) => url,
             Err(error) => {
-                // What a placeholder stands for is not shown.
-                let error = if base.node.value == Value::Text(expanded) {
-                    error
-                } else {
-                    "is none once its placeholder is filled in".into()
-                };
+                let error = endpoint::wrong_url(&base, expanded, error);
                 base.warn(messages, format!("baseurl {error}; the provider is left out"));
                 return None;
             }
         }
     };
 
+    let left_out = "; the provider is left out";
     let key = match fields.field("apikey") {
         None => String::new(),
         Some(f) => {
-            let key = f.text(messages).and_then(|text| secret(&f, text, messages))?;
+            let key = endpoint::key(&f, left_out, disabled, secrets, messages)?;
             if key.starts_with("keyfile::") {
                 f.warn(
                     messages,
@@ -115,26 +99,10 @@ fn provider(
                 );
                 return None;
             }
-            if key.bytes().any(|b| !(0x21..=0x7e).contains(&b)) {
-                f.warn(
-                    messages,
-                    "holds spaces, line breaks or other characters that no key has; the provider is left out",
-                );
-                return None;
-            }
             key
         }
     };
-
-    let left_out = "; the provider is left out";
-    let authorization = match fields.field("authorization") {
-        None => Authorization::Bearer,
-        Some(f) => match f.word(left_out, messages)? {
-            "x-api-key" => Authorization::XApiKey,
-            "x-goog-api-key" => Authorization::XGoogApiKey,
-            _ => Authorization::Bearer,
-        },
-    };
+    let authorization = endpoint::authorization(&fields, left_out, messages)?;
     let auth_mode = match fields.field("auth_mode") {
         None => AuthMode::Override,
         Some(f) => match f.word(left_out, messages)? {
@@ -146,27 +114,8 @@ fn provider(
 
     let flags = flags(&fields, messages);
     let models = models(field, &fields, messages);
-    let mut add_headers: Vec<Header> = Vec::new();
-    for (item, text) in fields
-        .field("add_headers")
-        .and_then(|f| f.texts(messages))
-        .unwrap_or_default()
-    {
-        let Some(expanded) = secret(&item, text, messages) else {
-            continue;
-        };
-        match header::parse(&expanded) {
-            Ok(header) => add_headers.push(header),
-            Err(error) => item.warn(
-                messages,
-                format!("bad add_headers entry: {error}; it is left out"),
-            ),
-        }
-    }
-    let ca_pem = match fields.field("tls") {
-        None => None,
-        Some(tls) => ca_pem(&tls, secrets, messages)?,
-    };
+    let add_headers = endpoint::add_headers(&fields, disabled, secrets, messages);
+    let ca_pem = endpoint::ca_pem(&fields, left_out, secrets, messages)?;
 
     let host = base.host.clone();
     let integer =
@@ -203,7 +152,10 @@ fn provider(
             .unwrap_or(0),
         ca_pem,
         cost_basis,
-        capture_share: None,
+        // What cannot be read captures nothing beyond what is asked for elsewhere.
+        capture_share: fields
+            .field("capture")
+            .and_then(|f| captures::share(&f, messages)),
         cost_map: fields
             .field("model_cost_map")
             .map(|f| cost_map(&f, messages))
@@ -256,29 +208,6 @@ fn models(provider: &Field<'_>, fields: &Fields<'_>, messages: &mut Messages<'_>
 /// Whether a text can be a model name or a glob over model names.
 pub(crate) fn model_name(text: &str) -> bool {
     (1..=MODEL_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
-}
-
-/// `None` if the provider must be left out: trusting the public roots instead would weaken what was asked for.
-fn ca_pem(field: &Field<'_>, secrets: Sources<'_>, messages: &mut Messages<'_>) -> Option<Option<String>> {
-    let fields = field.open(&keys::PROVIDER_TLS, messages)?;
-    let Some(file) = fields.field("ca_file") else {
-        return Some(None);
-    };
-    let path = file.text(messages)?;
-    let read = secrets
-        .file(path, CA_BYTES_MAX)
-        .map_err(|error| format!("cannot read {path}: {error}"))
-        .and_then(|text| match pem::check_authorities(&text) {
-            Ok(()) => Ok(text),
-            Err(error) => Err(format!("{path} {error}")),
-        });
-    match read {
-        Ok(text) => Some(Some(text)),
-        Err(error) => {
-            file.warn(messages, format!("{error}; the provider is left out"));
-            None
-        }
-    }
 }
 
 fn cost_map(field: &Field<'_>, messages: &mut Messages<'_>) -> Vec<CostRule> {

@@ -1,7 +1,7 @@
 //! Every message with its path, line and column; what the rest of a document becomes.
 
 use sluice_shared::quota::{Rate, Terms, Unit};
-use sluice_shared::snapshot::{AuthMode, Authorization, QuotaLimit, Role, Source};
+use sluice_shared::snapshot::{AuthMode, Authorization, HookEvent, HookPart, QuotaLimit, Role, Source};
 
 use super::*;
 
@@ -131,15 +131,25 @@ fn a_document_in_apertures_words_applies_unchanged() {
     let document = document.unwrap();
     let warned: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warned, ["6:3: grants: no grant gives the role admin"]);
-    let noticed: Vec<&str> = report.notices.iter().map(|m| m.path.as_str()).collect();
+    assert!(report.notices.is_empty(), "{:?}", report.notices);
+    let hook = &document.hooks[0];
     assert_eq!(
-        noticed,
-        [
-            "grants[0].app[\"tailscale.com/cap/aperture\"][1].send_hooks",
-            "hooks",
-            "exporters",
-            "database"
-        ]
+        (hook.name.as_str(), hook.timeout_ms, hook.fail_closed),
+        ("pii", 5_000, false)
+    );
+    let exporter = &document.exporters[0];
+    assert_eq!(
+        (exporter.name.as_str(), exporter.every_s, exporter.limit),
+        ("s3", 3_600, 1_000)
+    );
+    assert_eq!(exporter.what, BTreeSet::from([domain::Exported::Captures]));
+    assert_eq!(document.retention.keep, domain::Keep::Millis(30 * 86_400_000));
+    let sent = &document.grants[0].capabilities[1].send_hooks[0];
+    assert!(sent.at(HookEvent::PreRequest) && !sent.at(HookEvent::EntireRequest));
+    assert!(
+        sent.sends(HookPart::RequestBody)
+            && sent.sends(HookPart::UserMessage)
+            && !sent.sends(HookPart::Tools)
     );
     let provider = &document.providers[0];
     assert_eq!(
@@ -155,7 +165,7 @@ fn a_document_in_apertures_words_applies_unchanged() {
     );
     assert_eq!(
         report.summary,
-        "1 provider (anthropic), 1 grant, 0 aliases, 1 listener, 1 quota"
+        "1 provider (anthropic), 1 grant, 0 aliases, 1 listener, 1 quota, 1 hook, 1 exporter"
     );
     assert_eq!(capabilities[1].quotas, ["daily:<user>"]);
     assert_eq!(

@@ -11,7 +11,10 @@ use super::hujson::{self, Value};
 use super::message::Messages;
 use super::reader::Field;
 use super::secret::Sources;
-use super::{identity, keys, later, limits, listeners, prices, providers, quotas};
+use super::{
+    captures, exporters, guardrails, hooks, identity, keys, later, limits, listeners, prices, providers,
+    quotas,
+};
 
 /// Reads a document. `None` if it holds nothing to read; otherwise what can be used of it, beside the messages.
 pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>) -> Option<Document> {
@@ -60,11 +63,13 @@ pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>
     }
 
     let (quotas, hooks, mcp) = (fields.field("quotas"), fields.field("hooks"), fields.field("mcp"));
+    let guardrails = fields.field("guardrails");
     let names = Names {
         // A provider that is left out for another reason is still a name that the operator knows.
         providers: provider_field.as_ref().map(names_of).unwrap_or_default(),
         quotas: quotas.as_ref().map(names_of).unwrap_or_default(),
         hooks: hooks.as_ref().map(names_of).unwrap_or_default(),
+        guardrails: guardrails.as_ref().map(names_of).unwrap_or_default(),
         mcp_servers: later::mcp_servers(mcp.as_ref()),
     };
     if let Some(field) = fields.field("$schema") {
@@ -138,23 +143,25 @@ pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>
         document.quotas = quotas::read(&field, naming, messages);
     }
     if let Some(field) = hooks {
-        later::hooks(&field, secrets, messages);
+        document.hooks = hooks::read(&field, secrets, messages);
     }
-    if let Some(field) = fields.field("exporters") {
-        later::exporters(&field, secrets, messages);
+    if let Some(field) = guardrails {
+        document.guardrails = guardrails::read(&field, messages);
+    }
+    if let Some(field) = fields.field("captures") {
+        (document.captures, document.capture_store) = captures::read(&field, secrets, messages);
     }
     if let Some(field) = fields.field("database") {
-        later::database(&field, messages);
+        document.retention = captures::database(&field, messages);
+    }
+    if let Some(field) = fields.field("exporters") {
+        document.exporters = exporters::read(&field, secrets, messages);
     }
     if let Some(field) = mcp {
         later::mcp(&field, messages);
     }
     if let Some(field) = fields.field("prices") {
         document.prices = prices::read(&field, messages);
-    }
-    if let Some(field) = fields.field("guardrails") {
-        field.open_names(messages);
-        later::notice(&field, messages);
     }
     Some(document)
 }

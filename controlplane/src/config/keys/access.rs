@@ -1,5 +1,6 @@
 //! Keys of `grants`.
 
+use super::captures::SHARE;
 use super::{Key, Object, Shape, key, required};
 
 /// Key under which the capabilities of a grant stand in an Aperture document and in a tailnet's policy.
@@ -84,7 +85,19 @@ pub(crate) static CAPABILITY: Object = grant_object(
             "send_hooks",
             Shape::List(&Shape::Object(&SEND_HOOK)),
             "[]",
-            "Hooks that are asked or told. No effect in this version.",
+            "Hooks that are asked about calls of these models or told of them. Several that name the same hook add up.",
+        ),
+        key(
+            "guardrails",
+            Shape::List(&Shape::Text),
+            "[]",
+            "Names of guardrails that hold for calls of these models besides those for everyone (Sluice).",
+        ),
+        key(
+            "capture",
+            SHARE,
+            "",
+            "Share of calls of these models that is captured; of several the largest, instead of the document's (Sluice).",
         ),
         key(
             "mcp_tools",

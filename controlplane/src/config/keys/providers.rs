@@ -1,5 +1,6 @@
 //! Keys of `providers`.
 
+use super::captures::SHARE;
 use super::limits::TIMEOUTS;
 use super::{Key, Object, Shape, key, object, required};
 
@@ -101,6 +102,12 @@ pub(crate) static PROVIDER: Object = object(
             Shape::Object(&PROVIDER_TLS),
             "{}",
             "How its certificate is checked (Sluice).",
+        ),
+        key(
+            "capture",
+            SHARE,
+            "",
+            "Share of calls to it that is captured at most, whatever grants say (Sluice).",
         ),
     ],
 );
