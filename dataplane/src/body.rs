@@ -59,7 +59,7 @@ impl Scan {
         ))))
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<(), ErrorAnswer> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), ErrorAnswer> {
         match self {
             Self::Json(scan) => scan.feed(bytes).map_err(|reject| ErrorAnswer::from_json(&reject)),
             Self::Multipart(scan) => scan
@@ -164,6 +164,15 @@ pub(crate) async fn read(
 }
 
 impl Body {
+    /// A body that did not come from the client; `held` is what it takes of the process's memory.
+    pub(crate) fn of(bytes: Vec<u8>, held: Held) -> Self {
+        Self {
+            bytes: bytes.len() as u64,
+            chunks: vec![bytes],
+            held,
+        }
+    }
+
     fn append(
         &mut self,
         piece: &[u8],

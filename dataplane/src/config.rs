@@ -17,8 +17,10 @@ use sluice_shared::policy::{self, Rules};
 use sluice_shared::snapshot::{self, Alias, Authorization, Limits, Sealed, Snapshot};
 use zeroize::Zeroizing;
 
+use crate::hooks::config::{Hook, HookPart};
 use crate::policy::Rights;
 use crate::tls::{TlsConfig, TlsError};
+use crate::upstream::Place;
 
 /// A configuration that holds, ready for every shard.
 pub struct Published {
@@ -28,7 +30,8 @@ pub struct Published {
     /// What calls cost.
     prices: PriceBook,
     providers: Vec<Part>,
-    /// Everything else; providers and grants are gone from it.
+    hooks: Vec<HookPart>,
+    /// Everything else; providers, hooks and grants are gone from it.
     rest: Snapshot,
 }
 
@@ -48,6 +51,14 @@ pub enum CompileError {
     /// A pattern that does not parse.
     #[error(transparent)]
     Rules(#[from] policy::CompileError),
+    /// A hook's certificates, or the system's.
+    #[error("hook {hook}: {what}")]
+    Hook {
+        /// Its name.
+        hook: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A provider's certificates, or the system's.
     #[error("provider {provider}: {what}")]
     Provider {
@@ -70,12 +81,14 @@ impl Published {
         let rules = Rules::compile(&rest)?;
         let prices = PriceBook::compile(&rest);
         let providers = std::mem::take(&mut rest.providers);
+        let hooks = std::mem::take(&mut rest.hooks);
         drop(std::mem::take(&mut rest.grants));
         Ok(Self {
             sealed,
             rules,
             prices,
             providers: providers.into_iter().map(Part::new).collect::<Result<_, _>>()?,
+            hooks: hooks.into_iter().map(HookPart::new).collect::<Result<_, _>>()?,
             rest,
         })
     }
@@ -124,6 +137,8 @@ pub(crate) struct Config {
     pub(crate) published: Arc<Published>,
     /// In order of preference.
     pub(crate) providers: Vec<Arc<Provider>>,
+    /// In the order in which they are called.
+    pub(crate) hooks: Vec<Arc<Hook>>,
     pub(crate) limits: Limits,
     pub(crate) head_limits: HeadLimits,
     /// What each listening address serves; see [`Config::serves`] for one that is not named.
@@ -165,6 +180,15 @@ impl Config {
                 _ => Arc::new(Provider::compile(part, &mut pools, system_tls)?),
             });
         }
+        let before = previous.map(|p| p.hooks.as_slice()).unwrap_or_default();
+        let mut hooks = Vec::with_capacity(published.hooks.len());
+        for part in &published.hooks {
+            let same = before.iter().find(|hook| hook.spec == part.spec);
+            hooks.push(match same {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(Hook::compile(part, &mut pools, system_tls)?),
+            });
+        }
         let rest = &published.rest;
         let limits = rest.limits.clone();
         let width = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
@@ -172,6 +196,7 @@ impl Config {
             epoch: rest.epoch,
             published: Arc::clone(published),
             providers,
+            hooks,
             head_limits: HeadLimits {
                 head_bytes_max: width(limits.head_bytes),
                 header_count_max: width(limits.header_count),
@@ -222,6 +247,15 @@ impl Config {
 }
 
 impl Provider {
+    /// Where it is.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place {
+            base: &self.spec.base,
+            tls: self.tls.as_ref(),
+            connect_ms: self.spec.timeouts.connect_ms,
+        }
+    }
+
     fn compile(
         part: &Part,
         pools: &mut HashMap<String, usize>,

@@ -4,6 +4,7 @@
 //! error in the caller's own format. Everything before the first byte of the answer lives in one boxed future
 //! ([`prepare`]), so that a running stream, which may last for an hour, holds none of it.
 
+use std::cell::OnceCell;
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -24,6 +25,7 @@ use crate::config::{Config, Provider};
 use crate::downstream::{Downstream, Next, error_bytes, reject_code};
 use crate::identity::facts::Basis;
 use crate::policy::{Candidate, Policy, Verdict};
+use crate::quota::need::Call;
 use crate::tally::Tally;
 use crate::upstream::Upstream;
 
@@ -32,6 +34,7 @@ pub(crate) mod caller;
 mod control;
 mod forward;
 mod head;
+mod inspect;
 mod local;
 mod relay;
 
@@ -285,7 +288,7 @@ async fn admitted(
             reject.reason(),
         )));
     }
-    let by_id = access == Access::RoleAndAnyModel;
+    let by_id = is_by_id(route);
     let content_type = head.find("content-type");
     let mut scan = if by_id || !head.parsed.method.expects_body() {
         Scan::Nobody
@@ -323,14 +326,8 @@ async fn admitted(
         body_read: true,
     };
     let facts = scan.finish().map_err(late)?;
-    let stream = route
-        .stream_by_path
-        .unwrap_or_else(|| facts.stream.unwrap_or_else(|| streams_by_default(kind)));
-    let asked = if by_id {
-        String::new()
-    } else {
-        model_of(route, &facts).map_err(late)?
-    };
+    let stream = wants_stream(route, kind, &facts);
+    let asked = asked_model(route, &facts).map_err(late)?;
     if let Some(record) = tally.record() {
         record.model_asked.clone_from(&asked);
         record.stream = stream;
@@ -341,34 +338,8 @@ async fn admitted(
         record.agent = session.agent;
         record.parent = session.parent;
     }
-    let verdict = if by_id {
-        policy.any(config, Flag::OpenAiResponses)
-    } else {
-        policy.verdict(config, kind.flag(), &asked)
-    };
-    match &*verdict {
-        Verdict::Allowed(_) => {}
-        Verdict::NotGranted => {
-            let what = if asked.is_empty() {
-                "this API".to_owned()
-            } else {
-                format!("model {asked}")
-            };
-            let message = format!(
-                "access denied: {what} is not granted to {}; ask the administrator of this gateway",
-                policy.principal.login
-            );
-            return Err(late(ErrorAnswer::new(ErrorCode::ModelNotGranted, message)));
-        }
-        Verdict::NotServed => {
-            let message = format!("no provider of this gateway serves the model {asked} on this API");
-            return Err(late(ErrorAnswer::new(ErrorCode::ModelNotFound, message)));
-        }
-    }
-    let withhold_usage = stream
-        && !is_form
-        && matches!(kind, ApiKind::OpenAiChat | ApiKind::OpenAiCompletions)
-        && include_usage(&facts).is_some();
+    let verdict = decide(config, &policy, route, kind, &asked).map_err(late)?;
+    let withhold_usage = wants_usage(kind, stream, is_form, &facts);
     Ok(Admitted {
         policy,
         verdict,
@@ -382,6 +353,89 @@ async fn admitted(
         counts: !by_id,
         free: by_id || route.free || !kind.billed(),
     })
+}
+
+/// Whether a call names a stored answer and no model.
+fn is_by_id(route: &Route) -> bool {
+    route.endpoint.access() == Access::RoleAndAnyModel
+}
+
+/// The model that a call names; empty where a call names none.
+fn asked_model(route: &Route, facts: &Facts) -> Result<String, ErrorAnswer> {
+    if is_by_id(route) {
+        Ok(String::new())
+    } else {
+        model_of(route, facts)
+    }
+}
+
+/// Whether a stream is asked for.
+fn wants_stream(route: &Route, kind: ApiKind, facts: &Facts) -> bool {
+    route
+        .stream_by_path
+        .unwrap_or_else(|| facts.stream.unwrap_or_else(|| streams_by_default(kind)))
+}
+
+/// Whether the usage chunk must be asked for, and held back from the client.
+fn wants_usage(kind: ApiKind, stream: bool, is_form: bool, facts: &Facts) -> bool {
+    stream
+        && !is_form
+        && matches!(kind, ApiKind::OpenAiChat | ApiKind::OpenAiCompletions)
+        && include_usage(facts).is_some()
+}
+
+/// Who may serve the model that a call names, if it is granted.
+fn decide(
+    config: &Config,
+    policy: &Policy,
+    route: &Route,
+    kind: ApiKind,
+    asked: &str,
+) -> Result<Rc<Verdict>, ErrorAnswer> {
+    let verdict = if is_by_id(route) {
+        policy.any(config, Flag::OpenAiResponses)
+    } else {
+        policy.verdict(config, kind.flag(), asked)
+    };
+    match &*verdict {
+        Verdict::Allowed(_) => {}
+        Verdict::NotGranted => {
+            let what = if asked.is_empty() {
+                "this API".to_owned()
+            } else {
+                format!("model {asked}")
+            };
+            let message = format!(
+                "access denied: {what} is not granted to {}; ask the administrator of this gateway",
+                policy.principal.login
+            );
+            return Err(ErrorAnswer::new(ErrorCode::ModelNotGranted, message));
+        }
+        Verdict::NotServed => {
+            let message = format!("no provider of this gateway serves the model {asked} on this API");
+            return Err(ErrorAnswer::new(ErrorCode::ModelNotFound, message));
+        }
+    }
+    Ok(verdict)
+}
+
+impl Admitted {
+    /// The call as it goes to a candidate.
+    fn call<'a>(&'a self, kind: ApiKind, candidate: &'a Candidate) -> Call<'a> {
+        let spec = &candidate.provider.spec;
+        Call {
+            kind,
+            provider: &spec.id,
+            model: &candidate.model,
+            basis: &spec.cost_basis,
+            facts: &self.facts,
+            is_form: self.is_form,
+            body_bytes: self.body.bytes,
+            chunks: &self.body.chunks,
+            lowered: None,
+            outside: OnceCell::new(),
+        }
+    }
 }
 
 /// Ollama streams unless told not to.
@@ -452,14 +506,16 @@ fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// The edits of a body for one candidate; `clamped` are those that lower its limit on output.
+/// The edits of a body for one candidate; `clamped` are those that lower its limit on output, `guarded` those of
+/// guardrails.
 fn edits_for(
     admitted: &Admitted,
     candidate: &Candidate,
     model_in_path: bool,
     clamped: SmallVec<[Edit; 1]>,
+    guarded: &[Edit],
 ) -> Result<Edits, ErrorAnswer> {
-    let mut edits = Vec::new();
+    let mut edits = guarded.to_vec();
     edits.extend(clamped);
     if admitted.withhold_usage {
         edits.extend(include_usage(&admitted.facts));

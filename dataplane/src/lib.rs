@@ -10,6 +10,7 @@ pub mod control_link;
 pub mod dns;
 mod downstream;
 mod exchange;
+mod hooks;
 pub mod identity;
 pub mod journal;
 mod limits;

@@ -44,6 +44,16 @@ pub(crate) const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a request waits for what its buckets lack, in all. The control plane answers, or is given up, within it.
 pub(crate) const QUOTA_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Connections that a shard has to one hook at most, each with a request that waits for its answer. A hook that is slower
+/// than that fails the calls beyond.
+pub(crate) const HOOK_CONNECTIONS_MAX: u32 = 1_024;
+
+/// Longest answer of a hook that cannot bring another request body.
+pub(crate) const HOOK_REPLY_BYTES: u64 = 64 << 10;
+
+/// Longest answer of a hook that can; less where requests may be less.
+pub(crate) const HOOK_REPLY_BODY_BYTES: u64 = 10 << 20;
+
 /// How long a scrape waits for the other shards.
 pub(crate) const METRICS_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -65,3 +75,4 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const _: () = assert!(SCRATCH_BYTES < 64 << 10);
 const _: () = assert!(COALESCE_BYTES <= SCRATCH_BYTES);
 const _: () = assert!(CIPHER_BYTES >= (16 << 10) + 261);
+const _: () = assert!(HOOK_REPLY_BYTES < HOOK_REPLY_BODY_BYTES);

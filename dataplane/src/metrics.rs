@@ -22,6 +22,7 @@ use crate::mailbox::{Mailbox, ShardMessage};
 pub mod entrance;
 pub mod estimates;
 pub mod histogram;
+pub mod hooks;
 pub mod labels;
 pub mod marks;
 pub mod quotas;
@@ -30,6 +31,7 @@ mod render;
 pub use entrance::EntranceCounts;
 pub use estimates::EstimateGauges;
 pub use histogram::Histogram;
+pub use hooks::{HookCounts, HookOutcome};
 pub use labels::{LabelSlot, Labels};
 pub use quotas::QuotaCounts;
 
@@ -56,6 +58,8 @@ pub struct ShardMetrics {
     pub estimates: EstimateGauges,
     /// Refusals by quotas.
     pub quotas: QuotaCounts,
+    /// Calls of hooks.
+    pub hooks: HookCounts,
     /// Values that go up and down.
     pub gauges: Gauges,
 }
@@ -184,6 +188,7 @@ impl ShardMetrics {
             entrance: EntranceCounts::default(),
             estimates: EstimateGauges::default(),
             quotas: QuotaCounts::default(),
+            hooks: HookCounts::default(),
             gauges: Gauges::default(),
         }
     }
@@ -279,6 +284,7 @@ impl ShardMetrics {
         self.entrance.merge(&other.entrance);
         self.estimates.merge(&other.estimates);
         self.quotas.merge(&other.quotas);
+        self.hooks.merge(&other.hooks);
         self.gauges.merge(&other.gauges);
     }
 }

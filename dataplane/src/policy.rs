@@ -186,6 +186,11 @@ impl Policy {
         verdict
     }
 
+    /// What the principal is granted under keys that are not Sluice's, for hooks; see `Rules::app_json`.
+    pub(crate) fn app_json(&self, config: &Config) -> String {
+        config.published.rules.app_json(&self.right.granted)
+    }
+
     /// Whether any grant covers `provider/model`.
     pub(crate) fn grants(&self, config: &Config, provider: &str, model: &str) -> bool {
         config

@@ -5,12 +5,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use crate::config::Provider;
+use sluice_shared::snapshot::BaseUrl;
+
 use crate::dns;
 use crate::metrics::ShardMetrics;
 use crate::shard::Shard;
 use crate::sock::{self, Peek, Sock};
-use crate::tls::{PlainRead, TlsError, TlsStream};
+use crate::tls::{PlainRead, TlsConfig, TlsError, TlsStream};
 use crate::watch::{Fired, Watch};
 
 /// A connection to a provider, or to the control plane.
@@ -222,18 +223,27 @@ impl Upstream {
     }
 }
 
-/// Connects to a provider, trying each of its addresses within the one limit for connecting.
+/// Where a connection leads.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) base: &'a BaseUrl,
+    /// Whom to trust; `None`: no TLS.
+    pub(crate) tls: Option<&'a TlsConfig>,
+    /// How long connecting may take, in milliseconds; 0: as long as it does.
+    pub(crate) connect_ms: u64,
+}
+
+/// Connects to a place, trying each of its addresses within the one limit for connecting.
 pub(crate) async fn connect(
     shard: &Shard,
-    provider: &Provider,
+    place: Place<'_>,
     watch: &Watch,
 ) -> Result<Upstream, ConnectError> {
-    let base = &provider.spec.base;
-    let patience = provider.spec.timeouts.connect_ms;
-    let deadline = if patience == 0 {
+    let base = place.base;
+    let deadline = if place.connect_ms == 0 {
         u64::MAX
     } else {
-        Shard::now_ms().saturating_add(patience)
+        Shard::now_ms().saturating_add(place.connect_ms)
     };
     let addresses: Vec<IpAddr> = match dns::literal(&base.host) {
         Some(address) => vec![address],
@@ -247,15 +257,7 @@ pub(crate) async fn connect(
         if Shard::now_ms() >= deadline {
             return Err(ConnectError::Timeout);
         }
-        match connect_one(
-            shard,
-            provider,
-            watch,
-            SocketAddr::new(address, base.port),
-            deadline,
-        )
-        .await
-        {
+        match connect_one(shard, place, watch, SocketAddr::new(address, base.port), deadline).await {
             Ok(upstream) => return Ok(upstream),
             Err(ConnectError::Refused(error)) => last = ConnectError::Refused(error),
             Err(other) => return Err(other),
@@ -266,7 +268,7 @@ pub(crate) async fn connect(
 
 async fn connect_one(
     shard: &Shard,
-    provider: &Provider,
+    place: Place<'_>,
     watch: &Watch,
     address: SocketAddr,
     deadline: u64,
@@ -276,10 +278,10 @@ async fn connect_one(
     let made = async {
         sock.writable().await.map_err(ConnectError::Refused)?;
         sock::connected(&sock).map_err(ConnectError::Refused)?;
-        let tls = match &provider.tls {
+        let tls = match place.tls {
             None => None,
             Some(config) => Some(Box::new(Tls {
-                stream: TlsStream::new(config, &provider.spec.base.host)
+                stream: TlsStream::new(config, &place.base.host)
                     .map_err(|error| ConnectError::Tls(error.to_string()))?,
                 pending: Vec::new(),
                 unread: Vec::new(),

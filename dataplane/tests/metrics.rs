@@ -14,7 +14,7 @@ use sluice_dataplane::mailbox::{ShardMessage, mailbox};
 use sluice_dataplane::metrics::entrance::{ProxyRefusal, TlsFailure};
 use sluice_dataplane::metrics::marks::QuotaMark;
 use sluice_dataplane::metrics::quotas::Refused;
-use sluice_dataplane::metrics::{Labels, MetricsCollector, ProcessGauges, ShardMetrics};
+use sluice_dataplane::metrics::{HookOutcome, Labels, MetricsCollector, ProcessGauges, ShardMetrics};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
 use sluice_shared::quota::estimate::{Estimates, Sample};
@@ -119,6 +119,8 @@ fn the_text_is_as_it_was() {
     second.quotas.refuse("daily:<user>", Refused::Exhausted);
     second.quotas.refuse("all", Refused::Unavailable);
     second.quotas.cut("daily:<user>");
+    first.hooks.count("presidio", HookOutcome::Allow, 900);
+    second.hooks.count("presidio", HookOutcome::FailedOpen, 5_000_000);
     first.gauges.connections_open = 2;
     second.gauges.connections_open = 5;
     first.gauges.quota_leases = 2;

@@ -28,10 +28,11 @@ use crate::api::Flag;
 use crate::glob::{Glob, GlobError};
 use crate::ids::Epoch;
 use crate::snapshot::{
-    AuthMode, Authorization, Capability, Header, Provider, Role, SendHook, Snapshot, Source,
+    AppValue, AuthMode, Authorization, Capability, Header, Provider, Role, SendHook, Snapshot, Source,
 };
 use crate::wire::control::Principal;
 
+mod app;
 mod budget;
 mod decide;
 mod explain;
@@ -80,6 +81,7 @@ struct Served {
 struct CompiledGrant {
     sources: Vec<Source>,
     rules: Vec<Rule>,
+    app: Box<[AppValue]>,
 }
 
 /// A capability with its patterns compiled.
@@ -136,6 +138,8 @@ pub struct Granted {
     grants: Box<[u32]>,
     /// What came with the principal.
     own: Box<[Rule]>,
+    /// Values under other keys that came with it.
+    app: Box<[AppValue]>,
     /// Patterns that a granted model must match besides.
     scope: Option<Box<[Glob]>>,
 }
@@ -169,6 +173,7 @@ impl Rules {
         let grants = snapshot.grants.iter().map(|grant| CompiledGrant {
             sources: grant.sources.clone(),
             rules: grant.capabilities.iter().map(Rule::compile).collect(),
+            app: grant.app.clone().into_boxed_slice(),
         });
         let grants: Vec<_> = grants.collect();
         Ok(Self {
@@ -205,6 +210,7 @@ impl Rules {
             read_metrics: false,
             grants: grants.into_boxed_slice(),
             own: principal.capabilities.iter().map(Rule::compile).collect(),
+            app: principal.app.clone().into_boxed_slice(),
             scope: None,
         };
         let (mut role, mut read_metrics) = (None, false);

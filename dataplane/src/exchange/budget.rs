@@ -3,7 +3,6 @@
 //! A candidate's quotas are known with its verdict, their buckets with the caller's policy; so a request that meets its
 //! budgets costs a look at each bucket. All of them are reserved or none. A quota that cannot be used refuses.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 use sluice_proto::error_body::{ErrorAnswer, ErrorCode};
@@ -60,25 +59,13 @@ pub(super) async fn reserve(
     if candidate.quotas.is_empty() || admitted.free || conn.shard.process.bare {
         return Ok(Reserved::default());
     }
-    let spec = &candidate.provider.spec;
     let mut asked = Asked {
         conn,
         config,
         session,
         admitted,
         candidate,
-        call: Call {
-            kind,
-            provider: &spec.id,
-            model: &candidate.model,
-            basis: &spec.cost_basis,
-            facts: &admitted.facts,
-            is_form: admitted.is_form,
-            body_bytes: admitted.body.bytes,
-            chunks: &admitted.body.chunks,
-            lowered: None,
-            outside: OnceCell::new(),
-        },
+        call: admitted.call(kind, candidate),
     };
     let mut edits = SmallVec::new();
     for clamps in 0..=CLAMPS_MAX {

@@ -15,6 +15,7 @@ use sluice_shared::usage::Ended;
 use smallvec::SmallVec;
 
 use super::budget::{self, Denied};
+use super::inspect::{Inspection, Look, Subject};
 use super::{Admitted, Head, Live, Prepared, edits_for, expectation, head, refuse_call};
 use crate::answer::Answer;
 use crate::config::Config;
@@ -78,23 +79,52 @@ pub(super) async fn run(
     head: &Head,
     route: &Route,
     mut tally: Tally,
-    admitted: Admitted,
+    mut admitted: Admitted,
 ) -> Prepared {
     let Some(kind) = tally.record().map(|record| record.api) else {
         return Prepared::Done(Next::Close);
     };
-    let verdict = admitted.verdict.clone();
-    let Verdict::Allowed(candidates) = &*verdict else {
-        return Prepared::Done(Next::Close);
-    };
+    let mut verdict = admitted.verdict.clone();
+    let mut inspection = Inspection::default();
     let mut failure = ErrorAnswer::new(ErrorCode::Internal, "no provider was tried");
-    for candidate in candidates {
+    let mut at = 0;
+    while let Verdict::Allowed(candidates) = &*verdict
+        && let Some(candidate) = candidates.get(at)
+    {
+        at += 1;
         let spec = &candidate.provider.spec;
         if let Some(record) = tally.record() {
             record.provider.clone_from(&spec.id);
         }
         tally.model_sent.clone_from(&candidate.model);
         tally.release();
+        let subject = Subject {
+            conn,
+            config,
+            head,
+            route,
+            kind,
+        };
+        match subject
+            .look(&mut tally, &mut admitted, &mut inspection, candidate)
+            .await
+        {
+            Look::Go => {}
+            Look::Rerouted => {
+                verdict = admitted.verdict.clone();
+                at = 0;
+                continue;
+            }
+            Look::Refused(answer) => {
+                return Prepared::Done(
+                    refuse_call(conn, head, kind, tally, &answer, true, Ended::Blocked).await,
+                );
+            }
+            Look::Gone => {
+                tally.settle(Ended::ClientGone, 0, None, 0);
+                return Prepared::Done(Next::Close);
+            }
+        }
         let clamped = match budget::reserve(conn, config, kind, tally.session(), &admitted, candidate).await {
             Ok(reserved) => {
                 if let Some(spend) = reserved.spend {
@@ -123,7 +153,8 @@ pub(super) async fn run(
             conn.watch
                 .limit_total(Shard::now_ms().saturating_add(spec.timeouts.total_ms));
         }
-        match attempt(conn, head, route, &admitted, candidate, clamped, &tally).await {
+        let guarded = inspection.edits();
+        match attempt(conn, head, route, &admitted, candidate, clamped, guarded, &tally).await {
             Ok((upstream, sent_whole, first_bytes)) => {
                 let answer = Answer::new(expectation(head, kind, &tally, &admitted), config.head_limits);
                 return Prepared::Live(Box::new(Live {
@@ -162,10 +193,12 @@ async fn attempt(
     admitted: &Admitted,
     candidate: &Candidate,
     clamped: SmallVec<[Edit; 1]>,
+    guarded: &[Edit],
     tally: &Tally,
 ) -> Result<(Upstream, bool, usize), Failed> {
     let provider = &candidate.provider;
-    let edits = edits_for(admitted, candidate, route.model.is_some(), clamped).map_err(Failed::Final)?;
+    let edits =
+        edits_for(admitted, candidate, route.model.is_some(), clamped, guarded).map_err(Failed::Final)?;
     let edited = edits
         .len_after(admitted.body.bytes)
         .map_err(|error| Failed::Final(ErrorAnswer::new(ErrorCode::Internal, error.to_string())))?;
@@ -272,7 +305,11 @@ async fn open(conn: &Downstream, provider: &crate::config::Provider) -> Result<U
     conn.shard.metrics.borrow_mut().counts.pool_misses += 1;
     let connected = {
         let mut gone = watch_gone(&conn.sock, &conn.watch);
-        unless_gone(upstream::connect(&conn.shard, provider, &conn.watch), &mut gone).await
+        unless_gone(
+            upstream::connect(&conn.shard, provider.place(), &conn.watch),
+            &mut gone,
+        )
+        .await
     };
     conn.watch.disarm();
     match connected {

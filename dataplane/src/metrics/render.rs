@@ -6,6 +6,7 @@ use std::fmt::Write;
 use sluice_shared::api::ApiKind;
 use sluice_shared::usage::Ended;
 
+use super::hooks::{HookCounts, HookOutcome};
 use super::quotas::{QuotaCounts, Refused};
 use super::{Counts, EntranceCounts, Gauges, Histogram, LabelSlot, ProcessGauges, ShardMetrics};
 
@@ -86,6 +87,7 @@ pub(super) fn render(sum: Option<&ShardMetrics>, process: &ProcessGauges, missin
         counts(&mut text, &sum.counts);
         entrance(&mut text, &sum.entrance);
         quotas(&mut text, &sum.quotas);
+        hooks(&mut text, &sum.hooks);
         gauges(&mut text, &sum.gauges);
     }
     text.out
@@ -208,6 +210,29 @@ fn requests(text: &mut Text, sum: &ShardMetrics) {
     rejects.sort_unstable();
     for (code, count) in rejects {
         text.sample(name, &[("code", code)], format_args!("{count}"));
+    }
+}
+
+fn hooks(text: &mut Text, hooks: &HookCounts) {
+    let name = "sluice_hook_calls_total";
+    text.family(
+        name,
+        "counter",
+        "Calls of hooks before requests, by hook and outcome.",
+    );
+    let sorted = hooks.sorted();
+    for (hook, calls) in &sorted {
+        for (outcome, count) in HookOutcome::ALL.iter().zip(calls.ended) {
+            if count > 0 {
+                let labels = [("hook", *hook), ("outcome", outcome.name())];
+                text.sample(name, &labels, format_args!("{count}"));
+            }
+        }
+    }
+    let name = "sluice_hook_duration_seconds";
+    text.family(name, "histogram", "How long calls of hooks before requests took.");
+    for (hook, calls) in &sorted {
+        text.histogram(name, &[("hook", hook)], &calls.took);
     }
 }
 

@@ -42,6 +42,12 @@ impl Bucket {
         self.cell.is(OPEN) && !self.cell.is(MOVED)
     }
 
+    /// What this shard and the node have free, for whoever is told; `None` before it is open. Other shards and nodes may
+    /// have more.
+    pub(crate) fn left(&self) -> Option<i64> {
+        self.counts().then(|| self.free_in_all())
+    }
+
     /// Free in this shard, owed if negative.
     pub(super) fn free(&self) -> i64 {
         self.lease.get().free

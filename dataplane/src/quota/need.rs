@@ -157,6 +157,23 @@ fn expected(call: &Call<'_>, estimates: &Estimates, unit: Unit, price: Option<&P
     }
 }
 
+/// What such a call will probably use, and cost where it has a price, for whoever is told of it beforehand.
+pub(crate) fn foreseen(
+    call: &Call<'_>,
+    estimates: &Estimates,
+    price: Option<&Price>,
+) -> (Usage, Option<u64>) {
+    let learnt = estimates.of(call.provider, call.model);
+    let output = generates(call.kind).then(|| learnt.output_tokens(strict::allowed(call)));
+    let usage = Usage {
+        input: Some(learnt.input_tokens(call.body_bytes)),
+        output: output.or(Some(0)),
+        ..Usage::default()
+    };
+    let cost = price.map(|price| expected(call, estimates, Unit::Usd, Some(price)));
+    (usage, cost)
+}
+
 /// Bytes of a second of recorded speech, at the lower end of what compressed files have: 32 kbit/s.
 const AUDIO_BYTES_PER_S: u64 = 4_000;
 

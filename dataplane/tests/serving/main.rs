@@ -19,6 +19,8 @@ mod endings;
 mod flow;
 mod forwarding;
 mod grants;
+mod hooks;
+mod hooks_failing;
 mod hostile;
 mod identity;
 mod limits;

@@ -6,8 +6,8 @@ use sluice_shared::api::Flag;
 use sluice_shared::ids::Epoch;
 use sluice_shared::quota::{Rate, Terms, Unit};
 use sluice_shared::snapshot::{
-    BaseUrl, Capability, Grant, Identity, PriceOverride, Provider, Quota, QuotaLimit, RateOverride, Role,
-    Secret, Snapshot, Source,
+    BaseUrl, Capability, Grant, Hook, HookEvent, HookPart, Identity, PriceOverride, Provider, Quota,
+    QuotaLimit, RateOverride, Role, Secret, SendHook, Snapshot, Source,
 };
 
 /// The key that a provider of these tests is given.
@@ -104,4 +104,44 @@ pub fn price(pattern: &str) -> PriceOverride {
         per_image: Some(40_000_000),
         ..PriceOverride::default()
     }
+}
+
+/// The key that a hook of these tests is given.
+pub const HOOK_KEY: &str = "hook-key-canary-0123456789";
+
+/// A hook at this address, fail-open, with half a minute.
+pub fn hook(name: &str, address: SocketAddr) -> Hook {
+    Hook {
+        name: name.into(),
+        base: BaseUrl {
+            tls: false,
+            host: address.ip().to_string(),
+            port: address.port(),
+            path: "/judge".into(),
+            authority: address.to_string(),
+        },
+        query: "v=1".into(),
+        key: Secret(HOOK_KEY.into()),
+        timeout_ms: 30_000,
+        ..Hook::default()
+    }
+}
+
+/// How a grant wires a hook before requests, with these parts.
+pub fn before(name: &str, parts: &[HookPart]) -> SendHook {
+    SendHook {
+        name: name.into(),
+        events: 1 << HookEvent::PreRequest as u8,
+        send: parts.iter().fold(0, |bits, part| bits | 1 << *part as u16),
+    }
+}
+
+/// Everybody's calls go by these hooks, with their bodies.
+pub fn judged(mut snapshot: Snapshot, hooks: Vec<Hook>) -> Snapshot {
+    let wired = hooks
+        .iter()
+        .map(|hook| before(&hook.name, &[HookPart::RequestBody]));
+    snapshot.grants[0].capabilities[0].send_hooks.extend(wired);
+    snapshot.hooks.extend(hooks);
+    snapshot
 }
