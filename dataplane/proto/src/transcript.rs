@@ -73,6 +73,7 @@ pub fn reassemble(api: ApiKind, content_type: Option<&str>, body: &[u8]) -> Reas
         kept.keep(event, values);
     });
     let complete = !budget.exceeded()
+        && !body.trim_ascii().is_empty()
         && meter_body(
             api,
             ResponseFacts {
@@ -86,6 +87,8 @@ pub fn reassemble(api: ApiKind, content_type: Option<&str>, body: &[u8]) -> Reas
         body::Shape::Nothing => (None, None),
         body::Shape::Document(document) => (document, None),
         body::Shape::Events => (with_error(fold.finish(), error), kept.events),
+        // Ollama frames an answer without a stream like a stream of one line.
+        body::Shape::Single => (with_error(fold.finish(), error), None),
     };
     Reassembled {
         answer,
@@ -100,7 +103,10 @@ fn with_error(answer: Option<Value>, error: Option<Value>) -> Option<Value> {
         Some(Value::Object(answer)) => answer,
         _ => Map::new(),
     };
-    answer.insert("error".to_owned(), error);
+    // A failed response of OpenAI's states it itself.
+    if answer.get("error").is_none_or(Value::is_null) {
+        answer.insert("error".to_owned(), error);
+    }
     Some(Value::Object(answer))
 }
 

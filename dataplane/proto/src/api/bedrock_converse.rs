@@ -22,7 +22,7 @@ pub(crate) fn event(state: &mut State, name: &[u8], view: View<'_>) {
         }
         b"messageStop" => state.set_stop(0, view.get("stopReason")),
         b"contentBlockStart" => {
-            if let Some(call) = view.path(&["start", "toolUse"]) {
+            if let Some(call) = view.path(&["start", "toolUse"]).filter(|call| by_client(*call)) {
                 let id = call.get("toolUseId").and_then(View::word).unwrap_or_default();
                 state.count_call((id, view.get("contentBlockIndex").and_then(View::count)));
             }
@@ -39,7 +39,7 @@ pub(crate) fn document(state: &mut State, answer: View<'_>) {
         .flat_map(View::items)
         .enumerate()
     {
-        if block.get("toolUse").is_some() {
+        if block.get("toolUse").is_some_and(by_client) {
             state.count_call(place);
         }
     }
@@ -49,6 +49,11 @@ pub(crate) fn document(state: &mut State, answer: View<'_>) {
     state.set_tier(answer.path(&["serviceTier", "type"]));
     state.usage_final = true;
     state.ended = true;
+}
+
+/// Whether a tool is for the client to run, not Bedrock's own.
+fn by_client(call: View<'_>) -> bool {
+    call.get("type").and_then(View::text) != Some("server_tool_use")
 }
 
 fn usage_object(state: &mut State, usage: View<'_>) {

@@ -45,7 +45,8 @@ impl Event {
     /// The error that the event brings, if it brings one.
     pub(super) fn error(&self) -> Option<Value> {
         if self.fault {
-            return Some(self.value.clone());
+            let inner = self.value.get("error").filter(|inner| inner.is_object());
+            return Some(inner.unwrap_or(&self.value).clone());
         }
         let object = self.value.as_object()?;
         match object.get("error") {
@@ -87,6 +88,8 @@ pub(super) enum Shape {
     Document(Option<Value>),
     /// Events, all of them given to the sink.
     Events,
+    /// One document given to the sink as an event.
+    Single,
 }
 
 /// Reads a body. `sink` gets each event and the number of values in it.
@@ -111,6 +114,7 @@ pub(super) fn read(
     let mut reader = Reader {
         budget,
         sink,
+        documents: 0,
         long: Vec::new(),
         joined: Vec::new(),
         unpack: api == ApiKind::BedrockInvoke,
@@ -132,6 +136,9 @@ pub(super) fn read(
         Framing::Documents(mut documents) => {
             documents.feed(body, |piece| reader.piece(piece, Reader::json));
             documents.finish(|piece| reader.piece(piece, Reader::json));
+            if reader.documents == 1 && first == b'{' {
+                return Shape::Single;
+            }
         }
         Framing::EventStream(mut stream) => stream.feed(body, |found| {
             if let Found::Message(message) = found {
@@ -145,6 +152,8 @@ pub(super) fn read(
 struct Reader<'b, S> {
     budget: &'b mut Budget,
     sink: S,
+    /// Documents met in a row of them.
+    documents: u32,
     /// A long event, as far as it came.
     long: Vec<u8>,
     joined: Vec<u8>,
@@ -197,6 +206,7 @@ impl<S: FnMut(Event, u32)> Reader<'_, S> {
     }
 
     fn json(&mut self, raw: &[u8]) {
+        self.documents = self.documents.saturating_add(1);
         if let Some((value, values)) = self.parse(raw) {
             (self.sink)(Event::new(b"", value), values);
         }

@@ -56,6 +56,8 @@ pub fn tool_calls(api: ApiKind, answer: &Value) -> Vec<ToolCall> {
         | ApiKind::BedrockCountTokens
         | ApiKind::OllamaEmbed => {}
     }
+    // Snowflake has an empty call beside every answer.
+    calls.retain(|call| !(call.id.is_empty() && call.name.is_empty()));
     calls.truncate(CALLS_MAX);
     calls
 }

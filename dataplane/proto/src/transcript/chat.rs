@@ -48,7 +48,8 @@ impl super::Fold for Chat {
         for (key, value) in chunk {
             match key.as_str() {
                 "choices" => self.choices(items(&event.value, "choices")),
-                "error" | "obfuscation" => {}
+                // Padding, so that the length of a chunk says nothing; Mistral calls it `p`.
+                "error" | "obfuscation" | "p" => {}
                 "object" => put_first(&mut self.answer, key, &unchunked(value)),
                 "id" | "created" => put_first(&mut self.answer, key, value),
                 "x_groq" => {
@@ -73,11 +74,13 @@ impl super::Fold for Chat {
         }
         let choices = self.choices.into_values().map(Choice::finish).collect();
         self.answer.insert("choices".to_owned(), Value::Array(choices));
-        if self.answer.get("usage").is_none_or(Value::is_null)
-            && let Some(Value::Object(groq)) = self.answer.get_mut("x_groq")
-            && let Some(usage) = groq.shift_remove("usage")
-        {
-            self.answer.insert("usage".to_owned(), usage);
+        // Groq's last chunk says there what answers without a stream say beside it.
+        for key in ["usage", "usage_breakdown"] {
+            if let Some(Value::Object(groq)) = self.answer.get_mut("x_groq")
+                && let Some(value) = groq.shift_remove(key)
+            {
+                put_first(&mut self.answer, key, &value);
+            }
         }
         Some(Value::Object(self.answer))
     }
@@ -149,6 +152,9 @@ impl Choice {
                 ("function_call", Value::Object(more)) => function(member(&mut self.message, key), more),
                 ("audio", Value::Object(more)) => audio(member(&mut self.message, key), more),
                 ("content", Value::Array(parts)) => self.parts(parts),
+                ("content", Value::String(text)) if self.message.get(key).is_some_and(Value::is_array) => {
+                    self.parts(&[serde_json::json!({ "type": "text", "text": text })]);
+                }
                 ("reasoning_details", Value::Array(details)) => {
                     let list = super::join::list(&mut self.message, key);
                     details.iter().for_each(|detail| reasoning_detail(list, detail));
@@ -164,7 +170,14 @@ impl Choice {
 
     /// Mistral's content in parts: thinking and text, each in pieces.
     fn parts(&mut self, parts: &[Value]) {
+        let before = match self.message.get("content") {
+            Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        };
         let list = super::join::list(&mut self.message, "content");
+        if let Some(text) = before {
+            list.push(serde_json::json!({ "type": "text", "text": text }));
+        }
         for part in parts {
             let same = list
                 .last_mut()

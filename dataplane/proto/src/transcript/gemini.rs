@@ -1,7 +1,8 @@
 //! Gemini, from AI Studio and from Vertex, as SSE or as one array.
 //!
 //! Candidates are found by `index`; their parts follow one another, and neighbouring texts of the same kind (thought or
-//! not) are one text. A text that has its signature is finished. The last `usageMetadata` with counts wins, as a whole.
+//! not) are one text. A text that has its signature is finished. The arguments of a function call can come piece by
+//! piece too (`partialArgs`), each at its place (`$.recipe.steps[0]`). The last `usageMetadata` with counts wins, as a whole.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,8 @@ use serde_json::Value;
 
 use super::body::Event;
 use super::join::{
-    Object, append, as_object, count, extend, is_blank, items, list, member, put, put_first, put_last,
+    Object, append, as_object, count, element, extend, is_blank, items, list, member, put, put_first,
+    put_last,
 };
 
 #[derive(Default)]
@@ -52,7 +54,7 @@ impl super::Fold for Gemini {
 
     fn finish(mut self: Box<Self>) -> Option<Value> {
         if !self.candidates.is_empty() {
-            let candidates = self.candidates.into_values().map(Value::Object).collect();
+            let candidates = self.candidates.into_values().map(closed).collect();
             self.answer
                 .insert("candidates".to_owned(), Value::Array(candidates));
         }
@@ -123,14 +125,94 @@ fn join_part(parts: &mut Vec<Value>, part: &Value) {
             && is_thought(last) == is_thought(part)
             && last.get("thoughtSignature").is_none_or(is_blank)
     });
-    match (before, part.get("text").and_then(Value::as_str)) {
-        (Some(before), Some(text)) => {
-            let before = as_object(before);
-            append(before, "text", text);
-            if let Some(signature) = part.get("thoughtSignature") {
-                put(before, "thoughtSignature", signature);
+    if let (Some(before), Some(text)) = (before, part.get("text").and_then(Value::as_str)) {
+        let before = as_object(before);
+        append(before, "text", text);
+        if let Some(signature) = part.get("thoughtSignature") {
+            put(before, "thoughtSignature", signature);
+        }
+        return;
+    }
+    let Some(Value::Object(piece)) = part.get("functionCall") else {
+        parts.push(part.clone());
+        return;
+    };
+    let is_open = |part: &Value| part.pointer("/functionCall/willContinue") == Some(&Value::Bool(true));
+    if piece.contains_key("name") || !parts.last().is_some_and(is_open) {
+        let mut part = part.clone();
+        if let Some(Value::Object(call)) = part.get_mut("functionCall") {
+            call.shift_remove("partialArgs");
+        }
+        parts.push(part);
+    }
+    if let Some(Value::Object(call)) = parts.last_mut().and_then(|part| part.get_mut("functionCall")) {
+        for argument in piece
+            .get("partialArgs")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            argument_piece(call, argument);
+        }
+        call.insert(
+            "willContinue".to_owned(),
+            piece.get("willContinue").cloned().unwrap_or(Value::Bool(false)),
+        );
+    }
+}
+
+/// Deepest place of an argument.
+const PLACE_DEPTH_MAX: usize = 64;
+
+/// Puts one piece of an argument to its place: a text is appended to what is there.
+fn argument_piece(call: &mut Object, piece: &Value) {
+    let place = piece.get("jsonPath").and_then(Value::as_str).unwrap_or_default();
+    let mut slot = call.entry("args").or_insert_with(|| Value::Object(Object::new()));
+    for step in place
+        .trim_start_matches('$')
+        .split(['.', '['])
+        .filter(|step| !step.is_empty())
+        .take(PLACE_DEPTH_MAX)
+    {
+        let name = step.trim_end_matches(']').trim_matches(['\'', '"']);
+        slot = match (step.ends_with(']'), name.parse()) {
+            (true, Ok(index)) => {
+                if !slot.is_array() {
+                    *slot = Value::Array(Vec::new());
+                }
+                match slot {
+                    Value::Array(list) => element(list, index),
+                    other => other,
+                }
+            }
+            _ => as_object(slot).entry(name).or_insert(Value::Null),
+        };
+    }
+    for (key, value) in piece.as_object().into_iter().flatten() {
+        match (key.as_str(), value, &mut *slot) {
+            ("stringValue", Value::String(more), Value::String(text)) => text.push_str(more),
+            ("stringValue" | "numberValue" | "boolValue", _, slot) => *slot = value.clone(),
+            ("nullValue", _, slot) => *slot = Value::Null,
+            _ => {}
+        }
+    }
+}
+
+/// A candidate without the marks of how its function calls came.
+fn closed(mut candidate: Object) -> Value {
+    if let Some(Value::Object(content)) = candidate.get_mut("content") {
+        for part in content
+            .get_mut("parts")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            if let Some(Value::Object(call)) = part.get_mut("functionCall")
+                && call.shift_remove("willContinue").is_some()
+            {
+                call.entry("args").or_insert_with(|| Value::Object(Object::new()));
             }
         }
-        _ => parts.push(part.clone()),
     }
+    Value::Object(candidate)
 }

@@ -27,6 +27,11 @@ impl super::Fold for Responses {
                 kind,
                 "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled"
             );
+            // Another response after one that ended: the last one counts.
+            if kind == "response.created" {
+                self.output.clear();
+                self.ended = false;
+            }
             if end || !self.ended {
                 self.response = Some(response.clone());
                 self.ended |= end;
