@@ -10,6 +10,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use sluice_proto::guard::{GuardError, Guards};
 use sluice_proto::http1::HeadLimits;
 use sluice_shared::cost::PriceBook;
 use sluice_shared::ids::Epoch;
@@ -29,6 +30,8 @@ pub struct Published {
     pub(crate) rules: Rules,
     /// What calls cost.
     prices: PriceBook,
+    /// What requests and answers must not contain.
+    pub(crate) guards: Guards,
     providers: Vec<Part>,
     hooks: Vec<HookPart>,
     /// Everything else; providers, hooks and grants are gone from it.
@@ -59,6 +62,9 @@ pub enum CompileError {
         /// What is wrong.
         what: String,
     },
+    /// A guardrail that cannot be used.
+    #[error(transparent)]
+    Guards(#[from] GuardError),
     /// A provider's certificates, or the system's.
     #[error("provider {provider}: {what}")]
     Provider {
@@ -80,6 +86,7 @@ impl Published {
             .map_err(|error| CompileError::Archive(error.to_string()))?;
         let rules = Rules::compile(&rest)?;
         let prices = PriceBook::compile(&rest);
+        let guards = Guards::compile(&rest.guardrails)?;
         let providers = std::mem::take(&mut rest.providers);
         let hooks = std::mem::take(&mut rest.hooks);
         drop(std::mem::take(&mut rest.grants));
@@ -87,6 +94,7 @@ impl Published {
             sealed,
             rules,
             prices,
+            guards,
             providers: providers.into_iter().map(Part::new).collect::<Result<_, _>>()?,
             hooks: hooks.into_iter().map(HookPart::new).collect::<Result<_, _>>()?,
             rest,

@@ -17,6 +17,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use sluice_proto::guard::GuardSet;
 use sluice_shared::api::Flag;
 use sluice_shared::ids::Epoch;
 use sluice_shared::policy::{Budget, Decision, Granted, Watch};
@@ -81,6 +82,9 @@ pub(crate) struct Candidate {
     pub(crate) quotas: Box<[Counted]>,
     /// Who looks at its calls.
     pub(crate) watch: Watch,
+    /// The guardrails among them, compiled.
+    #[allow(dead_code, reason = "the exchange reads it once it looks at bodies")]
+    pub(crate) guards: GuardSet,
 }
 
 /// A quota that counts for a candidate.
@@ -225,6 +229,7 @@ impl Verdict {
                                     budget: counting.budget,
                                 })
                                 .collect(),
+                            guards: config.published.guards.set(&candidate.watch.guardrails),
                             watch: candidate.watch,
                         })
                     })

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod error_body;
 pub mod eventstream;
+pub mod guard;
 pub mod hook;
 pub mod http1;
 pub mod json;
