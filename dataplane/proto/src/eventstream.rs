@@ -160,6 +160,38 @@ impl EventStream {
     }
 }
 
+/// No message of an event stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoMessage;
+
+/// Length of the message that begins here; `None` where its prelude is not whole yet.
+pub(crate) fn message_len(bytes: &[u8]) -> Result<Option<usize>, NoMessage> {
+    let (Some(total), Some(headers), Some(_)) = (number(bytes, 0), number(bytes, 4), number(bytes, 8)) else {
+        return Ok(None);
+    };
+    let right = looks_like(bytes)
+        && (MESSAGE_BYTES_MIN..=MESSAGE_BYTES_POSSIBLE).contains(&total)
+        && headers <= total - MESSAGE_BYTES_MIN;
+    if right { Ok(Some(total)) } else { Err(NoMessage) }
+}
+
+/// The same message with another payload.
+pub(crate) fn with_payload(message: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+    let headers_bytes = number(message, 4)?;
+    let headers = message.get(PRELUDE_BYTES..PRELUDE_BYTES.checked_add(headers_bytes)?)?;
+    let total = MESSAGE_BYTES_MIN
+        .checked_add(headers.len())?
+        .checked_add(payload.len())?;
+    let mut out = Vec::with_capacity(total);
+    out.extend_from_slice(&u32::try_from(total).ok()?.to_be_bytes());
+    out.extend_from_slice(message.get(4..8)?);
+    push_checksum(&mut out);
+    out.extend_from_slice(headers);
+    out.extend_from_slice(payload);
+    push_checksum(&mut out);
+    Some(out)
+}
+
 /// Whether these bytes, at least 12 of them, begin a message.
 #[must_use]
 pub fn looks_like(bytes: &[u8]) -> bool {
@@ -179,7 +211,7 @@ fn checksum(bytes: &[u8]) -> usize {
 }
 
 /// Reads a whole message; `None` where its checksum or its headers are wrong.
-fn parse(bytes: &[u8]) -> Option<Message<'_>> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Message<'_>> {
     let body_end = bytes.len().checked_sub(4)?;
     if checksum(bytes.get(..body_end)?) != number(bytes, body_end)? {
         return None;
