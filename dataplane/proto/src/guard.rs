@@ -19,6 +19,7 @@ mod patterns;
 mod phrases;
 mod request;
 mod rule;
+pub mod stream;
 mod structure;
 mod text;
 mod tools;

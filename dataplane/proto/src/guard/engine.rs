@@ -164,12 +164,12 @@ impl Engine {
         if view.ended {
             return len;
         }
-        // A finding that is certain and goes on hides what might begin within it.
+        // A finding that is certain and goes on hides what might begin within it. What stands behind it may belong to it.
         let certain = out
             .iter()
             .filter(|judged| judged.goes_on && judged.found.range.start <= hold);
-        if certain.count() > 0 {
-            hold = len;
+        if let Some(end) = certain.map(|judged| judged.found.range.end).max() {
+            hold = end;
         }
         settle(out, hold)
     }
@@ -216,6 +216,8 @@ pub struct Lane {
     /// What of the window is judged.
     from: usize,
     following: Vec<Following>,
+    /// The key that the text is the value of.
+    name: Vec<u8>,
 }
 
 /// A settled finding that goes on.
@@ -234,6 +236,15 @@ fn wide(n: usize) -> u64 {
 }
 
 impl Lane {
+    /// A lane for the value of this key, which may say what a number is.
+    #[must_use]
+    pub fn named(name: &[u8]) -> Self {
+        Self {
+            name: name.to_vec(),
+            ..Self::default()
+        }
+    }
+
     /// Offset up to which everything is judged, from the beginning of the lane.
     #[must_use]
     pub fn settled(&self) -> u64 {
@@ -280,7 +291,7 @@ impl Lane {
     fn view(&self, ended: bool) -> View<'_> {
         View {
             text: &self.window,
-            name: b"",
+            name: &self.name,
             cut: self.base > 0,
             ended,
         }

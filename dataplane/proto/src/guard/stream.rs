@@ -134,9 +134,10 @@ impl Media {
         match media.as_str() {
             "text/event-stream" => Self::Sse,
             "application/vnd.amazon.eventstream" => Self::Messages,
-            "application/x-ndjson" | "application/jsonl" | "application/json-lines" | "application/x-jsonl" => {
-                Self::Lines
-            }
+            "application/x-ndjson"
+            | "application/jsonl"
+            | "application/json-lines"
+            | "application/x-jsonl" => Self::Lines,
             "" | "application/json" | "text/json" => Self::Json,
             "application/octet-stream" => Self::Bytes,
             other if other.ends_with("+json") => Self::Json,
@@ -397,10 +398,7 @@ impl AnswerGuard {
             self.kind.flag(),
             Flag::GeminiGenerateContent | Flag::GoogleGenerateContent
         );
-        let bedrock = matches!(
-            self.kind.flag(),
-            Flag::BedrockConverse | Flag::BedrockModelInvoke
-        );
+        let bedrock = matches!(self.kind.flag(), Flag::BedrockConverse | Flag::BedrockModelInvoke);
         Some(match (self.media, first) {
             (Media::Opaque, _) => return None,
             (Media::Messages, _) => Framing::Messages,
@@ -414,9 +412,7 @@ impl AnswerGuard {
             (_, b'[') if gemini && self.streaming_expected => Framing::Array,
             (_, b'{' | b'[') => Framing::Document,
             (Media::Sse, _) => Framing::Sse,
-            (Media::Json | Media::Bytes, b'd' | b'e' | b'i' | b'r' | b':')
-                if self.streaming_expected =>
-            {
+            (Media::Json | Media::Bytes, b'd' | b'e' | b'i' | b'r' | b':') if self.streaming_expected => {
                 Framing::Sse
             }
             // Pages and texts that call themselves JSON are looked at as what they are.
@@ -510,7 +506,9 @@ impl AnswerGuard {
                 lane.add(place, doc, rules, work);
             }
             for place in &found.places {
-                let Some(node) = tape.node(place.node) else { continue };
+                let Some(node) = tape.node(place.node) else {
+                    continue;
+                };
                 let span = wide(if place.key { &node.key } else { &node.at });
                 let content = doc.get(span.clone()).unwrap_or_default();
                 if content.is_empty() {
@@ -580,7 +578,7 @@ impl AnswerGuard {
                 span: range.clone(),
                 form: Form::Raw,
             };
-                once.add(place, bytes, rules, work);
+            once.add(place, bytes, rules, work);
             once.flush(rules, work);
             changes.append(&mut work.changes);
             work.freed.clear();
@@ -595,7 +593,10 @@ impl AnswerGuard {
 
     /// Judges the tools that the last unit calls.
     fn called(&mut self, found: &Found) {
-        let number = self.base.saturating_add(self.units.len() as u64).saturating_sub(1);
+        let number = self
+            .base
+            .saturating_add(self.units.len() as u64)
+            .saturating_sub(1);
         let Some(unit) = self.units.back() else { return };
         let doc = unit.doc();
         let read = |at: Option<u32>| {

@@ -98,7 +98,11 @@ pub(crate) const FORMATS: &[Format] = &[
         args: true,
         event: |t| chat!({"tool_calls": [{"index": 0, "function": {"arguments": t}}]}),
         path: "/choices/0/delta/tool_calls/0/function/arguments",
-        before: || vec![chat!({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "note", "arguments": ""}}]})],
+        before: || {
+            vec![
+                chat!({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "note", "arguments": ""}}]}),
+            ]
+        },
         after: none,
     },
     Format {
@@ -179,7 +183,11 @@ pub(crate) const FORMATS: &[Format] = &[
         args: true,
         event: |t| json!({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": t}}),
         path: "/delta/partial_json",
-        before: || vec![json!({"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "toolu_1", "name": "note", "input": {}}})],
+        before: || {
+            vec![
+                json!({"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "toolu_1", "name": "note", "input": {}}}),
+            ]
+        },
         after: || vec![json!({"type": "content_block_stop", "index": 1})],
     },
     Format {
@@ -200,7 +208,9 @@ pub(crate) const FORMATS: &[Format] = &[
         event: |t| json!({"candidates": [{"content": {"parts": [{"text": t}], "role": "model"}}]}),
         path: "/candidates/0/content/parts/0/text",
         before: none,
-        after: || vec![json!({"candidates": [{"content": {"parts": [], "role": "model"}, "finishReason": "STOP"}]})],
+        after: || {
+            vec![json!({"candidates": [{"content": {"parts": [], "role": "model"}, "finishReason": "STOP"}]})]
+        },
     },
     Format {
         name: "converse",
@@ -270,7 +280,9 @@ pub(crate) const FORMATS: &[Format] = &[
         event: |t| json!({"model": "llama3", "created_at": "2026-01-01T00:00:00.123456789Z", "message": {"role": "assistant", "content": t}, "done": false}),
         path: "/message/content",
         before: none,
-        after: || vec![json!({"model": "llama3", "message": {"role": "assistant", "content": ""}, "done": true})],
+        after: || {
+            vec![json!({"model": "llama3", "message": {"role": "assistant", "content": ""}, "done": true})]
+        },
     },
     Format {
         name: "ollama thinking",
@@ -366,10 +378,7 @@ impl Format {
                     );
                 }
                 Frame::Messages => {
-                    let headers = [
-                        (":event-type", "contentBlockDelta"),
-                        (":message-type", "event"),
-                    ];
+                    let headers = [(":event-type", "contentBlockDelta"), (":message-type", "event")];
                     body.extend(eventstream::write(&headers, text.as_bytes()));
                 }
                 Frame::Packed => {

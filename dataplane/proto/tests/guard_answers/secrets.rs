@@ -31,11 +31,7 @@ fn pem() -> String {
 
 fn jwt() -> String {
     // {"alg":"HS256","typ":"JWT"}
-    format!(
-        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{}.{}",
-        noise(40),
-        noise(43)
-    )
+    format!("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{}.{}", noise(40), noise(43))
 }
 
 /// Name of the detector, what stands around the secret, the secret.
@@ -86,7 +82,12 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, String, &'static str)> {
         plain("digitalocean_token", &format!("dop_v1_{}", hex(64))),
         plain("databricks_token", &format!("dapi{}", hex(32))),
         plain("jwt", &jwt()),
-        ("url_password", "postgres://admin:", "hunter2Kx9".into(), "@db.internal/x indeed"),
+        (
+            "url_password",
+            "postgres://admin:",
+            "hunter2Kx9".into(),
+            "@localhost:5432/x indeed",
+        ),
     ]
 }
 

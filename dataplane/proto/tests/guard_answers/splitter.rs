@@ -33,7 +33,9 @@ fn redacted(set: &GuardSet, text: &str) -> String {
 fn leaks(said: &str, raw: &[u8], secret: &str) -> bool {
     let quoted = serde_json::to_string(secret).unwrap();
     let quoted = quoted.trim_matches('"').as_bytes();
-    said.contains(secret) || memchr::memmem::find(raw, secret.as_bytes()).is_some() || memchr::memmem::find(raw, quoted).is_some()
+    said.contains(secret)
+        || memchr::memmem::find(raw, secret.as_bytes()).is_some()
+        || memchr::memmem::find(raw, quoted).is_some()
 }
 
 fn check(guards: &Guards, format: &Format, pieces: &[&str], step: usize, expected: &str, secret: &str) {
@@ -74,7 +76,10 @@ fn split(guards: &Guards, format: &Format, before: &str, secret: &str, after: &s
     for one in from..=to {
         run(&[&written[..one], &written[one..]], usize::MAX);
         for two in (one + 1..=to).step_by(stride) {
-            run(&[&written[..one], &written[one..two], &written[two..]], usize::MAX);
+            run(
+                &[&written[..one], &written[one..two], &written[two..]],
+                usize::MAX,
+            );
         }
     }
     runs
@@ -156,7 +161,10 @@ fn escaped(text: &str) -> String {
 fn escapes_hide_nothing() {
     let guards = guards(&[rule(GuardAction::Redact)]);
     let secret = "alice.smith@mail.example.com";
-    for format in FORMATS.iter().filter(|format| format.frame == Frame::Sse || format.frame == Frame::NamedSse) {
+    for format in FORMATS
+        .iter()
+        .filter(|format| format.frame == Frame::Sse || format.frame == Frame::NamedSse)
+    {
         // In the string of the event, every character escaped, whatever the cut between events.
         for cut in 0..=secret.len() {
             let (one, two) = secret.split_at(cut);
@@ -172,7 +180,13 @@ fn escapes_hide_nothing() {
             let (out, _) = pass(&mut guard, [body.as_bytes()].into_iter());
             let said = format.said(&out);
             assert!(!leaks(&said, &out, secret), "{}: {said}", format.name);
-            assert_eq!(said, "[REDACTED:email]", "{} at {cut}: {}", format.name, quote(&body));
+            assert_eq!(
+                said,
+                "[REDACTED:email]",
+                "{} at {cut}: {}",
+                format.name,
+                quote(&body)
+            );
         }
     }
 }
@@ -186,7 +200,14 @@ fn escapes_in_arguments_hide_nothing() {
         for one in 0..=hidden.len() {
             let two = (one + 11).min(hidden.len());
             let pieces = [&hidden[..one], &hidden[one..two], &hidden[two..]];
-            check(&guards, format, &pieces, usize::MAX, "to [REDACTED:email] now", secret);
+            check(
+                &guards,
+                format,
+                &pieces,
+                usize::MAX,
+                "to [REDACTED:email] now",
+                secret,
+            );
         }
     }
 }

@@ -185,10 +185,7 @@ impl Cutter {
     }
 
     fn line(&mut self, rest: &[u8]) -> Option<usize> {
-        while let Some(found) = rest
-            .get(self.at..)
-            .and_then(|rest| memchr::memchr(b'\n', rest))
-        {
+        while let Some(found) = rest.get(self.at..).and_then(|rest| memchr::memchr(b'\n', rest)) {
             let line = rest.get(self.at..self.at + found).unwrap_or_default();
             self.lines.seen |= !line.trim_ascii().is_empty();
             self.at += found + 1;
@@ -294,7 +291,10 @@ mod tests {
                 b"data: d\n",
             ],
         );
-        check(Framing::Sse, &[b"data: a\r\n\r\n", b"data: b\r\n\r\n", b"data: c"]);
+        check(
+            Framing::Sse,
+            &[b"data: a\r\n\r\n", b"data: b\r\n\r\n", b"data: c"],
+        );
         check(Framing::Sse, &[b"data: a\r\r", b"data: b\r\r"]);
         check(Framing::Sse, &[b"\xEF\xBB\xBFdata: a\n\n", b"data: b\n\n"]);
         check(Framing::Lines, &[b"{}\r\n", b"\n \n{\"a\":1}\n", b"{}"]);
@@ -328,7 +328,9 @@ mod tests {
         // What is no UTF-8 is not waited for.
         let mut cutter = Cutter::new(Framing::Text);
         let mut got = 0;
-        cutter.feed(b"\x80\x80\x80\x80", |unit| got += unit.len()).unwrap();
+        cutter
+            .feed(b"\x80\x80\x80\x80", |unit| got += unit.len())
+            .unwrap();
         assert_eq!(got, 4);
     }
 

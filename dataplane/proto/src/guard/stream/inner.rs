@@ -38,7 +38,11 @@ enum State {
     Bare,
     String,
     /// In an escape that began at this offset; its bytes so far.
-    Escape { from: u64, bytes: [u8; 12], len: usize },
+    Escape {
+        from: u64,
+        bytes: [u8; 12],
+        len: usize,
+    },
 }
 
 /// Reads arguments in whatever pieces they come.
@@ -188,9 +192,14 @@ fn ended(so_far: &[u8]) -> Option<(char, usize)> {
     if kind != b'u' {
         let mut said = Vec::new();
         text::decode(so_far, &mut said);
-        let c = std::str::from_utf8(&said).ok().and_then(|said| said.chars().next());
+        let c = std::str::from_utf8(&said)
+            .ok()
+            .and_then(|said| said.chars().next());
         // Of a character of several bytes, only the backslash is read here.
-        return Some((c.unwrap_or(char::REPLACEMENT_CHARACTER), usize::from(kind >= 0x80)));
+        return Some((
+            c.unwrap_or(char::REPLACEMENT_CHARACTER),
+            usize::from(kind >= 0x80),
+        ));
     }
     let digits = so_far.get(2..so_far.len().min(6)).unwrap_or_default();
     if !digits.iter().all(u8::is_ascii_hexdigit) {

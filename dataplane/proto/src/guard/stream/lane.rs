@@ -176,13 +176,18 @@ impl Lane {
         self.text_end = at.saturating_add(bytes.len() as u64);
         if self.inner.is_none() && self.run == Run::String {
             let room = NAME_BYTES_MAX.saturating_sub(self.head.len()).min(bytes.len());
-            self.head
-                .extend_from_slice(bytes.get(..room).unwrap_or_default());
+            self.head.extend_from_slice(bytes.get(..room).unwrap_or_default());
         }
     }
 
     /// Gives the engine what it has not.
     fn push(&mut self, rules: &Rules, work: &mut Work) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        if self.pushed == 0 && !self.name.is_empty() {
+            self.judge = engine::Lane::named(&self.name);
+        }
         let Some(engine) = rules.engine() else {
             self.pushed = self.pushed.saturating_add(self.fresh.len() as u64);
             self.fresh.clear();

@@ -157,12 +157,7 @@ const CALL_TYPES: &[&[u8]] = &[
 ];
 
 /// Members of an event that say which item it is about.
-const POSITIONS: &[&[u8]] = &[
-    b"index",
-    b"content_index",
-    b"summary_index",
-    b"contentBlockIndex",
-];
+const POSITIONS: &[&[u8]] = &[b"index", b"content_index", b"summary_index", b"contentBlockIndex"];
 
 fn one_of(doc: &[u8], node: &Node, names: &[&[u8]]) -> bool {
     !node.key.is_empty() && names.iter().any(|name| is(doc, &node.key, name))
@@ -346,11 +341,7 @@ fn is_call(doc: &[u8], tape: &Tape, at: u32) -> bool {
     let Some(node) = tape.node(parent) else {
         return false;
     };
-    if one_of(
-        doc,
-        node,
-        &[b"functionCall", b"function_call", b"toolUse"],
-    ) {
+    if one_of(doc, node, &[b"functionCall", b"function_call", b"toolUse"]) {
         return true;
     }
     if is(doc, &node.key, b"function") {
@@ -388,7 +379,8 @@ fn in_parts(doc: &[u8], tape: &Tape, at: u32, node: &Node) -> bool {
 
 /// Whether an event of this name says again what others said before.
 fn repeats(name: &[u8]) -> bool {
-    (name.starts_with(b"response.") || name.ends_with(b".done")) && memchr::memmem::find(name, b"delta").is_none()
+    (name.starts_with(b"response.") || name.ends_with(b".done"))
+        && memchr::memmem::find(name, b"delta").is_none()
 }
 
 fn ends(event: &Event<'_>, tape: &Tape, root: Option<u32>, name: &[u8]) -> Ends {
@@ -401,7 +393,11 @@ fn ends(event: &Event<'_>, tape: &Tape, root: Option<u32>, name: &[u8]) -> Ends 
         b"content_block_start" => {
             let block = tape.member(doc, root, b"content_block");
             let kind = block.and_then(|block| tape.said(doc, block, b"type"));
-            return if kind == Some(b"text") { Ends::None } else { Ends::All };
+            return if kind == Some(b"text") {
+                Ends::None
+            } else {
+                Ends::All
+            };
         }
         _ => {}
     }

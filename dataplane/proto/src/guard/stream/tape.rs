@@ -85,9 +85,10 @@ impl Tape {
                     let from = at + 1;
                     let to = end_of_string(doc, from);
                     at = (to + 1).min(doc.len());
-                    let in_object = self.open.last().is_some_and(|&index| {
-                        self.node(index).is_some_and(|node| node.kind == Kind::Object)
-                    });
+                    let in_object = self
+                        .open
+                        .last()
+                        .is_some_and(|&index| self.node(index).is_some_and(|node| node.kind == Kind::Object));
                     if in_object && key.is_empty() && followed_by_colon(doc, at) {
                         // An empty key is none.
                         key = small(from)..small(to);
@@ -207,10 +208,7 @@ pub(super) fn is(doc: &[u8], at: &Range<u32>, name: &[u8]) -> bool {
 /// Where the string ends whose content begins at `from`: at its quote, or the end of the text.
 fn end_of_string(doc: &[u8], from: usize) -> usize {
     let mut at = from;
-    while let Some(found) = doc
-        .get(at..)
-        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
-    {
+    while let Some(found) = doc.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += found;
         if doc.get(at) == Some(&b'"') {
             return at;

@@ -140,11 +140,7 @@ pub(super) fn locate(content: &[u8], said: Range<usize>) -> Range<usize> {
 pub(super) fn encode(text: &str, out: &mut Vec<u8>) {
     let mut quoted = Vec::with_capacity(text.len() + 2);
     crate::splice::write_json_string(text, &mut quoted);
-    out.extend_from_slice(
-        quoted
-            .get(1..quoted.len().saturating_sub(1))
-            .unwrap_or_default(),
-    );
+    out.extend_from_slice(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default());
 }
 
 #[cfg(test)]

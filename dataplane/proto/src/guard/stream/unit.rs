@@ -22,7 +22,10 @@ enum Shape {
     /// As the payload of a message of an event stream.
     Payload(Range<usize>),
     /// In base64, as a string of such a payload.
-    Packed { payload: Range<usize>, string: Range<usize> },
+    Packed {
+        payload: Range<usize>,
+        string: Range<usize>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -127,7 +130,11 @@ impl Unit {
     fn read_event(&mut self) {
         let mut slices: Vec<Slice> = Vec::new();
         let mut doc_len = 0;
-        let mut at = if self.raw.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+        let mut at = if self.raw.starts_with(b"\xEF\xBB\xBF") {
+            3
+        } else {
+            0
+        };
         while let Some(rest) = self.raw.get(at..).filter(|rest| !rest.is_empty()) {
             let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
             let line = rest.get(..end).unwrap_or_default();
@@ -165,7 +172,11 @@ impl Unit {
             }
         }
         if slices.is_empty() {
-            slices.push(Slice { doc: 0, raw: 0, len: 0 });
+            slices.push(Slice {
+                doc: 0,
+                raw: 0,
+                len: 0,
+            });
         }
         self.shape = Shape::Plain(slices);
         let doc = self.doc().trim_ascii();
@@ -253,7 +264,8 @@ impl Unit {
                 text::locate(content, change.part.clone())
             }
         };
-        self.edits.push((span.start + part.start..span.start + part.end, with));
+        self.edits
+            .push((span.start + part.start..span.start + part.end, with));
     }
 
     /// Changes bytes beside the document.
