@@ -13,6 +13,8 @@ use sluice_proto::meter::{BedrockCounts, Meter, Outcome, ResponseFacts};
 use sluice_proto::sse::UsageChunkFilter;
 use sluice_shared::api::ApiKind;
 
+use crate::capture::Tap;
+
 mod boundary;
 
 use boundary::Boundaries;
@@ -79,6 +81,8 @@ pub(crate) struct Answer {
     meter: Option<Box<Meter>>,
     filter: Option<Box<Filter>>,
     events: Option<Box<Events>>,
+    /// Who keeps the answer.
+    tap: Option<Tap>,
 }
 
 struct Filter {
@@ -140,7 +144,14 @@ impl Answer {
             meter: None,
             filter: None,
             events: None,
+            tap: None,
         }
+    }
+
+    /// The answer is captured.
+    pub(crate) fn captured(mut self, tap: Option<&Tap>) -> Self {
+        self.tap = tap.cloned();
+        self
     }
 
     /// Whether the head has been passed on, so that no other answer can take its place.
@@ -286,6 +297,9 @@ impl Answer {
         self.status = parsed.status;
         self.reusable = parsed.keep_alive;
         self.body = BodyDecoder::new(parsed.framing);
+        if let Some(tap) = &self.tap {
+            tap.answer_head(parsed, head);
+        }
         let header = |name: &str| {
             parsed
                 .headers
@@ -379,6 +393,9 @@ impl Answer {
         let body = bytes.get(..decoded.body).unwrap_or_default();
         if let Some(meter) = &mut self.meter {
             meter.feed(body);
+        }
+        if let Some(tap) = &self.tap {
+            tap.answer(body);
         }
         match self.filter.take() {
             None => self.write_body(body, out),

@@ -77,18 +77,19 @@ pub(crate) fn run(options: DataplaneOptions) -> Result<(), RunError> {
         incarnation: journal.incarnation(),
         mailboxes: senders.clone(),
         cold_start_ms: COLD_START_MS,
+        captures: Some(journal.captures()),
     })
     .map_err(io_error("start the control link"))?;
     let resolver = Resolver::start(senders.clone()).map_err(io_error("start the resolver"))?;
 
     let link_status = link.status_reader();
     let quota_marks = link.quota_marks_reader();
-    let journal_status = journal.status();
+    let (journal_status, capture_status) = (journal.status(), journal.capture_status());
     let process = Arc::new(Process {
         snapshot: link.snapshot(),
         system_tls: OnceLock::new(),
         gauges: Box::new(move || {
-            let (link, journal) = (link_status(), journal_status());
+            let (link, journal, captures) = (link_status(), journal_status(), capture_status());
             ProcessGauges {
                 control_connected: link.connected,
                 control_connects: link.connects,
@@ -96,6 +97,10 @@ pub(crate) fn run(options: DataplaneOptions) -> Result<(), RunError> {
                 journal_segments: journal.segments,
                 journal_bytes: journal.bytes,
                 journal_failures: journal.failures,
+                capture_segments: captures.segments,
+                capture_bytes: captures.bytes,
+                capture_failures: captures.failures,
+                captures_full: captures.full,
                 quota_buckets: link.quota_buckets,
                 quota_asks: link.quota_asks,
                 quota_unanswered: link.quota_unanswered,
@@ -201,6 +206,7 @@ fn run_shard(start: ShardStart) -> io::Result<()> {
             start.process,
             start.files.journal,
             start.files.in_flight,
+            start.files.captures,
             start.identity,
             start.quotas,
             start.resolver,

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use sluice_proto::guard::{GuardError, Guards};
@@ -102,6 +103,15 @@ impl Published {
     }
 }
 
+impl Published {
+    /// Bytes of captures that may wait on disk; `None` where nobody wants any. Hooks that are told of a request
+    /// afterwards are told by a capture.
+    pub(crate) fn capture_bytes_max(&self) -> Option<u64> {
+        let captures = &self.rest.captures;
+        (captures.enabled || !self.hooks.is_empty()).then_some(captures.buffer_bytes_max)
+    }
+}
+
 impl Deref for Published {
     type Target = Sealed;
 
@@ -153,6 +163,8 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<snapshot::Listener>,
     /// Where principals come from.
     pub(crate) identity: snapshot::Identity,
+    /// What is kept of requests and answers.
+    pub(crate) captures: Rc<snapshot::Captures>,
     /// What principals of the shard are granted: one for all who are granted the same.
     pub(crate) rights: Rights,
     pools: HashMap<String, usize>,
@@ -213,6 +225,7 @@ impl Config {
             limits,
             identity: rest.identity.clone(),
             listeners: rest.listeners.clone(),
+            captures: Rc::new(rest.captures.clone()),
             rights: Rights::default(),
             pools,
         })

@@ -31,6 +31,7 @@ use crate::clock::mono_now;
 pub use crate::config::{CompileError, Published};
 use crate::identity::cache::{Actions, IdentityCache};
 use crate::identity::{IdentityClient, Questions};
+use crate::journal::CaptureControl;
 use crate::mailbox::{Mailbox, Outbox, ShardMessage};
 use crate::metrics::marks::{QuotaMark, QuotaMarks};
 use crate::quota::agent::{self, Agent};
@@ -76,6 +77,8 @@ pub struct ControlLinkOptions {
     pub mailboxes: Vec<Mailbox>,
     /// How long the control plane is waited for before `snapshot.bin` is used, in milliseconds.
     pub cold_start_ms: u64,
+    /// What is told whether captures are wanted, before shards see a configuration.
+    pub captures: Option<CaptureControl>,
 }
 
 /// Numbers of the link for the metrics.
@@ -163,6 +166,7 @@ impl ControlLink {
             told_away: false,
             told_copy: false,
             retired: Vec::new(),
+            captures: options.captures,
         };
         let thread = service_thread::spawn("sluice-control", move || worker.run())?;
         Ok(Self {
@@ -268,6 +272,7 @@ struct Worker {
     told_copy: bool,
     /// Configurations that are no longer in use, until no shard holds them.
     retired: Vec<Arc<Published>>,
+    captures: Option<CaptureControl>,
 }
 
 struct Connection {
@@ -527,6 +532,9 @@ impl Worker {
             snapshot.identity.age_ms_max.to_native(),
         );
         self.budgets.configured();
+        if let Some(captures) = &self.captures {
+            captures.configure(published.capture_bytes_max());
+        }
         let published = Arc::new(published);
         let old = self.shared.snapshot.swap(Some(Arc::clone(&published)));
         self.retired.extend(old);

@@ -321,24 +321,24 @@ async fn admitted(
     if let Some(record) = tally.record() {
         record.request_bytes = body.bytes;
     }
-    let late = |answer: ErrorAnswer| Refusal::Answer {
-        answer,
-        body_read: true,
+    let judged = judge(config, head, route, kind, tally, &policy, scan, &body);
+    let Judged {
+        verdict,
+        facts,
+        stream,
+        asked,
+    } = match judged {
+        Ok(judged) => judged,
+        Err(answer) => {
+            tally.watched(config, None);
+            let body = body.chunks.iter().map(Vec::as_slice);
+            tally.capture_unsent(config, (&head.bytes, &head.parsed), body);
+            return Err(Refusal::Answer {
+                answer,
+                body_read: true,
+            });
+        }
     };
-    let facts = scan.finish().map_err(late)?;
-    let stream = wants_stream(route, kind, &facts);
-    let asked = asked_model(route, &facts).map_err(late)?;
-    if let Some(record) = tally.record() {
-        record.model_asked.clone_from(&asked);
-        record.stream = stream;
-        let chunks: SmallVec<[&[u8]; 16]> = body.chunks.iter().map(Vec::as_slice).collect();
-        let session = session(kind, |name| head.find(name), &facts, &chunks);
-        record.session = session.key;
-        record.session_source = session.source;
-        record.agent = session.agent;
-        record.parent = session.parent;
-    }
-    let verdict = decide(config, &policy, route, kind, &asked).map_err(late)?;
     let withhold_usage = wants_usage(kind, stream, is_form, &facts);
     Ok(Admitted {
         policy,
@@ -352,6 +352,47 @@ async fn admitted(
         asked,
         counts: !by_id,
         free: by_id || route.free || !kind.billed(),
+    })
+}
+
+/// What a call whose body was read asks for.
+struct Judged {
+    verdict: Rc<Verdict>,
+    facts: Facts,
+    stream: bool,
+    asked: String,
+}
+
+/// What a body asks for, and whether the caller may have it.
+fn judge(
+    config: &Config,
+    head: &Head,
+    route: &Route,
+    kind: ApiKind,
+    tally: &mut Tally,
+    policy: &Policy,
+    mut scan: Scan,
+    body: &Body,
+) -> Result<Judged, ErrorAnswer> {
+    let facts = scan.finish()?;
+    let stream = wants_stream(route, kind, &facts);
+    let asked = asked_model(route, &facts)?;
+    if let Some(record) = tally.record() {
+        record.model_asked.clone_from(&asked);
+        record.stream = stream;
+        let chunks: SmallVec<[&[u8]; 16]> = body.chunks.iter().map(Vec::as_slice).collect();
+        let session = session(kind, |name| head.find(name), &facts, &chunks);
+        record.session = session.key;
+        record.session_source = session.source;
+        record.agent = session.agent;
+        record.parent = session.parent;
+    }
+    let verdict = decide(config, policy, route, kind, &asked)?;
+    Ok(Judged {
+        verdict,
+        facts,
+        stream,
+        asked,
     })
 }
 
@@ -489,6 +530,7 @@ async fn refuse_call(
         head.parsed.version,
         keep_alive,
     );
+    tally.capture_own_answer(answer.status, &bytes);
     tally.settle(ended, answer.status, None, 0);
     match (conn.write(&bytes).await, keep_alive) {
         (true, true) => Next::KeepAlive,

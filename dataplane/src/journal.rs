@@ -30,6 +30,7 @@ use sluice_shared::wire::journal::{
 
 use crate::service_thread;
 
+mod captures;
 mod directory;
 mod map;
 mod row;
@@ -39,6 +40,10 @@ mod table;
 use directory::Directory;
 use service::{Gauges, Service};
 
+pub use captures::{
+    CAPTURE_SEGMENT_BYTES, CAPTURE_SEGMENT_BYTES_MIN, CaptureControl, CaptureOptions, CaptureStatus,
+    ShardCaptures,
+};
 pub use row::ShardJournal;
 pub use table::{InFlight, SlotId};
 
@@ -63,6 +68,8 @@ pub struct JournalOptions {
     pub in_flight_slots: usize,
     /// Bytes of segments that may wait on disk for the store; beyond, appending finds the journal full.
     pub bytes_max: u64,
+    /// Rows of captures.
+    pub captures: CaptureOptions,
 }
 
 impl Default for JournalOptions {
@@ -72,6 +79,7 @@ impl Default for JournalOptions {
             segment_bytes: SEGMENT_BYTES,
             in_flight_slots: 8_192,
             bytes_max: 8 << 30,
+            captures: CaptureOptions::default(),
         }
     }
 }
@@ -81,7 +89,8 @@ impl JournalOptions {
         let good = (1..=1_000).contains(&self.shards)
             && (SEGMENT_BYTES_MIN..=1 << 30).contains(&self.segment_bytes)
             && self.segment_bytes.is_multiple_of(4_096)
-            && (1..=1 << 20).contains(&self.in_flight_slots);
+            && (1..=1 << 20).contains(&self.in_flight_slots)
+            && self.captures.is_sound();
         if good {
             Ok(())
         } else {
@@ -103,6 +112,8 @@ pub struct ShardFiles {
     pub journal: ShardJournal,
     /// Its table of running requests.
     pub in_flight: InFlight,
+    /// Its row of captures.
+    pub captures: ShardCaptures,
 }
 
 /// Numbers of the journal for the metrics.
@@ -147,9 +158,12 @@ impl Journal {
 
     fn make(data_dir: &Path, options: &JournalOptions) -> io::Result<(Vec<ShardFiles>, JournalService)> {
         let gauges = Arc::<Gauges>::default();
-        let directory = Directory::create(data_dir)?;
-        let mut service = Service::new(directory, options.clone(), Arc::clone(&gauges));
+        let directory = Arc::new(Directory::create(data_dir)?);
+        let mut service = Service::new(Arc::clone(&directory), options.clone(), Arc::clone(&gauges));
         let (bell, rung) = bounded(1);
+        let kept = Arc::<captures::Shared>::default();
+        let mut keeper = captures::service::Service::new(directory, options.captures, Arc::clone(&kept));
+        let (keeper_bell, keeper_rung) = bounded(1);
         let mut shards = Vec::new();
         for shard in 0..options.shards {
             let (ready, next) = bounded(1);
@@ -157,22 +171,28 @@ impl Journal {
             shards.push(ShardFiles {
                 journal: ShardJournal::new(first, next, bell.clone(), progress),
                 in_flight: InFlight::new(table, usage, bell.clone()),
+                captures: keeper.add_shard(ShardId(shard), keeper_bell.clone()),
             });
         }
         service.prepare_all()?;
         let incarnation = service.incarnation();
         let thread = service_thread::spawn("sluice-journal", move || service.run(&rung))?;
-        let service = JournalService {
+        let mut service = JournalService {
             incarnation,
             gauges,
             bell,
             thread: Some(thread),
+            kept,
+            keeper_bell,
+            keeper_thread: None,
         };
+        let keeper = service_thread::spawn("sluice-captures", move || keeper.run(&keeper_rung))?;
+        service.keeper_thread = Some(keeper);
         Ok((shards, service))
     }
 }
 
-/// The thread behind all shards' journals. It ends when this is dropped; a shard that still appends then finds the
+/// The threads behind all shards' journals and captures. They end when this is dropped; a shard that still appends then finds the
 /// journal full at the end of its segments.
 #[derive(Debug)]
 pub struct JournalService {
@@ -180,6 +200,9 @@ pub struct JournalService {
     gauges: Arc<Gauges>,
     bell: Sender<()>,
     thread: Option<JoinHandle<()>>,
+    kept: Arc<captures::Shared>,
+    keeper_bell: Sender<()>,
+    keeper_thread: Option<JoinHandle<()>>,
 }
 
 impl JournalService {
@@ -195,7 +218,19 @@ impl JournalService {
         move || gauges.read()
     }
 
-    /// Writes everything back, ends the thread and unlocks the directory. Call it after the shards have ended.
+    /// What switches captures on and off.
+    #[must_use]
+    pub fn captures(&self) -> CaptureControl {
+        CaptureControl::new(Arc::clone(&self.kept), self.keeper_bell.clone())
+    }
+
+    /// A way to read the numbers of the captures, not older than half a second, for the metrics.
+    pub fn capture_status(&self) -> impl Fn() -> CaptureStatus + Send + Sync + use<> {
+        let kept = Arc::clone(&self.kept);
+        move || kept.read()
+    }
+
+    /// Writes everything back, ends the threads and unlocks the directory. Call it after the shards have ended.
     pub fn stop(self) {
         drop(self);
     }
@@ -205,7 +240,12 @@ impl Drop for JournalService {
     fn drop(&mut self) {
         self.gauges.ending.store(true, Ordering::Release);
         let _ = self.bell.try_send(());
-        if let Some(thread) = self.thread.take() {
+        self.kept.end();
+        let _ = self.keeper_bell.try_send(());
+        for thread in [self.thread.take(), self.keeper_thread.take()]
+            .into_iter()
+            .flatten()
+        {
             // A panic there has already ended the process.
             let _ = thread.join();
         }

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod bootstrap;
+mod capture;
 mod certificate;
 pub mod clock;
 mod config;

@@ -101,6 +101,16 @@ pub struct Counts {
     pub journal_appended: u64,
     /// Records that found the journal full.
     pub journal_dropped: u64,
+    /// Captures that stand in the segments, whole or cut.
+    pub captures_written: u64,
+    /// Captures that were wanted and found no room.
+    pub captures_dropped: u64,
+    /// Requests of which no capture was made because only a share of them is captured.
+    pub captures_sampled_out: u64,
+    /// Of the captures written: bodies that were cut off, because of the limit or for want of room.
+    pub captures_truncated: u64,
+    /// Bytes of bodies that were written into capture segments.
+    pub capture_bytes: u64,
     /// Panics that cost one connection.
     pub panics: u64,
     /// Messages that found the shard's mailbox full.
@@ -145,6 +155,14 @@ pub struct ProcessGauges {
     pub journal_bytes: u64,
     /// Times a journal segment could not be prepared.
     pub journal_failures: u64,
+    /// Capture segments of this process that are not yet removed.
+    pub capture_segments: u64,
+    /// Bytes of those segments.
+    pub capture_bytes: u64,
+    /// Times that capture segments could not be made any more.
+    pub capture_failures: u64,
+    /// No capture segment can be made now.
+    pub captures_full: bool,
     /// Buckets that are open or being opened.
     pub quota_buckets: u64,
     /// Questions about buckets that the ledger was asked.
@@ -309,6 +327,11 @@ impl Counts {
             identity_headers_stripped,
             journal_appended,
             journal_dropped,
+            captures_written,
+            captures_dropped,
+            captures_sampled_out,
+            captures_truncated,
+            capture_bytes,
             panics,
             mailbox_refused,
             quota_waits,
@@ -331,6 +354,11 @@ impl Counts {
             (&mut self.identity_headers_stripped, identity_headers_stripped),
             (&mut self.journal_appended, journal_appended),
             (&mut self.journal_dropped, journal_dropped),
+            (&mut self.captures_written, captures_written),
+            (&mut self.captures_dropped, captures_dropped),
+            (&mut self.captures_sampled_out, captures_sampled_out),
+            (&mut self.captures_truncated, captures_truncated),
+            (&mut self.capture_bytes, capture_bytes),
             (&mut self.panics, panics),
             (&mut self.mailbox_refused, mailbox_refused),
             (&mut self.quota_waits, quota_waits),

@@ -25,7 +25,7 @@ use crate::dns::{ResolveError, ResolverClient};
 use crate::identity::facts::{Facts, Token};
 use crate::identity::known::{Dated, Known, Learnt, Resolved, Step};
 use crate::identity::{IdentityAnswer, IdentityClient, Key};
-use crate::journal::{InFlight, ShardJournal};
+use crate::journal::{InFlight, ShardCaptures, ShardJournal};
 use crate::limits;
 use crate::mailbox::{Mailbox, MailboxReceiver, ShardMessage};
 use crate::metrics::{Labels, MetricsCollector, ProcessGauges, ShardMetrics};
@@ -170,6 +170,7 @@ pub(crate) struct Shard {
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) journal: RefCell<ShardJournal>,
     pub(crate) in_flight: RefCell<InFlight>,
+    pub(crate) captures: RefCell<ShardCaptures>,
     pub(crate) pools: RefCell<Pools>,
     /// Bytes are read into this between two awaits; it never holds anything across one.
     pub(crate) scratch: RefCell<Box<[u8]>>,
@@ -208,6 +209,7 @@ impl Shard {
         process: Arc<Process>,
         journal: ShardJournal,
         in_flight: InFlight,
+        captures: ShardCaptures,
         identities: IdentityClient,
         quotas: QuotaClient,
         resolver: ResolverClient,
@@ -223,6 +225,7 @@ impl Shard {
             process,
             journal: RefCell::new(journal),
             in_flight: RefCell::new(in_flight),
+            captures: RefCell::new(captures),
             pools: RefCell::new(Pools::default()),
             scratch: RefCell::new(vec![0; limits::SCRATCH_BYTES].into_boxed_slice()),
             cipher: RefCell::new(vec![0; limits::CIPHER_BYTES].into_boxed_slice()),

@@ -12,9 +12,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use sluice_proto::http1::RequestHead;
 use sluice_proto::meter::{Counts, Outcome};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId};
+use sluice_shared::policy::Watch;
 use sluice_shared::quota::Unit;
 use sluice_shared::quota::estimate::Sample;
 use sluice_shared::quota::name::{Placeholder, Template, Values};
@@ -24,8 +26,11 @@ use sluice_shared::wire::inflight::Counter;
 use sluice_shared::wire::journal::Entry;
 use smallvec::SmallVec;
 
+use crate::capture::{Capturing, Tap};
 use crate::clock;
+use crate::config::Config;
 use crate::journal::SlotId;
+use crate::policy::Candidate;
 use crate::quota::Reservation;
 use crate::quota::need;
 use crate::shard::Shard;
@@ -49,6 +54,8 @@ pub(crate) struct Tally {
     /// Bytes of the answer that had come when its budget was last looked at. Of a stream that is cut the client gets fewer,
     /// and the provider made them all the same.
     received: u64,
+    /// What becomes of its capture.
+    capture: Capturing,
 }
 
 /// What a request has reserved.
@@ -107,7 +114,58 @@ impl Tally {
             sent: Cell::new(false),
             spend: None,
             received: 0,
+            capture: Capturing::default(),
         }
+    }
+
+    /// Says who looks at the request, for each provider that is tried; `None`: it reaches none.
+    pub(crate) fn watched(&mut self, config: &Config, watch: Option<&Watch>) {
+        if let Some(record) = &self.record
+            && !self.shard.process.bare
+        {
+            self.capture.watched(&self.shard, config, watch, record);
+        }
+    }
+
+    /// Begins the capture, if one is wanted, with the head that a provider is to get. `false`: it finds no room, and nothing may
+    /// go uncaptured.
+    pub(crate) fn capture_sent(
+        &mut self,
+        config: &Config,
+        candidate: &Candidate,
+        head: &[u8],
+        body_bytes: u64,
+    ) -> bool {
+        let Some(record) = &mut self.record else {
+            return true;
+        };
+        self.capture
+            .open(&self.shard, config, candidate, record, head, body_bytes)
+    }
+
+    /// Captures a request that no provider gets: its head as it came, and its body, as it may be kept.
+    pub(crate) fn capture_unsent<'a>(
+        &mut self,
+        config: &Config,
+        head: (&[u8], &RequestHead),
+        body: impl Iterator<Item = &'a [u8]>,
+    ) {
+        if let Some(record) = &mut self.record {
+            self.capture
+                .unsent(&self.shard, config, record, &self.model_sent, head, body);
+        }
+    }
+
+    /// Captures an answer that Sluice makes itself, as it goes out.
+    pub(crate) fn capture_own_answer(&self, status: u16, message: &[u8]) {
+        if let Some(tap) = self.capture.tap() {
+            tap.own_answer(status, message);
+        }
+    }
+
+    /// The capture, if one has begun: what passes is handed to it.
+    pub(crate) fn tap(&self) -> Option<&Tap> {
+        self.capture.tap()
     }
 
     /// The record in the making; `None` once it is written.
@@ -305,6 +363,7 @@ impl Tally {
         if let Some(spend) = spend {
             self.charge(&mut record, spend, began);
         }
+        let record = self.capture.settle(&self.shard, record);
         let shard = &self.shard;
         shard.metrics.borrow_mut().record(&record);
         self.append(&Entry::Usage(record));

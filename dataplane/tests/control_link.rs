@@ -43,6 +43,7 @@ impl Fixture {
             incarnation: 7,
             mailboxes,
             cold_start_ms,
+            captures: None,
         })
         .unwrap();
         let shards = receivers.into_iter().map(|r| (r, VecDeque::new())).collect();

@@ -67,6 +67,8 @@ impl Drop for Message<'_> {
 enum Failed {
     /// No provider has the request: another may be tried.
     TryNext(ErrorAnswer),
+    /// It must not be sent to any: this is the answer.
+    Refused(ErrorAnswer),
     /// A provider may be working on it: this is the answer.
     Final(ErrorAnswer),
     /// The client left, or was cut.
@@ -98,6 +100,7 @@ pub(super) async fn run(
         }
         tally.model_sent.clone_from(&candidate.model);
         tally.release();
+        tally.watched(config, Some(&candidate.watch));
         let subject = Subject {
             conn,
             config,
@@ -116,11 +119,13 @@ pub(super) async fn run(
                 continue;
             }
             Look::Refused(answer) => {
+                unsent(config, head, &mut tally, &admitted, &inspection);
                 return Prepared::Done(
                     refuse_call(conn, head, kind, tally, &answer, true, Ended::Blocked).await,
                 );
             }
             Look::Gone => {
+                unsent(config, head, &mut tally, &admitted, &inspection);
                 tally.settle(Ended::ClientGone, 0, None, 0);
                 return Prepared::Done(Next::Close);
             }
@@ -133,30 +138,30 @@ pub(super) async fn run(
                 reserved.edits
             }
             Err(Denied::Answer(answer)) => {
+                unsent(config, head, &mut tally, &admitted, &inspection);
                 return Prepared::Done(
                     refuse_call(conn, head, kind, tally, &answer, true, Ended::Blocked).await,
                 );
             }
             Err(Denied::Gone) => {
+                unsent(config, head, &mut tally, &admitted, &inspection);
                 tally.settle(Ended::ClientGone, 0, None, 0);
                 return Prepared::Done(Next::Close);
             }
         };
-        if !tally.occupy() {
-            let answer = ErrorAnswer::new(
-                ErrorCode::Overloaded,
-                "as many requests run as may; try again shortly",
-            );
-            return Prepared::Done(refuse_call(conn, head, kind, tally, &answer, true, Ended::Blocked).await);
-        }
         if spec.timeouts.total_ms > 0 {
             conn.watch
                 .limit_total(Shard::now_ms().saturating_add(spec.timeouts.total_ms));
         }
         let guarded = inspection.edits();
-        match attempt(conn, head, route, &admitted, candidate, clamped, guarded, &tally).await {
+        match attempt(
+            conn, config, head, route, &admitted, candidate, clamped, guarded, &mut tally,
+        )
+        .await
+        {
             Ok((upstream, sent_whole, first_bytes)) => {
-                let answer = Answer::new(expectation(head, kind, &tally, &admitted), config.head_limits);
+                let answer = Answer::new(expectation(head, kind, &tally, &admitted), config.head_limits)
+                    .captured(tally.tap());
                 return Prepared::Live(Box::new(Live {
                     upstream,
                     answer,
@@ -171,6 +176,11 @@ pub(super) async fn run(
                 }));
             }
             Err(Failed::TryNext(answer)) => failure = answer,
+            Err(Failed::Refused(answer)) => {
+                return Prepared::Done(
+                    refuse_call(conn, head, kind, tally, &answer, true, Ended::Blocked).await,
+                );
+            }
             Err(Failed::Final(answer)) => {
                 failure = answer;
                 break;
@@ -184,17 +194,26 @@ pub(super) async fn run(
     Prepared::Done(refuse_call(conn, head, kind, tally, &failure, true, Ended::UpstreamFailed).await)
 }
 
+/// Captures a request that goes no further, with what guardrails have found in it replaced.
+fn unsent(config: &Config, head: &Head, tally: &mut Tally, admitted: &Admitted, inspection: &Inspection) {
+    // Where it cannot be replaced, nothing of the body is kept.
+    let edits = Edits::new(inspection.edits().to_vec());
+    let body = edits.iter().flat_map(|edits| edits.pieces(&admitted.body.chunks));
+    tally.capture_unsent(config, (&head.bytes, &head.parsed), body);
+}
+
 /// Tries one candidate. Whether the request went out whole, and how many bytes of the answer lie in the scratch
 /// space, come with the connection.
 async fn attempt(
     conn: &mut Downstream,
+    config: &Config,
     head: &Head,
     route: &Route,
     admitted: &Admitted,
     candidate: &Candidate,
     clamped: SmallVec<[Edit; 1]>,
     guarded: &[Edit],
-    tally: &Tally,
+    tally: &mut Tally,
 ) -> Result<(Upstream, bool, usize), Failed> {
     let provider = &candidate.provider;
     let edits =
@@ -238,6 +257,19 @@ async fn attempt(
         rest: if small { &[] } else { chunks },
         edits: &edits,
     };
+    let sent = message.first.get(..head_bytes).unwrap_or_default();
+    if !tally.capture_sent(config, candidate, sent, edited) {
+        let message = "the call cannot be captured now, and none is served without; try again shortly";
+        return Err(Failed::Refused(ErrorAnswer::new(
+            ErrorCode::CaptureUnavailable,
+            message,
+        )));
+    }
+    // The draft of the record, too, says whether there is a capture.
+    if !tally.occupy() {
+        let message = "as many requests run as may; try again shortly";
+        return Err(Failed::Refused(ErrorAnswer::new(ErrorCode::Overloaded, message)));
+    }
     let pooled = conn.shard.pools.borrow_mut().take(provider.pool);
     let mut upstream = match pooled {
         Some(upstream) => {
@@ -378,11 +410,25 @@ async fn send_and_wait(
     tally: &Tally,
 ) -> Result<(bool, usize), Broken> {
     let mut sent_whole = send(upstream, &message.first, gone).await?;
-    if sent_whole && !message.rest.is_empty() {
+    let tap = tally.tap();
+    let mut at = 0;
+    if let Some(tap) = tap {
+        let body = message.first.get(message.head_bytes..).unwrap_or_default();
+        tap.request(at, body);
+        at += body.len() as u64;
+    }
+    // A body is captured whole, also where the provider does not read it to its end.
+    if !message.rest.is_empty() && (sent_whole || tap.is_some()) {
         for piece in message.edits.pieces(message.rest) {
-            if !send(upstream, piece, gone).await? {
-                sent_whole = false;
+            if sent_whole {
+                sent_whole = send(upstream, piece, gone).await?;
+            } else if tap.is_none() {
                 break;
+            }
+            if let Some(tap) = tap {
+                tap.catch_up(piece.len()).await;
+                tap.request(at, piece);
+                at += piece.len() as u64;
             }
         }
     }

@@ -392,6 +392,18 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
                     family = record.api.error_family();
                     record.error = Some(code.name().to_owned());
                 }
+            }
+            let message = error_bytes(
+                family,
+                &reply,
+                request_id,
+                Version::Http11,
+                answer.client_keep_alive,
+            );
+            if let Some(tally) = &mut tally {
+                if !begun {
+                    tally.capture_own_answer(reply.status, &message);
+                }
                 let status = if begun { status } else { reply.status };
                 let outcome = answer.take_outcome(true);
                 tally.settle(Ended::UpstreamFailed, status, outcome, bytes);
@@ -406,15 +418,8 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
                     Next::Close
                 });
             }
-            let bytes = error_bytes(
-                family,
-                &reply,
-                request_id,
-                Version::Http11,
-                answer.client_keep_alive,
-            );
             Finished::Answer {
-                bytes,
+                bytes: message,
                 keep_alive: answer.client_keep_alive,
             }
         }

@@ -20,7 +20,7 @@ pub(super) struct Directory {
     path: PathBuf,
     incarnation: u64,
     /// Held for its lock.
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -46,7 +46,7 @@ impl Directory {
                     return Ok(Self {
                         path,
                         incarnation: number,
-                        _lock: lock,
+                        lock,
                     });
                 }
                 Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty) => {}
@@ -59,6 +59,53 @@ impl Directory {
     /// Number of the incarnation.
     pub(super) const fn incarnation(&self) -> u64 {
         self.incarnation
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a file of `len` bytes, all of them allocated, that may be lost in a power cut.
+    pub(super) fn draft(&self, path: &Path, len: usize) -> io::Result<File> {
+        debug_assert_eq!(path.parent(), Some(self.path.as_path()), "a file of ours");
+        let file = new_file(path)?;
+        allocate(&file, len)?;
+        Ok(file)
+    }
+
+    /// Capture segments that are there now, those of all shards, and their bytes.
+    pub(super) fn captures(&self) -> io::Result<(u64, u64)> {
+        let (mut count, mut bytes) = (0, 0u64);
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_name().as_bytes().ends_with(b".cap") {
+                match entry.metadata() {
+                    Ok(meta) => {
+                        count += 1;
+                        bytes = bytes.saturating_add(meta.len());
+                    }
+                    // Read and removed meanwhile.
+                    Err(e) if e.kind() == ErrorKind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok((count, bytes))
+    }
+
+    /// Bytes of the file system that are free for us.
+    #[allow(unsafe_code, reason = "the free space of a file system has no safe interface")]
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let mut found = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: the descriptor is open, and the target has the size that the call fills.
+        let result = unsafe { libc::fstatvfs(self.lock.as_raw_fd(), found.as_mut_ptr()) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call has succeeded and filled it.
+        let found = unsafe { found.assume_init() };
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     /// Makes a file of `len` bytes, all of them allocated, with `head` at its start. It is complete on disk before it

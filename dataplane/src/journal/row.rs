@@ -24,7 +24,7 @@ pub(super) const WARM_BYTES: usize = 256 << 10;
 pub(super) struct Progress(CachePadded<AtomicU64>);
 
 impl Progress {
-    fn store(&self, number: u32, at: usize) {
+    pub(super) fn store(&self, number: u32, at: usize) {
         // Segments are far smaller than 4 GiB.
         self.0.store(
             (u64::from(number) << 32) | (at as u64 & 0xffff_ffff),
@@ -174,7 +174,7 @@ impl ShardJournal {
 }
 
 /// The record with texts and lists cut so that it surely fits.
-fn shortened(record: &UsageRecord) -> UsageRecord {
+pub(super) fn shortened(record: &UsageRecord) -> UsageRecord {
     const TEXT_BYTES: usize = 1 << 10;
     const LIST_ITEMS: usize = 32;
 

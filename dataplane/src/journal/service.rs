@@ -60,7 +60,7 @@ pub(super) struct Row {
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct Service {
-    directory: Directory,
+    directory: Arc<Directory>,
     options: JournalOptions,
     rows: Vec<Row>,
     gauges: Arc<Gauges>,
@@ -69,7 +69,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(directory: Directory, options: JournalOptions, gauges: Arc<Gauges>) -> Self {
+    pub(super) fn new(directory: Arc<Directory>, options: JournalOptions, gauges: Arc<Gauges>) -> Self {
         Self {
             directory,
             options,
@@ -79,7 +79,7 @@ impl Service {
         }
     }
 
-    pub(super) const fn incarnation(&self) -> u64 {
+    pub(super) fn incarnation(&self) -> u64 {
         self.directory.incarnation()
     }
 

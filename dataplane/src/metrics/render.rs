@@ -131,6 +131,30 @@ fn process_gauges(text: &mut Text, process: &ProcessGauges) {
         "Journal segments that could not be prepared.",
         process.journal_failures,
     );
+    text.single(
+        "sluice_capture_segments",
+        "gauge",
+        "Capture segments that are not yet stored and removed.",
+        process.capture_segments,
+    );
+    text.single(
+        "sluice_capture_waiting_bytes",
+        "gauge",
+        "Disk taken by those segments.",
+        process.capture_bytes,
+    );
+    text.single(
+        "sluice_capture_failures_total",
+        "counter",
+        "Times that no more capture segments could be made.",
+        process.capture_failures,
+    );
+    text.single(
+        "sluice_captures_full",
+        "gauge",
+        "Whether no capture segment can be made now.",
+        u64::from(process.captures_full),
+    );
     buckets(text, process);
 }
 
@@ -442,6 +466,16 @@ fn counts(text: &mut Text, counts: &Counts) {
             counts.journal_dropped,
         ),
         (
+            "sluice_captures_truncated_total",
+            "Bodies that were cut off in captures.",
+            counts.captures_truncated,
+        ),
+        (
+            "sluice_capture_bytes_total",
+            "Bytes of bodies that were captured.",
+            counts.capture_bytes,
+        ),
+        (
             "sluice_panics_total",
             "Faults of Sluice that cost one connection.",
             counts.panics,
@@ -458,6 +492,15 @@ fn counts(text: &mut Text, counts: &Counts) {
         ),
     ] {
         text.single(name, "counter", help, value);
+    }
+    let name = "sluice_captures_total";
+    text.family(name, "counter", "Requests by what became of their capture.");
+    for (outcome, count) in [
+        ("written", counts.captures_written),
+        ("dropped", counts.captures_dropped),
+        ("sampled_out", counts.captures_sampled_out),
+    ] {
+        text.sample(name, &[("outcome", outcome)], format_args!("{count}"));
     }
     let name = "sluice_network_bytes_total";
     text.family(name, "counter", "Bytes read and written, by peer and direction.");

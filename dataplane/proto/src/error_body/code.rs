@@ -110,6 +110,8 @@ codes! {
     ControlPlaneUnavailable = "control_plane_unavailable", 503;
     /// A hook failed whose policy is fail-closed.
     HookFailed = "hook_failed", 503;
+    /// What is to be kept of the call finds no room, and nothing is to be served without that.
+    CaptureUnavailable = "capture_unavailable", 503;
     /// Out of the memory or connections set aside for requests.
     Overloaded = "overloaded", 503;
     /// The gateway is going down.
@@ -152,6 +154,7 @@ impl ErrorCode {
             | Self::QuotaUnavailable
             | Self::ControlPlaneUnavailable
             | Self::HookFailed
+            | Self::CaptureUnavailable
             | Self::Overloaded
             | Self::ShuttingDown
             | Self::NotReady

@@ -32,6 +32,60 @@ pub fn without_credentials(target: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(kept)
 }
 
+/// Longest name of a parameter that is looked at.
+const SIGNED_NAME_BYTES_MAX: usize = 32;
+
+/// The target with `***` in place of the values of credentials: those that [`without_credentials`] takes out, and the
+/// parameters of signed URLs (`X-Amz-…`, `X-Goog-…`, `sig`). Borrowed if there are none.
+#[must_use]
+pub fn with_credentials_hidden(target: &[u8]) -> Cow<'_, [u8]> {
+    let Some(mark) = memchr(b'?', target) else {
+        return Cow::Borrowed(target);
+    };
+    let (path, query) = target.split_at(mark);
+    let query = query.get(1..).unwrap_or_default();
+    if !query.split(|&b| b == b'&').any(is_secret) {
+        return Cow::Borrowed(target);
+    }
+    let mut hidden = Vec::with_capacity(target.len());
+    hidden.extend_from_slice(path);
+    let mut separator = b'?';
+    for parameter in query.split(|&b| b == b'&') {
+        hidden.push(separator);
+        match memchr(b'=', parameter).and_then(|at| parameter.get(..=at)) {
+            Some(name) if is_secret(parameter) => {
+                hidden.extend_from_slice(name);
+                hidden.extend_from_slice(b"***");
+            }
+            _ => hidden.extend_from_slice(parameter),
+        }
+        separator = b'&';
+    }
+    Cow::Owned(hidden)
+}
+
+fn is_secret(parameter: &[u8]) -> bool {
+    let mut name = [0; SIGNED_NAME_BYTES_MAX];
+    let name = decoded_start(parameter, &mut name);
+    is_credential(parameter) || name == b"sig" || name.starts_with(b"x-amz-") || name.starts_with(b"x-goog-")
+}
+
+/// The start of a parameter's name, decoded and in lower case, as far as there is room.
+fn decoded_start<'a>(parameter: &[u8], room: &'a mut [u8]) -> &'a [u8] {
+    let end = memchr(b'=', parameter).unwrap_or(parameter.len());
+    let mut rest = parameter.get(..end).unwrap_or_default();
+    let mut len = 0;
+    for slot in room.iter_mut() {
+        let Some((byte, after)) = decode_first(rest) else {
+            break;
+        };
+        *slot = byte.to_ascii_lowercase();
+        rest = after;
+        len += 1;
+    }
+    room.get(..len).unwrap_or_default()
+}
+
 /// The values of all parameters called `key` (also `$key`, in any letter case, percent-encoded or not), as they stand.
 pub fn keys(target: &[u8]) -> impl Iterator<Item = &[u8]> {
     let query = memchr(b'?', target)
