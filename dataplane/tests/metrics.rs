@@ -126,6 +126,12 @@ fn the_text_is_as_it_was() {
     first.gauges.quota_leases = 2;
     second.gauges.quota_reservations = 1;
     second.counts.quota_waits = 4;
+    first.counts.captures_written = 8;
+    second.counts.captures_written = 1;
+    second.counts.captures_dropped = 2;
+    second.counts.captures_sampled_out = 3;
+    second.counts.captures_truncated = 1;
+    second.counts.capture_bytes = 1 << 33;
     first.gauges.epoch = 3;
     second.gauges.epoch = 2;
     let process = ProcessGauges {
@@ -135,6 +141,10 @@ fn the_text_is_as_it_was() {
         journal_segments: 4,
         journal_bytes: 4 << 23,
         journal_failures: 0,
+        capture_segments: 6,
+        capture_bytes: 6 << 23,
+        capture_failures: 1,
+        captures_full: true,
         quota_buckets: 3,
         quota_asks: 9,
         quota_unanswered: 1,

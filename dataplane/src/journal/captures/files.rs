@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sluice_shared::wire::capture::SegmentHeader;
 use sluice_shared::wire::journal::SEGMENT_HEADER_BYTES;
@@ -25,8 +26,18 @@ pub(super) struct Files {
     known: HashMap<u64, Known>,
     next: u64,
     /// Full ones, oldest first; they can be written again when nobody else has a name for them.
-    full: Vec<(u64, MapWriter)>,
+    full: Vec<Full>,
     zeros: Vec<u8>,
+}
+
+/// A file that is full.
+#[derive(Debug)]
+struct Full {
+    file: u64,
+    writer: MapWriter,
+    since: Instant,
+    /// Its pages are out of this process's memory.
+    cold: bool,
 }
 
 #[derive(Debug)]
@@ -60,10 +71,15 @@ impl Files {
     /// oldest stay: the control plane reads, and so removes, in their order.
     pub(super) fn take_back(&mut self, segment: Segment, retained_bytes: u64) {
         let Segment { file, writer, .. } = segment;
-        let held: u64 = self.full.iter().map(|(_, writer)| writer.len() as u64).sum();
+        let held: u64 = self.full.iter().map(|full| full.writer.len() as u64).sum();
         let named = self.known.get(&file).is_some_and(|known| known.hidden.is_some());
         if named && held.saturating_add(writer.len() as u64) <= retained_bytes {
-            self.full.push((file, writer));
+            self.full.push(Full {
+                file,
+                writer,
+                since: Instant::now(),
+                cold: false,
+            });
         } else {
             drop(writer);
             self.give_up(file);
@@ -72,9 +88,22 @@ impl Files {
 
     /// Gives up all that wait to be used again.
     pub(super) fn give_up_full(&mut self) {
-        for (file, writer) in std::mem::take(&mut self.full) {
-            drop(writer);
-            self.give_up(file);
+        for full in std::mem::take(&mut self.full) {
+            drop(full.writer);
+            self.give_up(full.file);
+        }
+    }
+
+    /// Takes those out of memory that nobody has read for this long.
+    pub(super) fn cool(&mut self, after: Duration) {
+        for full in &mut self.full {
+            if !full.cold
+                && full.since.elapsed() >= after
+                && let Some(known) = self.known.get(&full.file)
+            {
+                known.map.forget(0..known.map.len());
+                full.cold = true;
+            }
         }
     }
 
@@ -102,31 +131,36 @@ impl Files {
         header: &SegmentHeader,
         len: usize,
     ) -> io::Result<Option<Segment>> {
-        let free = self.full.iter().position(|(file, writer)| {
-            let known = self.known.get(file);
+        let free = self.full.iter().position(|full| {
+            let known = self.known.get(&full.file);
             let only_name = known.and_then(|known| known.file.metadata().ok());
-            writer.len() == len && only_name.is_some_and(|meta| meta.nlink() == 1)
+            full.writer.len() == len && only_name.is_some_and(|meta| meta.nlink() == 1)
         });
         let Some(free) = free else {
             return Ok(None);
         };
-        let (file, mut writer) = self.full.remove(free);
-        // Before it has a name: nobody reads frames of its last life.
-        writer.publish_u32(SEGMENT_HEADER_BYTES, 0);
-        writer.copy_in(0, &header.encode());
-        let hidden = self.known.get(&file).and_then(|known| known.hidden.as_deref());
-        let Some(hidden) = hidden else {
+        let mut full = self.full.remove(free);
+        let Some(known) = self.known.get(&full.file) else {
             return Ok(None);
         };
-        if let Err(error) = fs::hard_link(hidden, self.directory.path().join(name)) {
-            self.full.insert(free, (file, writer));
+        if full.cold {
+            known.map.populate(0..SEGMENT_HEADER_BYTES + WARM_BYTES);
+        }
+        // Before it has a name: nobody reads frames of its last life.
+        full.writer.publish_u32(SEGMENT_HEADER_BYTES, 0);
+        full.writer.copy_in(0, &header.encode());
+        let named = known.hidden.as_deref().map_or(Ok(()), |hidden| {
+            fs::hard_link(hidden, self.directory.path().join(name))
+        });
+        if let Err(error) = named {
+            self.full.insert(free, full);
             return Err(error);
         }
         Ok(Some(Segment {
             number: u32::try_from(header.number).unwrap_or(u32::MAX),
-            file,
-            writer,
-            hot: true,
+            file: full.file,
+            writer: full.writer,
+            hot: !full.cold,
         }))
     }
 

@@ -21,7 +21,9 @@ use crate::journal::row::Progress;
 const COUNT_EVERY: Duration = Duration::from_millis(500);
 /// Pause between two tries while no segment can be made.
 const RETRY_EVERY: Duration = Duration::from_millis(20);
-/// Files that nobody has written for this long give their memory back.
+/// Full segments that nobody has read for this long give their memory back.
+const COOL_AFTER: Duration = Duration::from_secs(1);
+/// Segments that nobody has written for this long give their memory back.
 const IDLE_AFTER: Duration = Duration::from_secs(5);
 /// Full segments of a shard that wait to be taken back.
 const FULL_MAX: usize = 16;
@@ -117,6 +119,7 @@ impl Service {
                 count_at = Instant::now() + COUNT_EVERY;
                 // A directory that cannot be read shows when a segment is to be made.
                 let _ = self.count();
+                self.files.cool(COOL_AFTER);
                 self.rest();
             }
             *self.shared.done.lock().unwrap_or_else(PoisonError::into_inner) = asked;
