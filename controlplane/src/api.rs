@@ -19,6 +19,7 @@ mod providers;
 mod quotas;
 mod requests;
 mod routes;
+mod sessions;
 mod tokens;
 mod usage;
 

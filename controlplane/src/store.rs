@@ -11,6 +11,7 @@ mod ledger;
 pub(crate) mod range;
 mod rollup;
 mod seen;
+pub(crate) mod sessions;
 mod sqlite;
 mod texts;
 mod tokens;
@@ -233,7 +234,7 @@ pub struct UsageGroup {
 pub const GROUPS_MAX: usize = 10_000;
 
 /// A store.
-pub(crate) trait Store: audit::AuditRows + Send + Sync + 'static {
+pub(crate) trait Store: audit::AuditRows + sessions::SessionRows + Send + Sync + 'static {
     /// Stores a batch in one durable transaction, and charges what its new records used.
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested>;
     /// Stores the last records of a dead data plane, charges them, ends its leases and marks its journal as done, in one

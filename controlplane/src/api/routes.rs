@@ -14,7 +14,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{
-    Shown, audit, document, explain, health, history, pricing, providers, quotas, requests, tokens, usage,
+    Shown, audit, document, explain, health, history, pricing, providers, quotas, requests, sessions, tokens,
+    usage,
 };
 
 /// Who may call a route.
@@ -92,6 +93,9 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/quotas/refills"       Own     => quotas::refills;
     Get    "/api/requests"             Own     => requests::list;
     Get    "/api/requests/{id}"        Own     => requests::show;
+    Get    "/api/sessions"             Own     => sessions::list;
+    Get    "/api/sessions/{id}"        Own     => sessions::show;
+    Get    "/api/sessions/{id}/requests" Own   => sessions::requests;
     Get    "/api/tokens"               Own     => tokens::list;
     Post   "/api/tokens"               Own     => tokens::create;
     Delete "/api/tokens/{id}"          Own     => tokens::revoke;

@@ -18,6 +18,7 @@ mod matrix;
 mod pricing;
 mod quotas;
 mod saving;
+mod sessions;
 mod tokens;
 
 struct Api {

@@ -13,6 +13,7 @@ use sluice_shared::usage::UsageRecord;
 use super::detail::{Columns, Row, TextId, amended, int, pack};
 use super::ledger::{Charges, charge};
 use super::seen::Seen;
+use super::sessions::{self, Gathered};
 use super::texts::Numbers;
 use super::{Amend, Cursor, Ingested, StoreError, Totals, When, rollup, seen};
 
@@ -134,6 +135,7 @@ impl Writer {
         let mut done = Ingested::default();
         let mut groups: HashMap<Alike, Totals> = HashMap::new();
         let mut charges = Charges::default();
+        let mut sessions = Gathered::default();
         {
             let mut insert = transaction.prepare_cached(INSERT)?;
             for r in records {
@@ -164,6 +166,11 @@ impl Writer {
                 }
                 done.inserted += 1;
                 charges.of(r, when);
+                sessions.add(
+                    r,
+                    alike.user,
+                    rollup::counted_model(alike.provider, alike.model_asked),
+                );
                 let more = rollup::contribution(r, !r.provider.is_empty());
                 rollup::add(groups.entry(alike).or_default(), &more);
             }
@@ -180,6 +187,7 @@ impl Writer {
                 .map(|value| (value, g.second))
         });
         self.seen.add(&transaction, values)?;
+        sessions.write(&transaction)?;
         let charged = charge(&transaction, charges, holder, when.now)?;
         (done.charges_dropped, done.events) = (charged.dropped, charged.events);
         then(&transaction)?;
@@ -254,7 +262,11 @@ pub(super) fn amend(connection: &Connection, amend: &Amend) -> Result<(), StoreE
         rollup::is_error(before.status, before.ended),
         rollup::is_error(before.status, amend.ended),
     );
-    if was == is {
+    let errors = i64::from(is) - i64::from(was);
+    let longer = int(amend.duration_us).saturating_sub(int(before.duration_us));
+    let model = rollup::counted_model(columns.provider, columns.model_asked);
+    sessions::amend(connection, before, columns.user, model, errors, longer)?;
+    if errors == 0 {
         return Ok(());
     }
     let mut update = connection.prepare_cached(
@@ -270,7 +282,7 @@ pub(super) fn amend(connection: &Connection, amend: &Amend) -> Result<(), StoreE
         before.api,
     ) {
         update.execute((
-            if is { 1i64 } else { -1 },
+            errors,
             int(key.level),
             int(key.bucket),
             key.user,
