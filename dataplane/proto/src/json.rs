@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 mod keys;
 mod machine;
 mod outside;
-mod text;
+pub(crate) mod text;
 mod utf8;
 
 #[doc(hidden)]
@@ -152,6 +152,10 @@ pub struct Facts {
     pub store: Option<bool>,
     /// `service_tier`, up to 64 bytes.
     pub service_tier: Option<String>,
+    /// Where the value begins that holds what is said: `messages`, `input`, `contents`, else `prompt`.
+    pub dialogue: Option<u64>,
+    /// Where the value of `system`, `instructions` or `systemInstruction` begins.
+    pub system: Option<u64>,
     /// Offset just after the `{` of the document: where a key can be put in.
     pub top_level_object_open: u64,
     /// The document is `{}`, so a key put in takes no comma.

@@ -5,6 +5,8 @@
 //! proves nothing. Two principals can have the same key.
 
 mod agent;
+mod cursor;
+mod digest;
 mod fingerprint;
 mod key;
 

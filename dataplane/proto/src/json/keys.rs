@@ -12,6 +12,10 @@ pub(super) enum Slot {
     None,
     /// Nothing, but its key must be unique.
     Guard,
+    /// What is said; where it begins is noted.
+    Dialogue,
+    /// The system prompt; where it begins is noted.
+    System,
     Model,
     Stream,
     StreamOptions,
@@ -214,10 +218,10 @@ static OPENAI: KeyTable = KeyTable::new(&[
     key(&["model"], Slot::Model),
     key(&["stream"], Slot::Stream),
     key(&["stream_options"], Slot::StreamOptions),
-    key(&["messages"], Slot::Guard),
-    key(&["input"], Slot::Guard),
+    key(&["messages"], Slot::Dialogue),
+    key(&["input"], Slot::Dialogue),
     key(&["prompt"], Slot::Prompts),
-    key(&["instructions"], Slot::Guard),
+    key(&["instructions"], Slot::System),
     key(&["tools"], Slot::Guard),
     key(&["tool_choice"], Slot::Guard),
     key(&["functions"], Slot::Guard),
@@ -240,8 +244,8 @@ static OPENAI: KeyTable = KeyTable::new(&[
 static ANTHROPIC: KeyTable = KeyTable::new(&[
     key(&["model"], Slot::Model),
     key(&["stream"], Slot::Stream),
-    key(&["messages"], Slot::Guard),
-    key(&["system"], Slot::Guard),
+    key(&["messages"], Slot::Dialogue),
+    key(&["system"], Slot::System),
     key(&["tools"], Slot::Guard),
     key(&["tool_choice"], Slot::Guard),
     key(&["mcp_servers"], Slot::Guard),
@@ -255,14 +259,14 @@ static ANTHROPIC: KeyTable = KeyTable::new(&[
 /// Gemini and Vertex: both spellings, since the SDKs mix them within one body.
 static GOOGLE: KeyTable = KeyTable::new(&[
     key(&["model"], Slot::Model),
-    key(&["contents"], Slot::Guard),
+    key(&["contents"], Slot::Dialogue),
     key(&["content"], Slot::Guard),
     key(&["requests"], Slot::Guard),
     key(&["instances"], Slot::Guard),
     key(&["parameters"], Slot::Guard),
     key(&["tools"], Slot::Guard),
     key(&["toolConfig", "tool_config"], Slot::Guard),
-    key(&["systemInstruction", "system_instruction"], Slot::Guard),
+    key(&["systemInstruction", "system_instruction"], Slot::System),
     key(&["generationConfig", "generation_config"], Slot::GenerationConfig),
     key(
         &["generateContentRequest", "generate_content_request"],
@@ -276,10 +280,10 @@ static GOOGLE: KeyTable = KeyTable::new(&[
 static BEDROCK: KeyTable = KeyTable::new(&[
     key(&["model"], Slot::Model),
     key(&["stream"], Slot::Guard),
-    key(&["messages"], Slot::Guard),
-    key(&["system"], Slot::Guard),
-    key(&["prompt"], Slot::Guard),
-    key(&["input"], Slot::Guard),
+    key(&["messages"], Slot::Dialogue),
+    key(&["system"], Slot::System),
+    key(&["prompt"], Slot::Dialogue),
+    key(&["input"], Slot::Dialogue),
     key(&["tools"], Slot::Guard),
     key(&["tool_choice"], Slot::Guard),
     key(&["toolConfig"], Slot::Guard),
@@ -297,10 +301,10 @@ static BEDROCK: KeyTable = KeyTable::new(&[
 static OLLAMA: KeyTable = KeyTable::new(&[
     key(&["model"], Slot::Model),
     key(&["stream"], Slot::Stream),
-    key(&["messages"], Slot::Guard),
-    key(&["prompt"], Slot::Guard),
-    key(&["input"], Slot::Guard),
-    key(&["system"], Slot::Guard),
+    key(&["messages"], Slot::Dialogue),
+    key(&["prompt"], Slot::Dialogue),
+    key(&["input"], Slot::Dialogue),
+    key(&["system"], Slot::System),
     key(&["tools"], Slot::Guard),
     key(&["options"], Slot::Options),
 ]);

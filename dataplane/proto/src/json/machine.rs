@@ -679,10 +679,24 @@ impl BodyScan {
                 });
                 self.enter();
             }
+            (Slot::Prompts, Kind::String) => {
+                self.facts.dialogue.get_or_insert(self.start);
+                self.pending = Slot::None;
+            }
             (Slot::StreamOptions, Kind::Null) => {}
             (Slot::StreamOptions, _) => return wrong(name, "an object"),
             (Slot::Metadata | Slot::ClientMetadata, Kind::Object) => self.enter(),
+            // What is in them is not watched.
+            (Slot::Dialogue, _) => {
+                self.facts.dialogue = Some(self.start);
+                self.pending = Slot::None;
+            }
+            (Slot::System, _) => {
+                self.facts.system = Some(self.start);
+                self.pending = Slot::None;
+            }
             (Slot::Prompts, Kind::Array) => {
+                self.facts.dialogue.get_or_insert(self.start);
                 // The array itself is counted after this.
                 self.facts.prompts = self.tokens.saturating_add(1);
                 self.enter();
@@ -816,7 +830,13 @@ impl BodyScan {
                     config.shape = ConfigShape::Null(span);
                 }
             }
-            Slot::None | Slot::Guard | Slot::Metadata | Slot::ClientMetadata | Slot::Prompts => {}
+            Slot::None
+            | Slot::Guard
+            | Slot::Dialogue
+            | Slot::System
+            | Slot::Metadata
+            | Slot::ClientMetadata
+            | Slot::Prompts => {}
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ const TOPS: u64 = 0x8080_8080_8080_8080;
 
 /// Number of leading plain bytes.
 #[inline]
-pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
+pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
     let mut at = 0;
     let mut rest = bytes;
     // Most keys and many values are short: two words before anything cleverer.
