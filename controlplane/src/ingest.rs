@@ -10,11 +10,15 @@
 //! is unique there and sums are taken of inserted rows only. Cursors merely save reading again. What a record used of
 //! budgets is charged in the transaction that inserts it, and so once.
 //!
+//! Captures, which lie in the same directories, are another reader's (`captures.rs`): a directory is let go of when that one
+//! has nothing left in it.
+//!
 //! The end of an incarnation has four steps, each of which may be the last before a kill: commit of the last records
 //! with a mark, which ends its leases of budgets, too; `NNNNNNNN` renamed to `NNNNNNNN.done`, which frees the number; the mark removed; the directory removed.
 //! A mark without a `.done` directory therefore means that `NNNNNNNN` is still the dead one, however numbers are used
 //! again.
 
+mod endings;
 mod incarnation;
 pub(crate) mod price;
 mod segment;
@@ -34,6 +38,7 @@ use crate::files;
 use crate::ledger::{Ledger, settle_aborted};
 use crate::link::chain;
 use crate::store::{Batch, Store, StoreError, When};
+pub(crate) use endings::{Endings, is_of_captures};
 use incarnation::{Incarnation, Progress};
 pub(crate) use status::Status;
 
@@ -54,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) gather: Duration,
     /// Pause between looks at a lock.
     pub(crate) probe: Duration,
+    /// What the reader of captures is told.
+    pub(crate) endings: Arc<Endings>,
     /// Asked at every step; `true` ends the pass as a kill would.
     pub(crate) kill: Option<Arc<dyn Fn(Step) -> bool + Send + Sync>>,
 }
@@ -64,6 +71,7 @@ impl Default for Settings {
             idle: Duration::from_millis(40),
             gather: Duration::from_millis(200),
             probe: Duration::from_millis(250),
+            endings: Arc::default(),
             kill: None,
         }
     }
@@ -192,7 +200,11 @@ impl Ingest {
             self.runtime.block_on(self.ledger.end_orphans(|| self.list()))?;
             self.cleaned = true;
         }
-        let numbers = self.list()?;
+        for number in self.settings.endings.all() {
+            self.end(number)?;
+        }
+        let ended = self.settings.endings.all();
+        let numbers: BTreeSet<u64> = self.list()?.difference(&ended).copied().collect();
         self.incarnations.retain(|number, _| numbers.contains(number));
         for number in &numbers {
             if !self.incarnations.contains_key(number) {
@@ -286,8 +298,9 @@ impl Ingest {
             "journal of a dead data plane is stored"
         );
         reached(&self.settings, Step::Finished)?;
-        self.discard(number)?;
         self.incarnations.remove(&number);
+        self.settings.endings.ended(number);
+        self.end(number)?;
         Ok(true)
     }
 
@@ -305,6 +318,18 @@ impl Ingest {
         std::fs::rename(path, &to).map_err(fail)?;
         files::sync_folder(&folder).map_err(fail)?;
         tracing::error!(segment = %path.display(), kept = %to.display(), "damaged journal segment; the rest of it is skipped");
+        Ok(())
+    }
+
+    /// Lets go of an incarnation whose records are stored, once its captures are, too.
+    fn end(&self, number: u64) -> Result<(), IngestError> {
+        let directory = self.root.join(directory_name(number));
+        let left = endings::has_captures(&directory).map_err(|e| IngestError::Journal(directory, e))?;
+        if left {
+            return Ok(());
+        }
+        self.discard(number)?;
+        self.settings.endings.forget(number);
         Ok(())
     }
 
@@ -332,7 +357,8 @@ impl Ingest {
     /// Goes on with ends that were cut short.
     fn clean(&self) -> Result<(), IngestError> {
         for number in self.runtime.block_on(self.store.finished())? {
-            self.discard(number)?;
+            self.settings.endings.ended(number);
+            self.end(number)?;
         }
         for name in self.names()? {
             if name
@@ -363,7 +389,7 @@ fn reached(settings: &Settings, step: Step) -> Result<(), IngestError> {
 }
 
 /// Names in a directory that are text; none if the directory is missing.
-fn names(directory: &Path) -> io::Result<Vec<String>> {
+pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
@@ -376,12 +402,12 @@ fn names(directory: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Name of an incarnation's directory.
-fn directory_name(number: u64) -> String {
+pub(crate) fn directory_name(number: u64) -> String {
     format!("{number:08}")
 }
 
 /// Reads eight or more digits, as numbers are written in names.
-fn number_of(text: &str) -> Option<u64> {
+pub(crate) fn number_of(text: &str) -> Option<u64> {
     let well = text.len() >= 8 && text.bytes().all(|b| b.is_ascii_digit());
     well.then(|| text.parse().ok())
         .flatten()

@@ -6,6 +6,7 @@
 //! cursors in the same transaction, every journal record is stored exactly once, whatever is killed when.
 
 pub(crate) mod audit;
+pub(crate) mod captures;
 mod detail;
 mod ledger;
 pub(crate) mod range;
@@ -234,7 +235,9 @@ pub struct UsageGroup {
 pub const GROUPS_MAX: usize = 10_000;
 
 /// A store.
-pub(crate) trait Store: audit::AuditRows + sessions::SessionRows + Send + Sync + 'static {
+pub(crate) trait Store:
+    audit::AuditRows + captures::CaptureRows + sessions::SessionRows + Send + Sync + 'static
+{
     /// Stores a batch in one durable transaction, and charges what its new records used.
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested>;
     /// Stores the last records of a dead data plane, charges them, ends its leases and marks its journal as done, in one

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -38,6 +38,8 @@ pub(crate) struct Sqlite {
     write: Mutex<Writer>,
     /// Lists of the ledger, which are short.
     lists: Mutex<Connection>,
+    /// Lists of captures, which may be long.
+    looks: Arc<Mutex<Connection>>,
     pub(super) read: Reads,
     path: PathBuf,
 }
@@ -52,10 +54,12 @@ impl Sqlite {
             let path = data_dir.join(FILE);
             let write = Mutex::new(Writer::open(&path)?);
             let lists = Mutex::new(open_lists(&path)?);
+            let looks = Arc::new(Mutex::new(open_lists(&path)?));
             let read = Reads::connect(SqliteConnectOptions::new().filename(&path)).await?;
             Ok(Self {
                 write,
                 lists,
+                looks,
                 read,
                 path,
             })
@@ -73,6 +77,22 @@ impl Sqlite {
 
     pub(super) fn lists(&self) -> MutexGuard<'_, Connection> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sqlite {
+    /// Looks something up on a thread that may wait.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let looks = self.looks.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            look(&looks.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        looked
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Column("(the query ended early)")))
     }
 }
 

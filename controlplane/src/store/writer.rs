@@ -33,6 +33,11 @@ const PAGE_BYTES: u32 = 8 << 10;
 /// Pages in the write-ahead log after which they go into the file: 16 MiB.
 const CHECKPOINT_PAGES: u32 = 2_048;
 
+/// What `PRAGMA auto_vacuum` says when free pages can be given back.
+const INCREMENTAL: u64 = 2;
+/// Largest file of an earlier version that is written anew at the start: a second or two.
+const REWRITE_BYTES_MAX: u64 = 256 << 20;
+
 const INSERT: &str = "INSERT INTO requests (time,request_id,user,provider,model_asked,model_answered,status,detail) \
                       VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING";
 
@@ -48,7 +53,7 @@ pub(super) fn check_version(found: i64) -> Result<usize, StoreError> {
 /// The connection and what is remembered beside it.
 pub(super) struct Writer {
     pub(super) connection: Connection,
-    texts: Numbers,
+    pub(super) texts: Numbers,
     seen: Seen,
     upsert: String,
     detail: Vec<u8>,
@@ -76,6 +81,8 @@ impl Writer {
         connection.busy_timeout(Duration::from_secs(10))?;
         // The page size holds for a file that is made now.
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+        // So does that free pages can be given back piece by piece.
+        connection.pragma_update(None, "auto_vacuum", "incremental")?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -86,6 +93,7 @@ impl Writer {
             transaction.pragma_update(None, "user_version", at + 1)?;
         }
         transaction.commit()?;
+        rewrite(&connection)?;
         let sums = rollup::COLUMNS;
         let upsert = format!(
             "INSERT INTO rollups (level,bucket,user,model,provider,api,{}) VALUES (?,?,?,?,?,?,{}) \
@@ -194,6 +202,27 @@ impl Writer {
         transaction.commit()?;
         Ok(done)
     }
+}
+
+/// A file of an earlier version cannot give pages back before it is written anew once. That is done where it takes a moment;
+/// a large one keeps its free pages for later rows.
+fn rewrite(connection: &Connection) -> Result<(), StoreError> {
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    if number("auto_vacuum")? == INCREMENTAL {
+        return Ok(());
+    }
+    let bytes = number("page_count")?.saturating_mul(number("page_size")?);
+    if bytes > REWRITE_BYTES_MAX {
+        tracing::info!(
+            bytes,
+            "the store was made by an earlier version: space that retention frees in it is used again, but not given back \
+             to the file system; to change that, stop Sluice and run: sqlite3 store.sqlite 'PRAGMA auto_vacuum=2; VACUUM'"
+        );
+        return Ok(());
+    }
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    connection.execute_batch("VACUUM")?;
+    Ok(())
 }
 
 fn add_sums(connection: &Connection, upsert: &str, sums: &rollup::Sums) -> Result<(), StoreError> {
