@@ -34,6 +34,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::UnixStream;
 
 use crate::audit::Audit;
+use crate::captures::Captures;
 use crate::identity::Identities;
 use crate::identity::token::Tokens;
 use crate::ingest;
@@ -53,6 +54,8 @@ pub(crate) struct Shown {
     pub(crate) identities: Arc<Identities>,
     pub(crate) link: Arc<Link>,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) captures: Arc<Captures>,
+    pub(crate) capture_status: Arc<crate::captures::Status>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) ingest: Arc<ingest::Status>,
     pub(crate) config: Arc<ConfigState>,

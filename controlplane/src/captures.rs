@@ -18,8 +18,6 @@ mod format;
 mod ingest;
 mod read;
 mod status;
-#[cfg(test)]
-pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

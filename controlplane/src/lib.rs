@@ -6,6 +6,7 @@
 
 mod api;
 mod audit;
+mod captures;
 mod compile;
 pub mod config;
 mod files;
@@ -37,12 +38,13 @@ use api::Shown;
 pub use api::explain::{ExplainError, Question, explain};
 pub use api::pricing::{price_json, prices_in, prices_of};
 use audit::Audit;
+use captures::{CaptureIngest, Captures, Care};
 use identity::Identities;
 #[doc(hidden)]
 pub use identity::fuzz_localapi;
 use identity::proof::Proofs;
 use identity::token::Tokens;
-use ingest::Ingest;
+use ingest::{Endings, Ingest};
 use ledger::{Clock, Ledger};
 use link::Link;
 use publish::Publisher;
@@ -190,6 +192,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let mut minding_tokens = tokio::spawn(tokens.clone().run());
     let mut minding_keys = tokio::spawn(proofs.run());
     let status = Arc::new(ingest::Status::new(Instant::now()));
+    let endings = Arc::new(Endings::default());
     let ingest = Ingest::new(
         &data,
         store.clone(),
@@ -197,10 +200,29 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         Handle::current(),
         status.clone(),
         ingest::price::Bases::of(publisher.clone()),
-        ingest::Settings::default(),
+        ingest::Settings {
+            endings: endings.clone(),
+            ..ingest::Settings::default()
+        },
     );
     let (stop_ingest, stopped) = std::sync::mpsc::channel::<()>();
     let mut ingesting = tokio::task::spawn_blocking(move || ingest.run(&stopped));
+    let captures = Captures::new(&data, store.clone());
+    let capture_status = Arc::new(captures::Status::default());
+    let settings = captures::Settings::default();
+    let capture_ingest = CaptureIngest::new(
+        &data,
+        store.clone(),
+        Handle::current(),
+        capture_status.clone(),
+        endings,
+        settings.clone(),
+    )
+    .map_err(in_data(&data))?;
+    let (stop_captures, stopped) = std::sync::mpsc::channel::<()>();
+    let mut capturing = tokio::task::spawn_blocking(move || capture_ingest.run(&stopped));
+    let care = Care::new(store.clone(), captures.clone(), capture_status.clone(), settings);
+    let mut caring = tokio::spawn(care.run(configuration.documents()));
 
     let shown = Arc::new(Shown {
         store,
@@ -211,6 +233,8 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         audit,
         tokens: tokens.clone(),
         ingest: status,
+        captures,
+        capture_status,
         config: state,
         configuration,
         started: Instant::now(),
@@ -227,11 +251,15 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         _ = &mut serving => Err(Error::Ended("the control socket")),
         _ = &mut watching => Err(Error::Ended("the watch on the document")),
         _ = &mut ingesting => Err(Error::Ended("ingest")),
+        _ = &mut capturing => Err(Error::Ended("the ingest of captures")),
+        _ = &mut caring => Err(Error::Ended("the care of captures")),
         _ = &mut answering => Err(Error::Ended("the admin API")),
         _ = &mut minding_tokens => Err(Error::Ended("the care of tokens")),
         _ = &mut minding_keys => Err(Error::Ended("the care of keys")),
     };
     drop(stop_ingest);
+    drop(stop_captures);
+    caring.abort();
     stop_api.send_replace(true);
     serving.abort();
     watching.abort();
@@ -241,6 +269,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         // Both have been told to stop and hold nothing that could wait for ever but one query or one transaction.
         let patience = std::time::Duration::from_secs(5);
         let _ = tokio::time::timeout(patience, ingesting).await;
+        let _ = tokio::time::timeout(patience, capturing).await;
         let _ = tokio::time::timeout(patience, answering).await;
         let _ = tokio::time::timeout(patience, tokens.write_uses()).await;
     }

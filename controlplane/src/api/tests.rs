@@ -97,6 +97,8 @@ impl Api {
         };
         let shown = Arc::new(Shown {
             tokens: Tokens::open(store.clone()).await.unwrap(),
+            captures: Captures::new(folder.path(), store.clone()),
+            capture_status: Arc::default(),
             store,
             ledger,
             identities,
@@ -347,6 +349,8 @@ async fn a_rejected_document_shows_with_its_place() {
         tokens: api.shown.tokens.clone(),
         link: api.shown.link.clone(),
         audit: api.shown.audit.clone(),
+        captures: api.shown.captures.clone(),
+        capture_status: api.shown.capture_status.clone(),
         publisher: api.shown.publisher.clone(),
         ingest: api.shown.ingest.clone(),
         config: Arc::new(ConfigState::new(view.source, view.report, Some(report))),

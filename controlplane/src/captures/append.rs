@@ -84,7 +84,9 @@ impl Appender {
         let entries = std::fs::read_dir(&self.folder).map_err(|error| self.failed(error))?;
         for entry in entries {
             let name = entry.map_err(|error| self.failed(error))?.file_name();
-            let Some(number) = name.to_str().and_then(file_number) else { continue };
+            let Some(number) = name.to_str().and_then(file_number) else {
+                continue;
+            };
             let row = rows.iter().find(|row| row.number == number);
             // Doomed ones are the business of who purges.
             if row.is_none_or(|row| row.state == SegmentState::Gone) {
@@ -157,7 +159,12 @@ impl Appender {
         let [head, request, answer, assembled] = &parts;
         let entry = self
             .packer
-            .pack(row.request_id, row.time, row.api, [head, request, answer, assembled])
+            .pack(
+                row.request_id,
+                row.time,
+                row.api,
+                [head, request, answer, assembled],
+            )
             .map_err(|error| self.failed(error))?;
         let place = usize::from(row.kept);
         if self.open.get(place).is_none_or(Option::is_none) {
@@ -191,7 +198,12 @@ impl Appender {
             return Ok(());
         }
         let folder = &self.folder;
-        for open in self.open.iter_mut().flatten().filter(|open| open.end > open.committed) {
+        for open in self
+            .open
+            .iter_mut()
+            .flatten()
+            .filter(|open| open.end > open.committed)
+        {
             let failed = |error| IngestError::Segments(folder.join(file_name(open.number)), error);
             open.file.sync_data().map_err(failed)?;
             self.batch.reaches.push(Reach {
@@ -265,7 +277,9 @@ impl Appender {
     }
 
     fn set(&self, number: u64, state: SegmentState) -> Result<(), IngestError> {
-        Ok(self.runtime.block_on(self.store.set_segment(number, state, None))?)
+        Ok(self
+            .runtime
+            .block_on(self.store.set_segment(number, state, None))?)
     }
 
     fn failed(&self, error: io::Error) -> IngestError {

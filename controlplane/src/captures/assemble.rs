@@ -244,7 +244,9 @@ fn decode(headers: &Fields, body: Vec<u8>, _cut: bool) -> (Vec<u8>, Option<Strin
 }
 
 fn tool_calls(opened: &Opened, answer: &serde_json::Value) -> Vec<NewToolCall> {
-    let calls = transcript::tool_calls(opened.api, answer).into_iter().take(CALLS_MAX);
+    let calls = transcript::tool_calls(opened.api, answer)
+        .into_iter()
+        .take(CALLS_MAX);
     calls
         .map(|call| NewToolCall {
             arguments_bytes: call.arguments.len() as u64,
@@ -286,7 +288,10 @@ fn fields(headers: &Fields) -> Vec<Field> {
 impl Head {
     /// Value of an answer's field.
     pub(crate) fn answer_field(&self, name: &str) -> Option<&str> {
-        let found = self.answer_headers.iter().find(|f| f.name.eq_ignore_ascii_case(name));
+        let found = self
+            .answer_headers
+            .iter()
+            .find(|f| f.name.eq_ignore_ascii_case(name));
         found.map(|f| f.value.as_str())
     }
 

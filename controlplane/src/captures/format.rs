@@ -29,7 +29,10 @@ const ALIGN: u64 = 16;
 /// Where the descriptions of parts begin, and how long each is.
 const PARTS_AT: usize = 48;
 const PART_BYTES: usize = 24;
-const _: () = assert!(PARTS_AT + Part::ALL.len() * PART_BYTES == ENTRY_BYTES, "all parts are described");
+const _: () = assert!(
+    PARTS_AT + Part::ALL.len() * PART_BYTES == ENTRY_BYTES,
+    "all parts are described"
+);
 
 /// How hard bodies are compressed. Measured on conversations of agents (docs/CAPTURES.md): higher levels cost several
 /// times the processor time for a few percent.
@@ -250,7 +253,10 @@ mod tests {
         let read = |bytes: &[u8]| -> Option<Vec<Vec<u8>>> {
             let entry = Entry::decode(bytes)?;
             assert_eq!(entry.length, bytes.len() as u64);
-            assert_eq!((entry.request_id, entry.time), (RequestId([3; 16]), UnixMicros(7)));
+            assert_eq!(
+                (entry.request_id, entry.time),
+                (RequestId([3; 16]), UnixMicros(7))
+            );
             assert_eq!(entry.api, ApiKind::OllamaChat);
             Part::ALL
                 .iter()
@@ -262,7 +268,8 @@ mod tests {
                 .collect()
         };
         assert_eq!(read(&bytes).unwrap(), parts);
-        let content = ENTRY_BYTES + 2 + 2 + usize::try_from(Entry::decode(&bytes).unwrap().parts[1].stored).unwrap();
+        let content =
+            ENTRY_BYTES + 2 + 2 + usize::try_from(Entry::decode(&bytes).unwrap().parts[1].stored).unwrap();
         for bit in 0..content * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -291,7 +291,11 @@ impl CaptureIngest {
 
     fn commit(&mut self, counted: &mut Counted) -> Result<(), IngestError> {
         self.appender.commit()?;
-        let Counted { stored, partial, calls } = std::mem::take(counted);
+        let Counted {
+            stored,
+            partial,
+            calls,
+        } = std::mem::take(counted);
         self.status.stored.add(stored);
         self.status.partial.add(partial);
         self.status.tool_calls.add(calls);
@@ -303,7 +307,13 @@ impl CaptureIngest {
         let ids = std::mem::take(&mut row.headless);
         let fates = self.runtime.block_on(self.store.fates(&ids))?;
         let lost = fates.iter().filter(|fate| {
-            matches!(fate, Fate::Recorded { capture: Capture::Written, .. })
+            matches!(
+                fate,
+                Fate::Recorded {
+                    capture: Capture::Written,
+                    ..
+                }
+            )
         });
         self.status.lost.add(lost.count() as u64);
         Ok(())
@@ -315,10 +325,14 @@ impl CaptureIngest {
         incarnation: &mut Incarnation,
         listed: &BTreeMap<u16, Files>,
     ) -> Result<(), IngestError> {
-        let due = incarnation.looked_after.is_none_or(|at| at.elapsed() >= LOOK_AFTER);
+        let due = incarnation
+            .looked_after
+            .is_none_or(|at| at.elapsed() >= LOOK_AFTER);
         let mut looked = false;
         for (shard, files) in listed {
-            let Some(row) = incarnation.rows.get_mut(shard) else { continue };
+            let Some(row) = incarnation.rows.get_mut(shard) else {
+                continue;
+            };
             let waiting = files.segments.range(..row.segment).count();
             let many = waiting > self.settings.waiting_segments_max;
             if waiting == 0 && files.carries.is_empty() || !(many || due) {
@@ -328,7 +342,11 @@ impl CaptureIngest {
             self.give_up(row)?;
             self.remove(row, files)?;
             let waiting = row.obsolete(files).len();
-            let still = files.segments.range(..row.segment).count().saturating_sub(waiting);
+            let still = files
+                .segments
+                .range(..row.segment)
+                .count()
+                .saturating_sub(waiting);
             if still > self.settings.waiting_segments_max {
                 self.carry(row, files, false)?;
             }
@@ -360,7 +378,10 @@ impl CaptureIngest {
         for ((number, pending), fate) in row.pending.iter_mut().zip(fates) {
             match fate {
                 Fate::Stored => stored.push(*number),
-                Fate::Recorded { capture: Capture::Dropped, .. } => pending.given_up = true,
+                Fate::Recorded {
+                    capture: Capture::Dropped,
+                    ..
+                } => pending.given_up = true,
                 Fate::Recorded { .. } | Fate::Unknown => {}
             }
         }
@@ -401,7 +422,11 @@ impl CaptureIngest {
         let path = row.path(Source::Segment(segment));
         self.carry(row, files, true)?;
         let folder = self.root.join(DAMAGED);
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let to = folder.join(format!("{}-{name}.damaged-cap", directory_name(number)));
         let fail = |error| IngestError::Journal(path.clone(), error);
         std::fs::create_dir_all(&folder).map_err(fail)?;
@@ -430,8 +455,14 @@ impl CaptureIngest {
                     Fate::Stored => {}
                     // All records are there: it ran when its process died, or its end was damaged.
                     Fate::Unknown
-                    | Fate::Recorded { ended: Ended::Aborted, .. }
-                    | Fate::Recorded { capture: Capture::Written, .. } => {
+                    | Fate::Recorded {
+                        ended: Ended::Aborted,
+                        ..
+                    }
+                    | Fate::Recorded {
+                        capture: Capture::Written,
+                        ..
+                    } => {
                         *found = true;
                         self.store_one(row, &pending, now, &mut counted)?;
                     }

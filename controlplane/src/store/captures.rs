@@ -6,8 +6,6 @@
 
 mod list;
 mod purge;
-#[cfg(test)]
-mod tests;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use sluice_shared::api::ApiKind;
@@ -90,8 +88,6 @@ pub(crate) struct SegmentRow {
     /// Times of the oldest and the newest request in it; 0 while it is empty.
     pub(crate) first: UnixMicros,
     pub(crate) newest: UnixMicros,
-    /// Highest entry of the export log that stands for one of its captures.
-    pub(crate) last_log: u64,
     /// Name of its object.
     pub(crate) object: Option<String>,
 }
@@ -212,8 +208,8 @@ impl CaptureRows for Sqlite {
         Box::pin(async move {
             let writer = self.writer();
             writer.connection.execute(
-                "INSERT INTO capture_segments (state,kept,opened,bytes,captures,first,newest,last_log) \
-                 VALUES (?,?,?,0,0,0,0,0)",
+                "INSERT INTO capture_segments (state,kept,opened,bytes,captures,first,newest) \
+                 VALUES (?,?,?,0,0,0,0)",
                 params![SegmentState::Open as i64, kept, int(now.0)],
             )?;
             natural(writer.connection.last_insert_rowid(), "number")
@@ -308,7 +304,7 @@ impl CaptureRows for Sqlite {
     }
 }
 
-const SEGMENT: &str = "number,state,kept,opened,bytes,captures,first,newest,last_log,object";
+const SEGMENT: &str = "number,state,kept,opened,bytes,captures,first,newest,object";
 
 fn read_segment(row: &Row<'_>) -> Result<SegmentRow, StoreError> {
     let number = |at: usize, name: &'static str| natural(row.get(at)?, name);
@@ -325,8 +321,7 @@ fn read_segment(row: &Row<'_>) -> Result<SegmentRow, StoreError> {
         captures: number(5, "captures")?,
         first: UnixMicros(number(6, "first")?),
         newest: UnixMicros(number(7, "newest")?),
-        last_log: number(8, "last_log")?,
-        object: row.get(9)?,
+        object: row.get(8)?,
     })
 }
 
@@ -363,7 +358,8 @@ impl Writer {
                  first = CASE captures WHEN 0 THEN ?2 ELSE min(first, ?2) END WHERE number = ?1",
             )?;
             for c in &batch.captures {
-                let mut number = |text: &str| -> Result<TextId, StoreError> { Ok(self.texts.of(&transaction, text)?) };
+                let mut number =
+                    |text: &str| -> Result<TextId, StoreError> { Ok(self.texts.of(&transaction, text)?) };
                 let (user, provider, model) = (number(&c.user)?, number(&c.provider)?, number(&c.model)?);
                 insert.execute(params![
                     int(c.segment),
@@ -430,7 +426,11 @@ fn fate(connection: &Connection, id: RequestId) -> Result<Fate, StoreError> {
     let found = connection
         .prepare_cached("SELECT time,status,detail FROM requests WHERE request_id = ?")?
         .query_row([id.0.as_slice()], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, u16>(1)?, row.get::<_, Vec<u8>>(2)?))
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, u16>(1)?,
+                row.get::<_, Vec<u8>>(2)?,
+            ))
         })
         .optional()?;
     let Some((time, status, packed)) = found else {

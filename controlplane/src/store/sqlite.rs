@@ -87,9 +87,8 @@ impl Sqlite {
         look: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let looks = self.looks.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            look(&looks.lock().unwrap_or_else(PoisonError::into_inner))
-        });
+        let looked =
+            tokio::task::spawn_blocking(move || look(&looks.lock().unwrap_or_else(PoisonError::into_inner)));
         looked
             .await
             .unwrap_or_else(|_| Err(StoreError::Column("(the query ended early)")))

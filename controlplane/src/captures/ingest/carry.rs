@@ -69,18 +69,24 @@ pub(super) fn carry(
     let mut moved = Vec::new();
     let numbers: Vec<u64> = row.pending.keys().copied().collect();
     for capture in numbers {
-        let Some(pending) = row.pending.get(&capture) else { continue };
+        let Some(pending) = row.pending.get(&capture) else {
+            continue;
+        };
         if !pending.places.iter().any(|place| moves(place.source)) {
             continue;
         }
         let places = pending.places.clone();
         // What stays behind carried frames stays where it is in their order, too.
         let (go, stay): (Vec<Place>, Vec<Place>) = places.into_iter().partition(|place| moves(place.source));
-        let before = stay.iter().filter(|place| matches!(place.source, Source::Carry(_)));
+        let before = stay
+            .iter()
+            .filter(|place| matches!(place.source, Source::Carry(_)));
         let mut new: Vec<Place> = before.copied().collect();
         let mut piece: Option<(Kind, u64, Vec<u8>)> = None;
         for place in go {
-            let Some(frame) = row.frame(place, buffer)? else { continue };
+            let Some(frame) = row.frame(place, buffer)? else {
+                continue;
+            };
             match (frame.piece(), &mut piece) {
                 (Some((offset, bytes)), Some((kind, start, held)))
                     if *kind == frame.kind
@@ -106,7 +112,9 @@ pub(super) fn carry(
         if let Some((kind, start, held)) = piece {
             new.push(out.put(capture, kind, &start.to_le_bytes(), &held)?);
         }
-        let after = stay.iter().filter(|place| matches!(place.source, Source::Segment(_)));
+        let after = stay
+            .iter()
+            .filter(|place| matches!(place.source, Source::Segment(_)));
         new.extend(after.copied());
         moved.push((capture, new));
     }
@@ -117,7 +125,9 @@ pub(super) fn carry(
     files::sync_folder(&row.directory)?;
     settings.reached(Step::CarryNamed)?;
     for (capture, places) in moved {
-        let Some(mut pending) = row.pending.remove(&capture) else { continue };
+        let Some(mut pending) = row.pending.remove(&capture) else {
+            continue;
+        };
         row.release(&pending);
         pending.places = places;
         row.frames += pending.places.len();
@@ -141,7 +151,8 @@ impl Writer {
         let length = record_bytes(payload);
         let word = u32::try_from(payload).map_err(io::Error::other)?;
         self.file.write_all(&word.to_le_bytes())?;
-        self.file.write_all(&frame_tail(tag(capture, kind), first, rest))?;
+        self.file
+            .write_all(&frame_tail(tag(capture, kind), first, rest))?;
         self.file.write_all(first)?;
         self.file.write_all(rest)?;
         let padding = length.saturating_sub(payload + 16);

@@ -10,7 +10,10 @@ use sluice_shared::wire::journal::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, re
 
 /// Most bytes that are read at once; a whole frame fits.
 pub(super) const BUFFER_BYTES: usize = 1 << 20;
-const _: () = assert!(BUFFER_BYTES > record_bytes(PAYLOAD_BYTES_MAX), "a whole frame fits");
+const _: () = assert!(
+    BUFFER_BYTES > record_bytes(PAYLOAD_BYTES_MAX),
+    "a whole frame fits"
+);
 
 /// Bytes that are read first, then four times as many each time: what lies behind the last frame is read in vain.
 const FIRST_BYTES: usize = 16 << 10;

@@ -253,7 +253,8 @@ impl Row {
         }
         let Some(pending) = self.pending.get_mut(&frame.number) else {
             if frame.kind == Kind::Close {
-                self.headless.extend(frame.closed().map(|closed| closed.record.request_id));
+                self.headless
+                    .extend(frame.closed().map(|closed| closed.record.request_id));
             }
             return;
         };
@@ -336,7 +337,9 @@ impl Row {
         let mut answer_head = None::<AnswerHead>;
         let (mut request, mut answer) = (Vec::new(), Vec::new());
         for place in &pending.places {
-            let Some(frame) = self.frame(*place, buffer)? else { continue };
+            let Some(frame) = self.frame(*place, buffer)? else {
+                continue;
+            };
             match frame.kind {
                 Kind::Open => opened = opened.or_else(|| frame.opened()),
                 Kind::AnswerHead => answer_head = answer_head.or_else(|| frame.answer_head()),
@@ -367,7 +370,10 @@ impl Row {
     /// Files that may go, in the order in which they must.
     pub(super) fn obsolete(&self, files: &Files) -> Vec<Source> {
         let carries = files.carries.iter().map(|number| Source::Carry(*number));
-        let complete = files.segments.range(..self.segment).map(|number| Source::Segment(*number));
+        let complete = files
+            .segments
+            .range(..self.segment)
+            .map(|number| Source::Segment(*number));
         carries
             .chain(complete)
             .take_while(|source| self.waits.get(source).is_none_or(|waits| *waits == 0))
@@ -384,7 +390,10 @@ impl Row {
 fn put(body: &mut Vec<u8>, piece: Option<(u64, &[u8])>) {
     let Some((offset, bytes)) = piece else { return };
     let length = body.len() as u64;
-    let Some(known) = length.checked_sub(offset).and_then(|known| usize::try_from(known).ok()) else {
+    let Some(known) = length
+        .checked_sub(offset)
+        .and_then(|known| usize::try_from(known).ok())
+    else {
         return;
     };
     let new = bytes.get(known..).unwrap_or_default();

@@ -149,7 +149,12 @@ impl Filter {
     }
 
     /// Filters by the number of a text. Whether there is anything to find.
-    fn text(&mut self, connection: &Connection, column: &str, text: Option<&String>) -> Result<bool, StoreError> {
+    fn text(
+        &mut self,
+        connection: &Connection,
+        column: &str,
+        text: Option<&String>,
+    ) -> Result<bool, StoreError> {
         let Some(text) = text else { return Ok(true) };
         let mut select = connection.prepare_cached("SELECT id FROM texts WHERE text = ?")?;
         let mut rows = select.query([text])?;
@@ -167,7 +172,10 @@ pub(super) fn one(connection: &Connection, id: RequestId) -> Result<Option<Captu
     rows.next()?.map(read_capture).transpose()
 }
 
-pub(super) fn captures(connection: &Connection, query: &CaptureQuery) -> Result<Vec<CaptureView>, StoreError> {
+pub(super) fn captures(
+    connection: &Connection,
+    query: &CaptureQuery,
+) -> Result<Vec<CaptureView>, StoreError> {
     // One view: texts are there when their rows are.
     let view = connection.unchecked_transaction()?;
     let mut filter = Filter::new("c.kept = 1");

@@ -2,8 +2,7 @@
 --
 -- The files that heads and bodies are in. Numbers are never used again. `state` (SegmentState): what may be done to the
 -- file. `kept`: 0 for captures that are there for hooks alone. `bytes`: how far the file belongs to the index; what lies
--- behind was not committed. `first` and `newest`: times of requests in it; `last_log`: the highest entry of the export log
--- that stands for one of them. `object`: its name in the object store, set before it is put there.
+-- behind was not committed. `first` and `newest`: times of requests in it. `object`: its name in the object store, set before it is put there.
 CREATE TABLE capture_segments (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     state INTEGER NOT NULL,
@@ -13,7 +12,6 @@ CREATE TABLE capture_segments (
     captures INTEGER NOT NULL,
     first INTEGER NOT NULL,
     newest INTEGER NOT NULL,
-    last_log INTEGER NOT NULL,
     object TEXT
 ) STRICT;
 
