@@ -31,7 +31,7 @@ pub(super) fn judge(set: &GuardSet, _kind: ApiKind, facts: &Facts, body: &[u8], 
             .flat_map(|(_, rule)| paths(rule))
             .map(|path| (path, false))
             .collect(),
-        opened: 0,
+        opened: (0, 0..0),
         messages: 0,
         images: 0,
         tools: Vec::new(),
@@ -88,8 +88,8 @@ struct Structure {
     tools_wanted: bool,
     /// Fields that rules speak of, and whether they are there.
     paths: Vec<(String, bool)>,
-    /// Where the last container at the top level began.
-    opened: usize,
+    /// Where the last container at the top level began, and its key.
+    opened: (usize, Range<usize>),
     messages: u64,
     images: u64,
     tools: Vec<Offered>,
@@ -187,24 +187,25 @@ impl Visitor for Structure {
             self.field(body, path);
         }
         if let Value::Open { at, .. } = value
-            && path.len() == 1
+            && let [top] = path
         {
-            self.opened = at;
+            self.opened = (at, top.key.clone());
         }
     }
 
-    fn close(&mut self, body: &[u8], path: &[Frame], frame: &Frame, end: usize) {
+    fn close(&mut self, body: &[u8], path: &[Frame], _: &Frame, end: usize) {
         let [_] = path else {
             return;
         };
-        let key = body.get(frame.key.clone()).unwrap_or_default();
+        let (opened, key) = self.opened.clone();
+        let key = body.get(key).unwrap_or_default();
         let mut text = Text::default();
         text.decode(key);
         let key = text.bytes();
         if !self.tools_wanted || !tools::KEYS.contains(&key) {
             return;
         }
-        match serde_json::from_slice(body.get(self.opened..end).unwrap_or_default()) {
+        match serde_json::from_slice(body.get(opened..end).unwrap_or_default()) {
             Ok(value) => self.tools.extend(tools::offered(key, &value)),
             Err(_) => self.unread = true,
         }

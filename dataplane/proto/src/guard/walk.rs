@@ -88,8 +88,8 @@ pub(super) fn walk(body: &[u8], top: Place, visitor: &mut impl Visitor) {
                     None => (0..0, top),
                     Some(parent) => {
                         let key = parent.key.clone();
-                        let free = parent.place == Place::Free
-                            || opens_free(body.get(key.clone()).unwrap_or_default(), object);
+                        let word = body.get(key.clone()).unwrap_or_default();
+                        let free = parent.place == Place::Free || opens_free(word, object && parent.object);
                         (key, if free { Place::Free } else { Place::Api })
                     }
                 };
@@ -146,7 +146,9 @@ fn string_end(body: &[u8], from: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// Whether the keys below a key are the client's own: what tools are given and give back, and what describes them.
+/// Whether the keys below a key are the client's own: what tools are given and give back, and what describes them. So are
+/// those below a key that is spelt with escapes, which no client of good will does. `object`: the value is an object, and no
+/// element of a list.
 fn opens_free(key: &[u8], object: bool) -> bool {
     match key {
         b"args"
@@ -169,6 +171,6 @@ fn opens_free(key: &[u8], object: bool) -> bool {
         | b"client_metadata" => true,
         // A list of items in the Responses API, arguments of a tool elsewhere.
         b"input" | b"output" => object,
-        _ => false,
+        other => other.contains(&b'\\'),
     }
 }

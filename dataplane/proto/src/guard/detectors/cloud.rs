@@ -126,9 +126,11 @@ fn exactly(
         return;
     }
     let value = view.slice(at..end);
-    let mixed = value.iter().any(u8::is_ascii_digit)
-        && value.iter().any(u8::is_ascii_lowercase)
-        && (detector != Detector::AwsSecretKey || value.iter().any(u8::is_ascii_uppercase));
+    let other = |byte: &u8| match detector {
+        Detector::AwsSecretKey => byte.is_ascii_uppercase(),
+        _ => byte.is_ascii_digit(),
+    };
+    let mixed = value.iter().any(u8::is_ascii_lowercase) && value.iter().any(other);
     if value.len() == len && mixed && (view.at(end) != Some(b'=')) && !view.at(end).is_some_and(word) {
         sink.found(detector, at..end);
     }

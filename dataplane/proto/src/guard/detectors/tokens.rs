@@ -135,13 +135,12 @@ fn judge(view: View<'_>, at: usize, shape: &Shape, sink: &mut Sink<'_>) {
     }
 }
 
-/// Whether a text looks drawn by lot: placeholders repeat a letter or have no digit.
+/// Whether a text looks drawn by lot: placeholders repeat a letter, or are words in small letters.
 fn random(text: &[u8]) -> bool {
     let mut seen = 0_u128;
     for byte in text {
         seen |= 1 << (byte & 127);
     }
-    let digits = ((1_u128 << 10) - 1) << b'0';
-    let letters = seen & !digits;
-    seen & digits != 0 && letters != 0 && seen.count_ones() >= 8
+    let range = |first: u8, count: u32| seen & (((1_u128 << count) - 1) << first) != 0;
+    seen.count_ones() >= 8 && (range(b'0', 10) || range(b'A', 26))
 }
