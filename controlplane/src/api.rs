@@ -10,6 +10,7 @@ mod document;
 pub(crate) mod explain;
 mod health;
 mod history;
+mod hooks;
 mod own_role;
 mod parameters;
 pub(crate) mod pricing;

@@ -45,6 +45,10 @@ pub(crate) mod action {
     pub(crate) const TOKEN_CREATE: &str = "token.create";
     /// A token was ended.
     pub(crate) const TOKEN_REVOKE: &str = "token.revoke";
+    /// A dead letter of a hook was made to wait again.
+    pub(crate) const HOOK_RETRY: &str = "hook.retry";
+    /// A dead letter of a hook was removed.
+    pub(crate) const HOOK_DELETE: &str = "hook.delete";
     /// The chain did not fit what was kept beside it when the gateway started.
     pub(crate) const AUDIT_BROKEN: &str = "audit.broken";
     /// Notes that could not be written and were too many to wait.

@@ -10,6 +10,7 @@ mod captures;
 mod compile;
 pub mod config;
 mod files;
+mod hooks;
 mod identity;
 mod ingest;
 mod ledger;

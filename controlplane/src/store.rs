@@ -9,6 +9,7 @@ pub(crate) mod audit;
 pub(crate) mod captures;
 mod detail;
 mod ledger;
+pub(crate) mod outbox;
 pub(crate) mod range;
 mod rollup;
 mod seen;
@@ -236,7 +237,7 @@ pub const GROUPS_MAX: usize = 10_000;
 
 /// A store.
 pub(crate) trait Store:
-    audit::AuditRows + captures::CaptureRows + sessions::SessionRows + Send + Sync + 'static
+    audit::AuditRows + captures::CaptureRows + outbox::OutboxRows + sessions::SessionRows + Send + Sync + 'static
 {
     /// Stores a batch in one durable transaction, and charges what its new records used.
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested>;

@@ -14,8 +14,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{
-    Shown, audit, document, explain, health, history, pricing, providers, quotas, requests, sessions, tokens,
-    usage,
+    Shown, audit, document, explain, health, history, hooks, pricing, providers, quotas, requests, sessions,
+    tokens, usage,
 };
 
 /// Who may call a route.
@@ -85,6 +85,10 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/config/history/{id}"  Admin   => history::show;
     Post   "/api/config/rollback"      Admin   => history::rollback;
     Get    "/api/explain"              Own     => explain::show;
+    Get    "/api/hooks"                Admin   => hooks::list;
+    Get    "/api/hooks/dead"           Admin   => hooks::dead;
+    Delete "/api/hooks/dead/{id}"      Admin   => hooks::remove;
+    Post   "/api/hooks/dead/{id}/retry" Admin  => hooks::retry;
     Get    "/api/health"               AnyRole => health::show;
     Get    "/api/providers"            AnyRole => providers::list;
     Get    "/api/quotas"               Own     => quotas::list;
