@@ -13,6 +13,7 @@
 
 mod payload;
 mod send;
+mod stored;
 mod worker;
 
 use std::collections::HashMap;

@@ -40,6 +40,7 @@ pub use api::explain::{ExplainError, Question, explain};
 pub use api::pricing::{price_json, prices_in, prices_of};
 use audit::Audit;
 use captures::{CaptureIngest, Captures, Care};
+use hooks::Deliverer;
 use identity::Identities;
 #[doc(hidden)]
 pub use identity::fuzz_localapi;
@@ -224,6 +225,13 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let mut capturing = tokio::task::spawn_blocking(move || capture_ingest.run(&stopped));
     let care = Care::new(store.clone(), captures.clone(), capture_status.clone(), settings);
     let mut caring = tokio::spawn(care.run(configuration.documents()));
+    let deliverer = Deliverer::new(
+        store.clone(),
+        captures.clone(),
+        configuration.documents(),
+        hooks::Settings::default(),
+    );
+    let mut delivering = tokio::spawn(deliverer.run());
 
     let shown = Arc::new(Shown {
         store,
@@ -254,6 +262,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         _ = &mut ingesting => Err(Error::Ended("ingest")),
         _ = &mut capturing => Err(Error::Ended("the ingest of captures")),
         _ = &mut caring => Err(Error::Ended("the care of captures")),
+        _ = &mut delivering => Err(Error::Ended("the delivery of events")),
         _ = &mut answering => Err(Error::Ended("the admin API")),
         _ = &mut minding_tokens => Err(Error::Ended("the care of tokens")),
         _ = &mut minding_keys => Err(Error::Ended("the care of keys")),
@@ -261,6 +270,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     drop(stop_ingest);
     drop(stop_captures);
     caring.abort();
+    delivering.abort();
     stop_api.send_replace(true);
     serving.abort();
     watching.abort();

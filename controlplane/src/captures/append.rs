@@ -212,6 +212,7 @@ impl Appender {
             });
         }
         self.settings.reached(Step::Synced)?;
+        self.batch.now = super::ingest::now();
         self.runtime.block_on(self.store.add_captures(&self.batch))?;
         self.batch = CaptureBatch::default();
         self.batch_bytes = 0;

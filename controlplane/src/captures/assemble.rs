@@ -12,6 +12,7 @@ use crate::store::captures::{
     ANSWER_CUT, ANSWER_ENCODED, ASSEMBLED, NewCapture, NewToolCall, REQUEST_CUT, REQUEST_ENCODED, STREAM,
     UNFINISHED,
 };
+use crate::store::outbox::events_of;
 
 /// Most bytes of a body once it is decoded; one that is longer is kept as it came.
 const DECODED_BYTES_MAX: usize = 128 << 20;
@@ -162,6 +163,10 @@ pub(super) fn assemble(raw: Raw) -> Assembled {
     } else {
         record.provider.clone()
     };
+    // The client's path, since hooks are asked about that, too.
+    let query = opened.target.find('?').and_then(|at| opened.target.get(at..));
+    let url = format!("{}{}", record.path, query.unwrap_or_default());
+    let events = events_of(&opened.events, &record, &url, &opened.model, calls.len());
     let head = Head {
         request_id: opened.request_id.to_string(),
         time: opened.time.0,
@@ -212,6 +217,7 @@ pub(super) fn assemble(raw: Raw) -> Assembled {
             agent: record.agent,
             kept: opened.keep,
             calls,
+            events,
         },
         parts: [head, request, answer, assembled],
     }

@@ -14,6 +14,7 @@ use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::{Capture, Ended};
 
 use super::detail::{TextId, int};
+use super::outbox::{self, NewEvent};
 use super::sqlite::Sqlite;
 use super::writer::Writer;
 use super::{Pending, StoreError, detail};
@@ -123,6 +124,8 @@ pub(crate) struct NewCapture {
     pub(crate) kept: bool,
     /// Calls in the answer; only those of kept captures get rows.
     pub(crate) calls: Vec<NewToolCall>,
+    /// Whom to tell of it.
+    pub(crate) events: Vec<NewEvent>,
 }
 
 /// A tool call in an answer.
@@ -146,6 +149,8 @@ pub(crate) struct Reach {
 /// What one transaction commits.
 #[derive(Debug, Default)]
 pub(crate) struct CaptureBatch {
+    /// When it is committed.
+    pub(crate) now: UnixMicros,
     pub(crate) captures: Vec<NewCapture>,
     pub(crate) reaches: Vec<Reach>,
 }
@@ -385,6 +390,7 @@ impl Writer {
                     c.kept,
                 ])?;
                 count.execute(params![int(c.segment), int(c.time.0)])?;
+                outbox::enqueue(&transaction, c.segment, c.request_id, &c.events, batch.now)?;
                 for (at, call) in c.calls.iter().enumerate().filter(|_| c.kept) {
                     insert_call.execute(params![
                         int(c.segment),

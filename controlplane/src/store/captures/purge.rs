@@ -4,10 +4,11 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::super::StoreError;
 use super::super::detail::int;
+use super::super::outbox;
 use super::{Purge, natural};
 
-pub(super) fn awaited(_connection: &Connection, _segment: u64) -> Result<bool, StoreError> {
-    Ok(false)
+pub(super) fn awaited(connection: &Connection, segment: u64) -> Result<bool, StoreError> {
+    outbox::awaited(connection, segment)
 }
 
 /// Removes rows in the order in which they lie in the file.
