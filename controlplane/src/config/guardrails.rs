@@ -1,6 +1,7 @@
 //! `guardrails`: what is wrong with one makes the document unusable. A guardrail that is quietly not there is worse than a
 //! document that is refused.
 
+use sluice_proto::guard::check;
 use sluice_shared::snapshot::{GuardAction, GuardCaps, GuardPattern, Guardrail, ToolRule};
 
 use super::hooks::plain_name;
@@ -119,6 +120,31 @@ fn guardrail(name: &str, field: &Field<'_>, messages: &mut Messages<'_>) -> Opti
             "looks for nothing: name detectors, patterns, phrases, tools, caps or fields",
             messages,
         );
+    }
+    for mut problem in check(&out) {
+        // An expression's error is a drawing of several lines; the last one says it.
+        if let Some((_, last)) = problem.message.trim_end().rsplit_once('\n') {
+            problem.message = last.trim_start_matches("error: ").to_owned();
+        }
+        let part = fields.field(&problem.part);
+        let item = part.as_ref().and_then(|part| match &part.node.value {
+            Value::Array(items) => items.get(problem.index?),
+            _ => None,
+        });
+        let path = part
+            .as_ref()
+            .map_or_else(|| field.path.clone(), |part| part.path.clone());
+        match (item, problem.index, &part) {
+            (Some(item), Some(index), _) => {
+                messages.error(item.at, &format!("{path}[{index}]"), problem.message)
+            }
+            (_, _, Some(part)) => messages.error(part.node.at, &path, problem.message),
+            _ => messages.error(
+                field.node.at,
+                &path,
+                format!("{}: {}", problem.part, problem.message),
+            ),
+        }
     }
     // What could not be read was a warning until here.
     let unread: Vec<_> = messages.warnings.drain(warned..).collect();
