@@ -8,9 +8,10 @@
 //! - **Nothing is held for it.** What passes is copied from the buffer where it lies into the mapped segment.
 //! - **The account owns it** ([`crate::tally`]): whatever ends the request ends the capture, before its record is
 //!   appended, so the record can say whether it is whole. What was produced is what was written and what was dropped.
-//! - **It begins when a provider is about to get the request**, with the head as it is sent. If another provider has to be
-//!   tried, it begins anew under its number, and what was written before counts no more. The draft of the record, which
-//!   a crash leaves, is written after that and says that there is something.
+//! - **It begins when a connection is there and a provider is about to get the request**, with the head as it is sent. The
+//!   draft of the record, which a crash leaves, is written after that and says that there is something. Should another
+//!   provider have to be tried after all, because a pooled connection turned out dead and no new one could be made, the
+//!   capture gets no end and counts as dropped: one capture cannot tell of two requests.
 //! - **A body that does not fit** (the limit for one body, a segment that is not ready) ends there; the totals in the end of
 //!   the capture say how long it was.
 //! - **A request that is refused once its body was read** is captured, too, with the head as the client sent it and the error
@@ -50,8 +51,6 @@ const WAIT: Duration = Duration::from_millis(1);
 #[derive(Default)]
 pub(crate) struct Capturing {
     stage: Stage,
-    /// What was begun bears this number. It gets an end, also if nobody wants it any more.
-    number: Option<u64>,
 }
 
 #[derive(Default)]
@@ -70,6 +69,7 @@ enum Stage {
 }
 
 /// Who wants a capture.
+#[derive(Default)]
 pub(crate) struct Wish {
     /// It is to be kept.
     keep: bool,
@@ -250,15 +250,15 @@ impl Capturing {
         watch: Option<&Watch>,
         record: &UsageRecord,
     ) {
-        self.stage = wish(config, watch, record.request_id);
-        if let (Stage::Off | Stage::SampledOut, Some(number)) = (&self.stage, self.number) {
-            // What was begun for the provider before is taken back.
-            let nobody = Wish {
-                keep: false,
-                events: Vec::new(),
-            };
-            let nothing = opened(record, "", &nobody, Asked::default());
-            let _ = shard.captures.borrow_mut().begin_anew(number, &nothing);
+        match &self.stage {
+            Stage::Off | Stage::SampledOut | Stage::Wanted(_) => {
+                self.stage = wish(config, watch, record.request_id);
+            }
+            Stage::Open(_) => {
+                shard.captures.borrow_mut().give_up();
+                self.stage = Stage::Lost;
+            }
+            Stage::Lost => {}
         }
     }
 
@@ -273,7 +273,8 @@ impl Capturing {
         head: &[u8],
         body_bytes: u64,
     ) -> bool {
-        if let Stage::Wanted(wish) = std::mem::take(&mut self.stage) {
+        if let Stage::Wanted(wish) = &mut self.stage {
+            let wish = std::mem::take(wish);
             let hidden = Hidden::of_request(
                 &config.captures,
                 [&candidate.provider.added_names, &candidate.added_names],
@@ -310,13 +311,13 @@ impl Capturing {
         (bytes, parsed): (&[u8], &RequestHead),
         body: impl Iterator<Item = &'a [u8]>,
     ) {
-        match std::mem::take(&mut self.stage) {
+        match &self.stage {
             Stage::Wanted(Wish { keep: true, .. }) => {}
-            Stage::Wanted(_) => return,
-            other => {
-                self.stage = other;
+            Stage::Wanted(_) => {
+                self.stage = Stage::Off;
                 return;
             }
+            Stage::Off | Stage::SampledOut | Stage::Open(_) | Stage::Lost => return,
         }
         let wish = Wish {
             keep: true,
@@ -339,16 +340,9 @@ impl Capturing {
     }
 
     fn begin(&mut self, shard: &Rc<Shard>, config: &Config, opened: &Opened) {
-        let mut row = shard.captures.borrow_mut();
-        let number = match self.number {
-            Some(number) => row.begin_anew(number, opened).map(|()| number),
-            None => row.begin(opened),
-        };
+        let number = shard.captures.borrow_mut().begin(opened);
         self.stage = match number {
-            Ok(number) => {
-                self.number = Some(number);
-                Stage::Open(Tap::new(shard, number, &config.captures))
-            }
+            Ok(number) => Stage::Open(Tap::new(shard, number, &config.captures)),
             Err(_) => Stage::Lost,
         };
     }
@@ -375,26 +369,23 @@ impl Capturing {
         record.capture = self.so_far();
         let stage = std::mem::take(&mut self.stage);
         let (mut truncated, mut kept) = (0, 0);
-        let (mut request_bytes, mut answer_bytes) = (0, 0);
         if let Stage::Open(tap) = &stage {
-            for (body, total) in [
-                (&tap.0.request, &mut request_bytes),
-                (&tap.0.answer, &mut answer_bytes),
-            ] {
-                *total = body.seen.get();
-                truncated += u64::from(body.cut.get());
-                kept += body.kept.get();
-            }
-        }
-        if let Some(number) = self.number.take() {
+            let State {
+                number,
+                request,
+                answer,
+                ..
+            } = &*tap.0;
+            truncated = u64::from(request.cut.get()) + u64::from(answer.cut.get());
+            kept = request.kept.get().saturating_add(answer.kept.get());
             let closed = Closed {
                 record: *record,
-                request_bytes,
-                answer_bytes,
+                request_bytes: request.seen.get(),
+                answer_bytes: answer.seen.get(),
             };
-            let ended = shard.captures.borrow_mut().close(number, &closed).is_ok();
+            let ended = shard.captures.borrow_mut().close(*number, &closed);
             record = Box::new(closed.record);
-            if !ended && record.capture == Capture::Written {
+            if ended.is_err() {
                 record.capture = Capture::Dropped;
             }
         }
@@ -410,16 +401,6 @@ impl Capturing {
             Capture::Off => counts.captures_sampled_out += u64::from(matches!(stage, Stage::SampledOut)),
         }
         record
-    }
-}
-
-impl Default for Asked<'_> {
-    fn default() -> Self {
-        Self {
-            method: b"",
-            target: b"",
-            headers: Fields::new(),
-        }
     }
 }
 

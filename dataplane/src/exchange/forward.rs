@@ -186,11 +186,13 @@ pub(super) async fn run(
                 break;
             }
             Err(Failed::Gone) => {
+                unsent(config, head, &mut tally, &admitted, &inspection);
                 tally.settle(Ended::ClientGone, 0, None, 0);
                 return Prepared::Done(Next::Close);
             }
         }
     }
+    unsent(config, head, &mut tally, &admitted, &inspection);
     Prepared::Done(refuse_call(conn, head, kind, tally, &failure, true, Ended::UpstreamFailed).await)
 }
 
@@ -257,19 +259,6 @@ async fn attempt(
         rest: if small { &[] } else { chunks },
         edits: &edits,
     };
-    let sent = message.first.get(..head_bytes).unwrap_or_default();
-    if !tally.capture_sent(config, candidate, sent, edited) {
-        let message = "the call cannot be captured now, and none is served without; try again shortly";
-        return Err(Failed::Refused(ErrorAnswer::new(
-            ErrorCode::CaptureUnavailable,
-            message,
-        )));
-    }
-    // The draft of the record, too, says whether there is a capture.
-    if !tally.occupy() {
-        let message = "as many requests run as may; try again shortly";
-        return Err(Failed::Refused(ErrorAnswer::new(ErrorCode::Overloaded, message)));
-    }
     let pooled = conn.shard.pools.borrow_mut().take(provider.pool);
     let mut upstream = match pooled {
         Some(upstream) => {
@@ -278,6 +267,28 @@ async fn attempt(
         }
         None => open(conn, provider).await?,
     };
+    let sent = message.first.get(..head_bytes).unwrap_or_default();
+    // The draft of the record says whether there is a capture.
+    let refused = if !tally.capture_sent(config, candidate, sent, edited) {
+        let message = "the call cannot be captured now, and none is served without; try again shortly";
+        Some(ErrorAnswer::new(ErrorCode::CaptureUnavailable, message))
+    } else if !tally.occupy() {
+        let message = "as many requests run as may; try again shortly";
+        Some(ErrorAnswer::new(ErrorCode::Overloaded, message))
+    } else {
+        None
+    };
+    if let Some(answer) = refused {
+        let limits = &config.limits;
+        let mut pools = conn.shard.pools.borrow_mut();
+        pools.give(
+            provider.pool,
+            upstream,
+            limits.pool_idle_ms,
+            limits.pool_idle_count,
+        );
+        return Err(Failed::Refused(answer));
+    }
     let result = loop {
         match once(
             conn,

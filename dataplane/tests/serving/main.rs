@@ -13,6 +13,7 @@ mod support;
 
 mod access;
 mod basics;
+mod captures;
 mod client_certificates;
 mod control_plane;
 mod endings;

@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code, reason = "what a child inherits, and signals to it")]
 
+pub mod captures;
 pub mod client;
 pub mod control;
 pub mod journal;
