@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The program writes a journal as a data plane does and runs a control plane as its child, whose CPU time it reads
-//! from `/proc`. It does so twice: without budgets, and with every record charged to two of 80. Without a rate everything is in the journal before the child starts; with one, it comes in bursts of a
+//! from `/proc`. It does so three times: with records of no session, with records of sessions, and with every record charged
+//! to two of 80 budgets besides. Without a rate everything is in the journal before the child starts; with one, it comes in bursts of a
 //! hundredth of a second. `PERF=1` waits before it begins, so that a profiler can be attached to the child.
 
 #![allow(clippy::print_stdout, reason = "a program that reports what it measured")]
@@ -55,13 +56,17 @@ fn main() {
         .map(|a| a.parse::<u64>().expect("a number"));
     let records = arguments.next().unwrap_or(200_000);
     let rate = arguments.next();
-    for budgets in [false, true] {
-        println!("{} budgets:", if budgets { "with" } else { "without" });
-        measure(records, rate, budgets);
+    for (what, sessions, budgets) in [
+        ("neither sessions nor budgets", false, false),
+        ("with sessions", true, false),
+        ("with sessions and budgets", true, true),
+    ] {
+        println!("{what}:");
+        measure(records, rate, sessions, budgets);
     }
 }
 
-fn measure(records: u64, rate: Option<u64>, budgets: bool) {
+fn measure(records: u64, rate: Option<u64>, sessions: bool, budgets: bool) {
     let data = tempfile::tempdir().unwrap();
     std::fs::write(data.path().join("sluice.hujson"), DOCUMENT).unwrap();
     let mut journal = Journal::new(data.path());
@@ -70,7 +75,11 @@ fn measure(records: u64, rate: Option<u64>, budgets: bool) {
     } else {
         Vec::new()
     };
-    let record = |number| charged(number, &buckets);
+    let record = |number| {
+        let mut record = charged(number, &buckets);
+        record.session = record.session.filter(|_| sessions);
+        record
+    };
     if rate.is_none() {
         (0..records).for_each(|n| journal.append(&record(n)));
     }

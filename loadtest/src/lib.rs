@@ -5,12 +5,14 @@
 //! * [`tailscaled`]: a stand-in for the tailnet's daemon, for tests of identity.
 //! * [`tailnet`]: what happens on a tailnet, played with that stand-in and a real gateway.
 //! * [`quota`]: budgets under load, with that mock and a real gateway.
+//! * [`conversation`]: conversations of coding agents, shown as sessions, with that mock and a real gateway.
 //! * [`process`]: starting and measuring processes.
 //! * [`report`]: what came of scenarios; [`random`]: numbers that come again with their seed.
 //!
 //! The library half is what `sluice mock`, `sluice up` without keys and tests use; the binary `loadtest` drives load.
 
 mod answer;
+pub mod conversation;
 mod folder;
 pub mod mock;
 pub mod process;

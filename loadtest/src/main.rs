@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use sluice_loadtest::mock::{self, MockOptions};
 use sluice_loadtest::report::Report;
-use sluice_loadtest::{process, quota, tailnet};
+use sluice_loadtest::{conversation, process, quota, tailnet};
 
 #[derive(Parser)]
 #[command(name = "loadtest", version, about)]
@@ -80,6 +80,8 @@ enum Command {
     Tailnet(tailnet::Options),
     /// Many streams at once on budgets that run out, with kills or cancellations; all books are compared
     Quota(quota::Options),
+    /// Conversations of coding agents through a real gateway, and the sessions that come of them
+    Conversation(conversation::Options),
     /// What budgets cost: the same gateway with and without, side by side
     QuotaCost(quota_cost::Options),
     /// List the scenarios
@@ -145,6 +147,13 @@ fn main() -> anyhow::Result<()> {
                 told(&quota::run(&options).await?, options.json)
             }))
         }
+        Command::Conversation(options) => runtime.block_on(unless_stopped(async move {
+            let played = conversation::run(&options).await?;
+            if !options.json {
+                println!("{}", played.trees);
+            }
+            told(&played.report, options.json)
+        })),
         Command::QuotaCost(options) => runtime.block_on(unless_stopped(quota_cost::run(options))),
         Command::Scenarios => {
             for scenario in scenario::all() {

@@ -9,7 +9,7 @@ mod books;
 mod cancel;
 mod client;
 mod clock;
-mod lab;
+pub(crate) mod lab;
 mod penny;
 mod plan;
 mod refusals;

@@ -17,7 +17,7 @@ use crate::mock::{Mock, MockOptions};
 use crate::process::{self, Spawned, signal};
 
 /// Whatever is waited for comes within this time, unless it never comes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long the admin API may be silent.
 const SILENCE_LIMIT: Duration = Duration::from_secs(20);
@@ -39,8 +39,8 @@ impl Plane {
 }
 
 /// The gateway and what stands behind it.
-pub(super) struct Lab {
-    pub(super) gateway: SocketAddr,
+pub(crate) struct Lab {
+    pub(crate) gateway: SocketAddr,
     pub(super) mock: Mock,
     provider: JoinHandle<()>,
     process: Option<Spawned>,
@@ -56,7 +56,7 @@ impl Drop for Lab {
 
 impl Lab {
     /// Starts a mock and a gateway in `place`, a folder that is there, with the document for the mock's address.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         sluice: &Path,
         shards: u32,
         place: &Path,
@@ -110,7 +110,7 @@ impl Lab {
     }
 
     /// Asks the gateway to end, in good order, and waits.
-    pub(super) fn end(&mut self) -> Result<()> {
+    pub(crate) fn end(&mut self) -> Result<()> {
         let mut process = self.process.take().context("it does not run")?;
         if !process.terminate(PATIENCE) {
             bail!("the gateway does not end");
@@ -124,7 +124,7 @@ impl Lab {
     }
 
     /// Waits until the gateway serves, and its control plane answers.
-    pub(super) async fn serving(&mut self) -> Result<()> {
+    pub(crate) async fn serving(&mut self) -> Result<()> {
         let begin = Instant::now();
         let mut last = "no try yet".to_owned();
         while begin.elapsed() < PATIENCE {
@@ -185,7 +185,7 @@ impl Lab {
             .context("silence")?
     }
 
-    async fn json(&self, method: &str, path: &str, body: &str) -> Result<Value> {
+    pub(crate) async fn json(&self, method: &str, path: &str, body: &str) -> Result<Value> {
         let answer = self.exchange(method, path, body).await?;
         let text = || String::from_utf8_lossy(&answer.body).into_owned();
         if answer.status != 200 {
