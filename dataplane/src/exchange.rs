@@ -557,7 +557,7 @@ fn edits_for(
     clamped: SmallVec<[Edit; 1]>,
     guarded: &[Edit],
 ) -> Result<Edits, ErrorAnswer> {
-    let mut edits = guarded.to_vec();
+    let mut edits = Vec::new();
     edits.extend(clamped);
     if admitted.withhold_usage {
         edits.extend(include_usage(&admitted.facts));
@@ -575,6 +575,17 @@ fn edits_for(
             edits.extend(replace_model(&admitted.facts, &candidate.model));
         }
     }
+    // What is replaced as a whole needs no redaction.
+    let is_replaced = |within: &Edit| {
+        let inside = |ours: &Edit| ours.at.start <= within.at.start && within.at.end <= ours.at.end;
+        edits.iter().any(|ours| !ours.at.is_empty() && inside(ours))
+    };
+    let kept: Vec<Edit> = guarded
+        .iter()
+        .filter(|edit| !is_replaced(edit))
+        .cloned()
+        .collect();
+    edits.extend(kept);
     Edits::new(edits).map_err(|error| ErrorAnswer::new(ErrorCode::Internal, error.to_string()))
 }
 

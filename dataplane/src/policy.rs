@@ -83,7 +83,6 @@ pub(crate) struct Candidate {
     /// Who looks at its calls.
     pub(crate) watch: Watch,
     /// The guardrails among them, compiled.
-    #[allow(dead_code, reason = "the exchange reads it once it looks at bodies")]
     pub(crate) guards: GuardSet,
 }
 

@@ -50,7 +50,9 @@ const VALUE_BYTES: u64 = 128;
 pub(super) struct Inspection {
     /// Hooks that have been asked, by their index.
     asked: SmallVec<[usize; 4]>,
-    /// What guardrails change in the present body.
+    /// Guardrails that have judged the present body.
+    guarded: Option<Vec<usize>>,
+    /// What they change in it; of a request that they refuse, what nobody may see of it.
     edits: Vec<Edit>,
 }
 
@@ -91,6 +93,9 @@ impl Subject<'_> {
         inspection: &mut Inspection,
         candidate: &Candidate,
     ) -> Look {
+        if let Err(answer) = self.guard(tally, admitted, inspection, candidate) {
+            return Look::Refused(answer);
+        }
         for used in &candidate.watch.hooks {
             if !used.at(HookEvent::PreRequest) || inspection.asked.contains(&used.hook) {
                 continue;
@@ -106,6 +111,7 @@ impl Subject<'_> {
                 Asked::Next => {}
                 Asked::Replaced(body, held) => {
                     inspection.edits.clear();
+                    inspection.guarded = None;
                     if let Err(answer) = self.replace(admitted, body, held) {
                         let message =
                             format!("hook {} changed the request: {}", hook.spec.name, answer.message);
@@ -124,6 +130,66 @@ impl Subject<'_> {
             }
         }
         Look::Go
+    }
+
+    /// Lets the candidate's guardrails judge the present body, unless they have.
+    fn guard(
+        &self,
+        tally: &mut Tally,
+        admitted: &Admitted,
+        inspection: &mut Inspection,
+        candidate: &Candidate,
+    ) -> Result<(), ErrorAnswer> {
+        let indices = &candidate.watch.guardrails;
+        if inspection.guarded.as_ref() == Some(indices) {
+            return Ok(());
+        }
+        let judged_before = inspection.guarded.replace(indices.clone()).is_some();
+        inspection.edits.clear();
+        if !candidate.guards.guards_requests() || admitted.body.bytes == 0 {
+            return Ok(());
+        }
+        let verdict = {
+            let judge = |body: &[u8]| {
+                candidate
+                    .guards
+                    .request(self.kind, &candidate.model, &admitted.facts, body)
+            };
+            match &admitted.body.chunks[..] {
+                [whole] => judge(whole),
+                chunks => {
+                    let bytes = admitted.body.bytes;
+                    let mut held = Held::none(&self.conn.shard.process);
+                    if !held.grow(bytes, self.config.limits.buffer_bytes) {
+                        let message = "the gateway holds as many request bytes as it may; try again shortly";
+                        return Err(ErrorAnswer::new(ErrorCode::Overloaded, message));
+                    }
+                    let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
+                    chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+                    judge(&whole)
+                }
+            }
+        };
+        inspection.edits = verdict.edits;
+        if let Some(record) = tally.record() {
+            for found in verdict.verdicts {
+                // Another provider's guardrails find in the same body what was found before.
+                let same = |known: &Verdict| {
+                    (known.judge, &known.name, known.action, &known.what)
+                        == (found.judge, &found.name, found.action, &found.what)
+                };
+                if !(judged_before && record.verdicts.iter().any(same)) {
+                    add_verdict(record, found);
+                }
+            }
+        }
+        match verdict.blocked {
+            None => Ok(()),
+            Some(blocked) => {
+                tracing::info!(rule = %blocked.rule, request = %tally.request_id, "a guardrail blocked a request");
+                Err(ErrorAnswer::new(ErrorCode::GuardrailBlocked, blocked.message))
+            }
+        }
     }
 
     async fn ask(
@@ -156,7 +222,17 @@ impl Subject<'_> {
         };
         let note = |tally: &mut Tally, action, what: &str| {
             if let Some(record) = tally.record() {
-                add_verdict(record, Judge::Hook, name, action, what, took_us);
+                let verdict = Verdict {
+                    judge: Judge::Hook,
+                    name: name.clone(),
+                    action,
+                    shadow: false,
+                    on_answer: false,
+                    what: super::cut(&clean(what), WHAT_BYTES_MAX).to_owned(),
+                    count: 1,
+                    took_us,
+                };
+                add_verdict(record, verdict);
             }
         };
         match answered {
@@ -440,20 +516,10 @@ impl State {
 }
 
 /// Adds a verdict to a record, whose number of them is bounded: the last place is for one that ends the request.
-fn add_verdict(record: &mut UsageRecord, judge: Judge, name: &str, action: Action, what: &str, took_us: u64) {
-    let verdict = Verdict {
-        judge,
-        name: name.to_owned(),
-        action,
-        shadow: false,
-        on_answer: false,
-        what: super::cut(&clean(what), WHAT_BYTES_MAX).to_owned(),
-        count: 1,
-        took_us,
-    };
+fn add_verdict(record: &mut UsageRecord, verdict: Verdict) {
     if record.verdicts.len() < VERDICTS_MAX {
         record.verdicts.push(verdict);
-    } else if action == Action::Block
+    } else if verdict.action == Action::Block
         && let Some(last) = record.verdicts.last_mut()
     {
         *last = verdict;

@@ -156,6 +156,11 @@ impl<'a> Lent<'a> {
     }
 
     async fn open(conn: &'a Downstream, hook: &Hook) -> Result<Self, Fail> {
+        if hook.spec.base.host.is_empty() {
+            return Err(Fail::Connect(
+                "the document gives it no address that can be used".into(),
+            ));
+        }
         if conn.shard.pools.borrow_mut().open(hook.pool) >= limits::HOOK_CONNECTIONS_MAX {
             return Err(Fail::Busy);
         }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use sluice_proto::route::{Access, samples};
 use sluice_shared::quota::{Rate, Unit};
-use sluice_shared::snapshot::{AppValue, Capability, Grant, HookPart, Source};
+use sluice_shared::snapshot::{
+    AppValue, Capability, Grant, GuardAction, GuardPattern, Guardrail, HookPart, Source,
+};
 use sluice_shared::usage::{Action, Ended, Judge, UsageRecord};
 
 use crate::support::client::{chat, get, post, post_with};
@@ -540,4 +542,87 @@ fn every_route_reaches_the_hook() {
     assert_eq!(judge.requests().len(), cells);
     assert_eq!(upstream.requests().len(), 0);
     println!("route x stream: {cells} cells, every one reaches the hook");
+}
+
+/// Red if a guardrail does not look at a request, a hook sees or a provider gets what it redacts, or a body that a hook
+/// puts in is not looked at.
+#[test]
+fn guardrails_come_first_and_see_what_a_hook_puts_in() {
+    let upstream = Upstream::plain();
+    let judge = Upstream::scripted(|exchange| {
+        let Some(body) = exchange.body() else { return };
+        let told: Value = serde_json::from_slice(&body).unwrap();
+        let mut request = told["request_body"].clone();
+        // What no guardrail has seen before.
+        let Some(say) = request["say"].as_str().map(|say| say.replace('*', "-")) else {
+            exchange.json(r#"{"action":"allow"}"#);
+            return;
+        };
+        request["messages"] = json!([{"role": "user", "content": say}]);
+        exchange.json(&json!({"action": "modify", "request_body": request}).to_string());
+    });
+    let mut snapshot = judged(plain(upstream.address), vec![hook("judge", judge.address)]);
+    let rule = |name: &str, action, word: &str| Guardrail {
+        name: name.into(),
+        everyone: true,
+        on_requests: true,
+        action,
+        patterns: vec![GuardPattern {
+            name: word.into(),
+            regex: word.into(),
+        }],
+        replacement: "XXX".into(),
+        ..Guardrail::default()
+    };
+    snapshot.guardrails = vec![
+        rule("hide", GuardAction::Redact, "secret-[0-9]+"),
+        rule("stop", GuardAction::Block, "bo?-?mb"),
+    ];
+    let gateway = Gateway::start(Setup::new(snapshot).who(Who::somebody("alice")));
+    let call = |content: &str, say: Option<&str>| {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": content}], "say": say});
+        gateway.call(post("/v1/chat/completions", &body.to_string()))
+    };
+    let forwarded = || {
+        let body: Value = serde_json::from_slice(&upstream.last().body).unwrap();
+        body["messages"][0]["content"].as_str().unwrap().to_owned()
+    };
+    let guarded = |record: &UsageRecord| -> Vec<(String, Action)> {
+        let verdicts = record.verdicts.iter();
+        verdicts
+            .map(|verdict| (verdict.name.clone(), verdict.action))
+            .collect()
+    };
+    let expect = |number: usize, expected: &[(&str, Action)]| {
+        let records = gateway.wait_records(number);
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, action)| ((*name).to_owned(), *action))
+            .collect();
+        assert_eq!(guarded(&records[number - 1]), expected);
+    };
+    assert_eq!(call("it is secret-12 here", None).status, 200);
+    assert_eq!(forwarded(), "it is XXX here");
+    assert_eq!(
+        asked(&judge)[0]["request_body"]["messages"][0]["content"],
+        "it is XXX here"
+    );
+    expect(1, &[("hide", Action::Redact), ("judge", Action::Allow)]);
+
+    let answer = call("a bomb, secret-1", None);
+    assert_eq!(
+        (answer.status, answer.field("x-sluice-error")),
+        (403, Some("guardrail_blocked"))
+    );
+    assert_eq!(answer.field("x-should-retry"), Some("false"));
+    assert_eq!(judge.requests().len(), 1, "nobody is asked about what is refused");
+    expect(2, &[("hide", Action::Redact), ("stop", Action::Block)]);
+
+    assert_eq!(call("nothing", Some("now secret*7")).status, 200);
+    assert_eq!(forwarded(), "now XXX");
+    expect(3, &[("judge", Action::Modify), ("hide", Action::Redact)]);
+
+    assert_eq!(call("nothing", Some("a b*mb")).status, 403);
+    assert_eq!(upstream.requests().len(), 2);
+    expect(4, &[("judge", Action::Modify), ("stop", Action::Block)]);
 }
