@@ -4,7 +4,7 @@
 //! ```text
 //! gate (vectorised)            verified by
 //! literals: sk- AKIA eyJ …  ─▶ tokens, cloud, jwt, pem
-//! '@'                       ─▶ mail
+//! '@' and ://               ─▶ mail
 //! words that hold a digit   ─▶ digits ─▶ bank, national, phone, address
 //! ```
 //!

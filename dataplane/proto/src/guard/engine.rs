@@ -138,6 +138,7 @@ impl Engine {
                 from,
                 hits: &mut hits,
                 hold: len,
+                walked: 0,
             };
             search(view, &mut sink);
             hold = sink.hold;

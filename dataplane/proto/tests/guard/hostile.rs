@@ -56,9 +56,16 @@ fn candidates_without_end_stay_linear() {
         "12:AA",
         "fe80:",
         "\u{a0}1",
+        "-----BEGIN PRIVATE KEY-----AAAAAAAAAAAAAAAAAAAA",
+        "eyJhbGciOiJub25lIn0.AAAAAAAAAAA.",
+        "eyJ-",
+        "sk-proj-",
+        "sk-proj-Ab1c2d3",
+        "-----END ",
+        "-----BEGIN PRIVATE KEY-----AAAAAAAAAAAAAAAAAAAA-----END -",
     ];
     for candidate in candidates {
-        let text = candidate.repeat(MIB / candidate.len()).replace('\\', "\\\\");
+        let text = candidate.repeat(MIB / 16 / candidate.len()).replace('\\', "\\\\");
         let body = format!(r#"{{"a":"{text}"}}"#);
         judge(&body);
     }

@@ -118,7 +118,7 @@ pub(super) fn literals(view: View<'_>, sink: &mut Sink<'_>) {
 }
 
 fn verify(view: View<'_>, at: usize, literal: usize, sink: &mut Sink<'_>) {
-    let Some((literal, kind)) = TABLE.get(literal) else {
+    let Some((literal, kind)) = TABLE.get(literal).filter(|_| at >= sink.walked) else {
         return;
     };
     match kind {

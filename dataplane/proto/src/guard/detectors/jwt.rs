@@ -15,9 +15,10 @@ const fn base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-/// `eyJ` stands at `at`: the beginning of `{"` in base64.
+/// `eyJ` stands at `at`: the beginning of `{"` in base64. Behind a hyphen it is in the middle of a run.
 pub(super) fn token(view: View<'_>, at: usize, sink: &mut Sink<'_>) {
-    if !sink.wants(Detector::Jwt) || !view.begins(at) {
+    let hyphen = at.checked_sub(1).and_then(|before| view.at(before)) == Some(b'-');
+    if !sink.wants(Detector::Jwt) || !view.begins(at) || hyphen {
         return;
     }
     let header = view.run(at, HEADER_BYTES_MAX, base64url);
@@ -35,6 +36,7 @@ pub(super) fn token(view: View<'_>, at: usize, sink: &mut Sink<'_>) {
         return;
     }
     let end = follow(view, payload);
+    sink.walked = end;
     if view.open_at(end) || view.open_at(end + 1) {
         sink.goes_on(Detector::Jwt, at..end);
     } else {

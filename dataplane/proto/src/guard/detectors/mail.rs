@@ -1,6 +1,6 @@
-//! What stands around an `@`: e-mail addresses and passwords in URLs.
+//! E-mail addresses and passwords in URLs.
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
 
 use super::{Detector, Sink, View};
 
@@ -27,25 +27,19 @@ const fn user_info(byte: u8) -> bool {
 }
 
 pub(super) fn search(view: View<'_>, sink: &mut Sink<'_>) {
-    let (email, password) = (sink.wants(Detector::Email), sink.wants(Detector::UrlPassword));
-    for at in memchr_iter(b'@', view.text) {
-        if email {
+    if sink.wants(Detector::Email) {
+        for at in memchr_iter(b'@', view.text) {
             address(view, at, sink);
         }
-        if password {
-            credentials(view, at, sink);
+        let len = view.text.len();
+        let start = view.run_back(len, LOCAL_BYTES_MAX, local);
+        if !view.ended && start < len {
+            sink.more(start);
         }
     }
-    if !view.ended {
-        let len = view.text.len();
-        if email {
-            let start = view.run_back(len, LOCAL_BYTES_MAX, local);
-            if start < len {
-                sink.more(start);
-            }
-        }
-        if password && let Some(password) = password_before(view, len) {
-            sink.more(password);
+    if sink.wants(Detector::UrlPassword) {
+        for at in memmem::find_iter(view.text, b"://") {
+            credentials(view, at, sink);
         }
     }
 }
@@ -89,34 +83,33 @@ fn address(view: View<'_>, at: usize, sink: &mut Sink<'_>) {
     }
 }
 
-/// `scheme://user:password@host`: the password is found, the rest is not secret.
+/// `scheme://user:password@host`: the password is found, the rest is not secret. `://` stands at `at`.
 fn credentials(view: View<'_>, at: usize, sink: &mut Sink<'_>) {
-    let Some(password) = password_before(view, at) else {
+    let start = at + 3;
+    let end = view.run(start, USER_INFO_BYTES_MAX, user_info);
+    let info = view.slice(start..end);
+    let Some(colon) = info.iter().position(|byte| *byte == b':') else {
         return;
     };
-    let Some(host) = view.at(at + 1) else {
-        if !view.ended {
-            sink.more(password);
-        }
-        return;
-    };
-    if (host.is_ascii_alphanumeric() || host == b'[') && !placeholder(view.slice(password..at)) {
-        sink.found(Detector::UrlPassword, password..at);
-    }
-}
-
-/// Where the password begins, if `at` is the end of a URL's user and password.
-fn password_before(view: View<'_>, at: usize) -> Option<usize> {
-    let start = view.run_back(at, USER_INFO_BYTES_MAX, user_info);
-    let scheme = start.checked_sub(3)?;
-    let known = view.slice(scheme..start) == b"://"
-        && scheme
-            .checked_sub(1)
-            .and_then(|at| view.at(at))
-            .is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let colon = view.slice(start..at).iter().position(|byte| *byte == b':')?;
     let password = start + colon + 1;
-    (known && password < at).then_some(password)
+    if view.open_at(end) && info.len() < USER_INFO_BYTES_MAX {
+        // Another `@` may follow: the last one counts.
+        return sink.more(password);
+    }
+    let Some(sign) = info
+        .iter()
+        .rposition(|byte| *byte == b'@')
+        .map(|sign| start + sign)
+    else {
+        return;
+    };
+    let scheme = at.checked_sub(1).and_then(|at| view.at(at));
+    let host = view.at(sign + 1);
+    let scheme = scheme.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let host = host.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'[');
+    if scheme && host && password < sign && !placeholder(view.slice(password..sign)) {
+        sink.found(Detector::UrlPassword, password..sign);
+    }
 }
 
 /// Words that stand for a password in documentation.

@@ -54,9 +54,12 @@ pub(super) fn key(view: View<'_>, at: usize, sink: &mut Sink<'_>) {
         }
         return;
     }
-    match follow(view, body, body) {
-        (end, true) => sink.goes_on(Detector::PrivateKey, at..end),
-        (end, false) => sink.found(Detector::PrivateKey, at..end),
+    let (end, goes_on) = follow(view, body, body);
+    sink.walked = end;
+    if goes_on {
+        sink.goes_on(Detector::PrivateKey, at..end);
+    } else {
+        sink.found(Detector::PrivateKey, at..end);
     }
 }
 

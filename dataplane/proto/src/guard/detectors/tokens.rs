@@ -127,10 +127,12 @@ fn judge(view: View<'_>, at: usize, shape: &Shape, sink: &mut Sink<'_>) {
     let len = end - body;
     if len > most && most == LONG {
         end = body + most;
+        sink.walked = end;
     } else if len < least || len > most || !view.ends(end) && !(shape.class)(b'-') {
         return;
     }
     if random(view.slice(body..end)) {
+        sink.walked = end;
         sink.found(shape.detector, at..end);
     }
 }

@@ -120,6 +120,9 @@ pub(crate) struct Sink<'a> {
     pub(crate) hits: &'a mut Vec<Hit>,
     /// First byte of what is not decided.
     pub(crate) hold: usize,
+    /// End of the last token or key that was walked to its end: what begins within it is part of it, and walking on from
+    /// there again and again would cost the square of its length.
+    pub(crate) walked: usize,
 }
 
 impl Sink<'_> {
