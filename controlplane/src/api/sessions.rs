@@ -65,12 +65,18 @@ pub(super) async fn show(
         session: row,
         agents,
         models,
+        tools,
         children,
     } = find(&shown, &id, &principal).await?;
-    let cut = agents.len() >= PARTS_MAX || models.len() >= PARTS_MAX || children.len() >= PARTS_MAX;
+    let parts = [agents.len(), models.len(), tools.len(), children.len()];
+    let cut = parts.into_iter().any(|count| count >= PARTS_MAX);
     let mut answer = session(&row);
     answer.insert("tree".into(), tree::of(&row, &agents));
     answer.insert("models".into(), models.iter().map(model).collect());
+    let tools = tools
+        .iter()
+        .map(|tool| json!({ "name": tool.name, "calls": tool.calls }));
+    answer.insert("tools".into(), tools.collect());
     let children = children.iter().map(|row| Value::Object(session(row)));
     answer.insert("sessions".into(), children.collect());
     answer.insert("truncated".into(), cut.into());

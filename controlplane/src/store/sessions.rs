@@ -150,6 +150,13 @@ pub(crate) struct ModelRow {
     pub(crate) sum: Sum,
 }
 
+/// How often a tool was called in a session, in answers that were captured and kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ToolRow {
+    pub(crate) name: String,
+    pub(crate) calls: u64,
+}
+
 /// A session with its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SessionDetail {
@@ -158,6 +165,8 @@ pub(crate) struct SessionDetail {
     pub(crate) agents: Vec<AgentRow>,
     /// By requests; at most [`PARTS_MAX`].
     pub(crate) models: Vec<ModelRow>,
+    /// By calls; at most [`PARTS_MAX`].
+    pub(crate) tools: Vec<ToolRow>,
     /// Sessions that this one started, by first request; at most [`PARTS_MAX`].
     pub(crate) children: Vec<SessionRow>,
 }

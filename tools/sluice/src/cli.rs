@@ -67,6 +67,10 @@ pub(crate) enum Command {
     Token(TokenOptions),
     /// Say what is left of budgets, refill them, watch them
     Quota(QuotaOptions),
+    /// List conversations, and show one with its agents
+    Session(SessionOptions),
+    /// List what administrators did, and check that the list is whole
+    Audit(AuditOptions),
     /// Say what a model costs, how its price was found, and what given usage costs
     Price(PriceOptions),
     /// Run the mock provider: every API kind, JSON and streams, settable sizes, gaps and faults
@@ -627,6 +631,104 @@ impl QuotaUnit {
             Self::Concurrency => "concurrency",
         }
     }
+}
+
+/// Options of `sluice session`.
+#[derive(Args, Debug)]
+pub(crate) struct SessionOptions {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: SessionCommand,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
+}
+
+/// What `sluice session` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// List sessions, those with the latest request first
+    List(SessionList),
+    /// Show one with its agents, models and tools
+    Show {
+        /// Id, as `list` shows it
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Print the API's JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which sessions `sluice session list` shows.
+#[derive(Args, Debug)]
+pub(crate) struct SessionList {
+    /// Of this login
+    #[arg(long, value_name = "LOGIN")]
+    pub(crate) user: Option<String>,
+    /// Of this program, e.g. claude-code, codex, gemini-cli, opencode
+    #[arg(long, value_name = "NAME")]
+    pub(crate) client: Option<String>,
+    /// That asked for this model
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Whose latest request is not older: a span (24h, 7d) or a moment (RFC 3339, Unix seconds)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Print the API's JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `sluice audit`.
+#[derive(Args, Debug)]
+pub(crate) struct AuditOptions {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
+}
+
+/// What `sluice audit` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List entries, newest first
+    List(AuditList),
+    /// Check every entry against its neighbours and the kept end of the chain; fails if anything is wrong
+    Verify {
+        /// Number of an entry whose hash was noted elsewhere
+        #[arg(long, value_name = "N", requires = "hash")]
+        seq: Option<u64>,
+        /// Its hash
+        #[arg(long, value_name = "HEX", requires = "seq")]
+        hash: Option<String>,
+        /// Print the API's JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which entries `sluice audit list` shows.
+#[derive(Args, Debug)]
+pub(crate) struct AuditList {
+    /// Of this login
+    #[arg(long, value_name = "LOGIN")]
+    pub(crate) actor: Option<String>,
+    /// Of this kind, e.g. config.save, quota.refill, token.create, token.revoke
+    #[arg(long, value_name = "NAME")]
+    pub(crate) action: Option<String>,
+    /// Not older: a span (24h, 7d) or a moment (RFC 3339, Unix seconds)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Print the API's JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `sluice mock`.

@@ -11,6 +11,7 @@
 )]
 
 mod allocator;
+mod audit;
 mod check;
 mod cli;
 mod client;
@@ -24,6 +25,7 @@ mod planes;
 mod price;
 mod process;
 mod quota;
+mod session;
 mod token;
 mod up;
 mod usage;
@@ -75,6 +77,8 @@ fn main() -> ExitCode {
         Command::Explain(options) => explain::run(&options),
         Command::Token(options) => token::run(&options),
         Command::Quota(options) => quota::run(&options),
+        Command::Session(options) => session::run(&options),
+        Command::Audit(options) => audit::run(&options),
         Command::Price(options) => price::run(&options),
         Command::Mock(options) => mock::run(options),
         Command::Meter(options) => meter::run(&options),

@@ -30,7 +30,7 @@ pub(crate) fn run(options: &UsageOptions) -> Result<ExitCode> {
 }
 
 /// A span back from now (`90s`, `30m`, `24h`, `7d`) as Unix seconds; everything else stays as it is.
-fn moment(text: &str) -> Result<String> {
+pub(crate) fn moment(text: &str) -> Result<String> {
     let Some(seconds) = span_s(text) else {
         return Ok(text.to_owned());
     };
@@ -99,7 +99,7 @@ fn table(by: &str, answer: &Value) -> String {
     out
 }
 
-fn thousands(n: u64) -> String {
+pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -112,7 +112,7 @@ fn thousands(n: u64) -> String {
 }
 
 /// Nanodollars as dollars with six places, rounded half up.
-fn dollars(nano: u64) -> String {
+pub(crate) fn dollars(nano: u64) -> String {
     let micro = nano.saturating_add(500) / 1_000;
     format!("{}.{:06}", thousands(micro / 1_000_000), micro % 1_000_000)
 }

@@ -10,7 +10,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::{
     AgentRow, Client, ModelRow, PARTS_MAX, SessionDetail, SessionId, SessionQuery, SessionRow, SessionRows,
-    Sum, sum_columns,
+    Sum, ToolRow, sum_columns,
 };
 use crate::store::detail::{COLUMNS, TextId, int};
 use crate::store::sqlite::{Sqlite, number_of, records, texts_of};
@@ -55,6 +55,7 @@ impl SessionRows for Sqlite {
             Ok(Some(SessionDetail {
                 agents: agents(&mut view, session.number).await?,
                 models: models(&mut view, session.number).await?,
+                tools: tools(&mut view, session.number).await?,
                 children: children(&mut view, id).await?,
                 session,
             }))
@@ -229,6 +230,21 @@ async fn models(view: &mut SqliteConnection, number: i64) -> Result<Vec<ModelRow
         })
     };
     rows.iter().map(model).collect()
+}
+
+async fn tools(view: &mut SqliteConnection, number: i64) -> Result<Vec<ToolRow>, StoreError> {
+    let sql = format!(
+        "SELECT c.name, count(*) AS calls FROM sessions s CROSS JOIN tool_calls c ON c.session = s.key AND \
+         c.user = s.user WHERE s.number = ?1 GROUP BY c.name ORDER BY calls DESC, c.name LIMIT {PARTS_MAX}"
+    );
+    let rows = sqlx::query(&sql).bind(number).fetch_all(view).await?;
+    let tool = |row: &SqliteRow| {
+        Ok(ToolRow {
+            name: row.try_get(0)?,
+            calls: u64::try_from(row.try_get::<i64, _>(1)?).map_err(|_| StoreError::Column("calls"))?,
+        })
+    };
+    rows.iter().map(tool).collect()
 }
 
 async fn children(view: &mut SqliteConnection, id: SessionId) -> Result<Vec<SessionRow>, StoreError> {

@@ -373,6 +373,38 @@ async fn sessions_know_who_started_them() {
 }
 
 #[tokio::test]
+async fn tools_are_those_of_the_session_within_its_principal() {
+    let (folder, store) = store().await;
+    ingest(
+        &store,
+        &[of(1, "alice", "k"), of(2, "bob", "k"), of(3, "alice", "other")],
+        &[],
+    )
+    .await;
+    let other = Connection::open(folder.path().join(FILE)).unwrap();
+    let calls = [
+        ("alice", "k", "Bash"),
+        ("alice", "k", "Grep"),
+        ("alice", "k", "Bash"),
+        ("bob", "k", "Edit"),
+        ("alice", "other", "Read"),
+    ];
+    for (call, (user, session, name)) in (0i64..).zip(calls) {
+        other
+            .execute(
+                "INSERT INTO tool_calls (segment,capture,call,request_id,time,user,provider,model,session,agent,name,\
+                 call_id,arguments,arguments_bytes,hosted) SELECT 1,1,?,x'00',1,id,0,0,?,NULL,?,'c','{}',2,0 FROM texts \
+                 WHERE text = ?",
+                (call, session, name, user),
+            )
+            .unwrap();
+    }
+    let found = store.session(SessionId::of("alice", "k")).await.unwrap().unwrap();
+    let tools: Vec<_> = found.tools.iter().map(|t| (t.name.as_str(), t.calls)).collect();
+    assert_eq!(tools, [("Bash", 2), ("Grep", 1)]);
+}
+
+#[tokio::test]
 async fn a_store_of_an_earlier_version_goes_on_with_its_rows() {
     let folder = tempfile::tempdir().unwrap();
     let old = [of(1, "alice", "k"), of(2, "alice", "k")];
