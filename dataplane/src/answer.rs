@@ -5,6 +5,8 @@
 //! [`Answer::cut`] ends a stream before its end, behind a whole event.
 
 use sluice_proto::error_body::StreamFraming;
+use sluice_proto::guard::GuardSet;
+use sluice_proto::guard::stream::{AnswerGuard, Step};
 use sluice_proto::http1::{
     BadAnswer, BodyDecoder, BodyError, Framing, HeadLimits, HeadScanner, INTERIM_ANSWERS_MAX, Kind, Method,
     ResponseHead, Version, emit, parse_response,
@@ -12,6 +14,7 @@ use sluice_proto::http1::{
 use sluice_proto::meter::{BedrockCounts, Meter, Outcome, ResponseFacts};
 use sluice_proto::sse::UsageChunkFilter;
 use sluice_shared::api::ApiKind;
+use sluice_shared::usage::Verdict;
 
 use crate::capture::Tap;
 
@@ -35,6 +38,8 @@ pub(crate) struct Expect {
     pub(crate) withhold_usage: bool,
     /// A stream may have to be cut.
     pub(crate) may_cut: bool,
+    /// Guardrails that look at it, and what it is an answer of.
+    pub(crate) guard: Option<(GuardSet, ApiKind)>,
     /// Identity of the request, told to the client; empty for none.
     pub(crate) request_id: [u8; 32],
 }
@@ -83,6 +88,26 @@ pub(crate) struct Answer {
     events: Option<Box<Events>>,
     /// Who keeps the answer.
     tap: Option<Tap>,
+    guard: Option<Box<Guarded>>,
+    /// The time by the shard's clock, in milliseconds, for what guardrails hold.
+    pub(crate) now_ms: u64,
+}
+
+/// An answer that guardrails look at.
+struct Guarded {
+    guard: AnswerGuard,
+    kept: Vec<u8>,
+    /// The head, while another answer may take its place: as it came, and as the client would get it.
+    head: Option<Box<HeldHead>>,
+    stop: Option<Step>,
+    /// What was found has been told.
+    asked: bool,
+}
+
+struct HeldHead {
+    parsed: ResponseHead,
+    bytes: Vec<u8>,
+    written: Vec<u8>,
 }
 
 struct Filter {
@@ -145,6 +170,8 @@ impl Answer {
             filter: None,
             events: None,
             tap: None,
+            guard: None,
+            now_ms: 0,
         }
     }
 
@@ -154,14 +181,107 @@ impl Answer {
         self
     }
 
+    /// Whether the provider has begun to answer.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.status != 0
+    }
+
     /// Whether the head has been passed on, so that no other answer can take its place.
     pub(crate) fn has_begun(&self) -> bool {
-        self.status != 0
+        self.status != 0 && self.guard.as_ref().is_none_or(|guarded| guarded.head.is_none())
+    }
+
+    /// Why guardrails let it go no further. What was written with the push that brought it may be sent.
+    pub(crate) fn stopped(&self) -> Option<&Step> {
+        self.guard.as_ref()?.stop.as_ref()
+    }
+
+    /// When what guardrails hold is to be judged as it stands ([`Self::expire`]), by the clock of [`Self::now_ms`].
+    pub(crate) fn held_until_ms(&self) -> Option<u64> {
+        let guarded = self.guard.as_ref()?;
+        guarded.guard.deadline_ms().filter(|_| guarded.stop.is_none())
+    }
+
+    /// Bytes that guardrails hold.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.guard
+            .as_ref()
+            .map_or(0, |guarded| guarded.guard.held_bytes())
+    }
+
+    /// What guardrails say of it; the first call has it.
+    pub(crate) fn take_verdicts(&mut self) -> Vec<Verdict> {
+        let Some(guarded) = self.guard.as_mut().filter(|guarded| !guarded.asked) else {
+            return Vec::new();
+        };
+        guarded.asked = true;
+        guarded.guard.verdicts()
+    }
+
+    /// Judges what guardrails hold as it stands, and appends what the client gets of it.
+    pub(crate) fn expire(&mut self, out: &mut Vec<u8>) {
+        if let Some(events) = &mut self.events {
+            events.last = None;
+        }
+        let Some(mut guarded) = self.guard.take() else {
+            return;
+        };
+        if guarded.stop.is_none() && matches!(self.stage, Stage::Body) {
+            guarded.kept.clear();
+            let step = guarded.guard.expire(&mut guarded.kept);
+            self.guarded(&mut guarded, step, false, out);
+        }
+        self.guard = Some(guarded);
+    }
+
+    /// Ends a stream that guardrails let go no further, with what `tell` writes; behind what the last push wrote.
+    pub(crate) fn stop(
+        &mut self,
+        out: &mut Vec<u8>,
+        tell: impl FnOnce(StreamFraming, &mut Vec<u8>) -> bool,
+    ) -> Cut {
+        let Some(guarded) = self.guard.as_ref().filter(|_| self.has_begun()) else {
+            return Cut::Untold;
+        };
+        let framing = guarded.guard.framing();
+        let begun = guarded.guard.has_begun();
+        let mut news = Vec::new();
+        let told = match framing {
+            StreamFraming::Opaque => false,
+            // The elements so far are whole: one more and the end make it an array.
+            StreamFraming::JsonArray => {
+                news.push(if begun { b',' } else { b'[' });
+                let told = tell(framing, &mut news);
+                news.push(b']');
+                told
+            }
+            StreamFraming::Sse | StreamFraming::EventStream | StreamFraming::Ndjson => {
+                tell(framing, &mut news)
+            }
+        };
+        self.client_keep_alive = false;
+        self.reusable = false;
+        if !told {
+            return Cut::Untold;
+        }
+        if let Some(tap) = &self.tap {
+            tap.answer(&news);
+        }
+        self.write_body(&news, out);
+        if self.chunked_out {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+        Cut::Told
     }
 
     /// Whether the whole answer has been passed on.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.stage, Stage::Done)
+    }
+
+    /// Whether the provider has said all of it, be it passed on or not.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_done() || matches!(self.stage, Stage::Body) && self.body.is_done()
     }
 
     /// The meter, while the body runs.
@@ -227,7 +347,17 @@ impl Answer {
             Stage::Body => {
                 self.reusable = false;
                 self.body.finish_eof().map_err(Fault::Body)?;
-                self.end(out);
+                if let Some(mut guarded) = self.guard.take() {
+                    if guarded.stop.is_none() {
+                        guarded.kept.clear();
+                        let step = guarded.guard.finish(self.now_ms, &mut guarded.kept);
+                        self.guarded(&mut guarded, step, true, out);
+                    }
+                    self.guard = Some(guarded);
+                }
+                if self.stopped().is_none() {
+                    self.end(out);
+                }
                 Ok(())
             }
         }
@@ -235,7 +365,7 @@ impl Answer {
 
     /// Whether the body is a stream of which a part is worth something, so that it can be cut.
     pub(crate) fn is_cuttable(&self) -> bool {
-        self.events.is_some() && matches!(self.stage, Stage::Body)
+        self.events.is_some() && self.has_begun() && matches!(self.stage, Stage::Body)
     }
 
     /// Ends a stream before its end. To be called right after [`Self::push`], with what it wrote: what is not a whole
@@ -297,9 +427,6 @@ impl Answer {
         self.status = parsed.status;
         self.reusable = parsed.keep_alive;
         self.body = BodyDecoder::new(parsed.framing);
-        if let Some(tap) = &self.tap {
-            tap.answer_head(parsed, head);
-        }
         let header = |name: &str| {
             parsed
                 .headers
@@ -348,8 +475,13 @@ impl Answer {
                 })
             });
         }
+        let guard = self.expect.guard.take().filter(|_| parsed.framing.has_body());
+        let guard = guard.and_then(|(set, kind)| {
+            AnswerGuard::new(set, kind, header("content-type"), encoded, self.expect.stream)
+        });
         // A length that was announced leaves no room for anything else.
-        let reframed = self.filter.is_some() || self.events.is_some();
+        let acts = guard.as_ref().is_some_and(AnswerGuard::acts);
+        let reframed = self.filter.is_some() || self.events.is_some() || acts;
         let framing = match (parsed.framing, reframed, self.expect.version) {
             (Framing::None, _, _) => Framing::None,
             (Framing::Length(n), false, _) => Framing::Length(n),
@@ -361,6 +493,34 @@ impl Answer {
         if self.close_delimited {
             self.client_keep_alive = false;
         }
+        let mut written = Vec::new();
+        let waits = guard.as_ref().is_some_and(|guard| !guard.lets_head_pass());
+        let target = if waits { &mut written } else { &mut *out };
+        self.write_head(parsed, head, framing, target);
+        if !waits && let Some(tap) = &self.tap {
+            tap.answer_head(parsed, head);
+        }
+        self.guard = guard.map(|guard| {
+            let stop = guard.refused().map(|why| Step::Unreadable { why });
+            let head = waits.then(|| {
+                Box::new(HeldHead {
+                    parsed: parsed.clone(),
+                    bytes: head.to_vec(),
+                    written,
+                })
+            });
+            Box::new(Guarded {
+                guard,
+                kept: Vec::new(),
+                head,
+                stop,
+                asked: false,
+            })
+        });
+        self.stage = Stage::Body;
+    }
+
+    fn write_head(&self, parsed: &ResponseHead, head: &[u8], framing: Framing, out: &mut Vec<u8>) {
         emit::status_line(out, parsed.status);
         for (name, value) in parsed.end_to_end(head) {
             if !is_ours(name) {
@@ -377,7 +537,6 @@ impl Answer {
         }
         connection(out, self.expect.version, self.client_keep_alive);
         emit::end_head(out);
-        self.stage = Stage::Body;
     }
 
     fn pass(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -394,6 +553,48 @@ impl Answer {
         if let Some(meter) = &mut self.meter {
             meter.feed(body);
         }
+        match self.guard.take() {
+            None => self.hand_on(body, out),
+            Some(mut guarded) => {
+                if guarded.stop.is_none() {
+                    guarded.kept.clear();
+                    let mut step = guarded.guard.feed(body, self.now_ms, &mut guarded.kept);
+                    if step == Step::Go && self.body.is_done() {
+                        step = guarded.guard.finish(self.now_ms, &mut guarded.kept);
+                    }
+                    self.guarded(&mut guarded, step, self.body.is_done(), out);
+                }
+                self.guard = Some(guarded);
+            }
+        }
+        if self.body.is_done() && self.stopped().is_none() {
+            self.end(out);
+        }
+        Ok(())
+    }
+
+    /// Hands on what guardrails let pass.
+    fn guarded(&mut self, guarded: &mut Guarded, step: Step, ended: bool, out: &mut Vec<u8>) {
+        let go = step == Step::Go;
+        // Of an answer that is stopped before anything of it was handed on, nothing is.
+        let passes = guarded.guard.lets_head_pass() || ended || !guarded.kept.is_empty();
+        if (go || !guarded.kept.is_empty())
+            && passes
+            && let Some(head) = guarded.head.take()
+        {
+            out.extend_from_slice(&head.written);
+            if let Some(tap) = &self.tap {
+                tap.answer_head(&head.parsed, &head.bytes);
+            }
+        }
+        if !go {
+            guarded.stop = Some(step);
+        }
+        self.hand_on(&guarded.kept, out);
+    }
+
+    /// Hands on bytes of the body that nobody changes any more.
+    fn hand_on(&mut self, body: &[u8], out: &mut Vec<u8>) {
         if let Some(tap) = &self.tap {
             tap.answer(body);
         }
@@ -406,10 +607,6 @@ impl Answer {
                 self.filter = Some(filter);
             }
         }
-        if self.body.is_done() {
-            self.end(out);
-        }
-        Ok(())
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
@@ -501,6 +698,7 @@ mod tests {
             stream: false,
             withhold_usage: false,
             may_cut: false,
+            guard: None,
             request_id: [b'a'; 32],
         }
     }

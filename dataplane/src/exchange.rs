@@ -26,6 +26,7 @@ use crate::downstream::{Downstream, Next, error_bytes, reject_code};
 use crate::identity::facts::Basis;
 use crate::policy::{Candidate, Policy, Verdict};
 use crate::quota::need::Call;
+use crate::shard::Held;
 use crate::tally::Tally;
 use crate::upstream::Upstream;
 
@@ -56,6 +57,9 @@ pub(crate) struct Live {
     pool_idle_ms: u64,
     pool_idle_count: u64,
     idle_ms: u64,
+    /// Memory that guardrails hold of the answer.
+    held: Held,
+    held_bytes_max: u64,
 }
 
 /// What preparing a request came to.
@@ -590,7 +594,14 @@ fn edits_for(
 }
 
 /// What the answer is expected to be.
-fn expectation(head: &Head, kind: ApiKind, tally: &Tally, admitted: &Admitted) -> Expect {
+fn expectation(
+    head: &Head,
+    kind: ApiKind,
+    tally: &Tally,
+    admitted: &Admitted,
+    candidate: &Candidate,
+) -> Expect {
+    let guards = &candidate.guards;
     Expect {
         method: head.parsed.method,
         version: head.parsed.version,
@@ -599,6 +610,7 @@ fn expectation(head: &Head, kind: ApiKind, tally: &Tally, admitted: &Admitted) -
         stream: admitted.stream,
         withhold_usage: admitted.withhold_usage,
         may_cut: tally.may_cut(),
+        guard: guards.guards_answers().then(|| (guards.clone(), kind)),
         request_id: tally.request_id.hex(),
     }
 }

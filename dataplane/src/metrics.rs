@@ -21,6 +21,7 @@ use crate::mailbox::{Mailbox, ShardMessage};
 
 pub mod entrance;
 pub mod estimates;
+pub mod guardrails;
 pub mod histogram;
 pub mod hooks;
 pub mod labels;
@@ -30,6 +31,7 @@ mod render;
 
 pub use entrance::EntranceCounts;
 pub use estimates::EstimateGauges;
+pub use guardrails::GuardrailCounts;
 pub use histogram::Histogram;
 pub use hooks::{HookCounts, HookOutcome};
 pub use labels::{LabelSlot, Labels};
@@ -58,6 +60,8 @@ pub struct ShardMetrics {
     pub estimates: EstimateGauges,
     /// Refusals by quotas.
     pub quotas: QuotaCounts,
+    /// What guardrails found.
+    pub guardrails: GuardrailCounts,
     /// Calls of hooks.
     pub hooks: HookCounts,
     /// Values that go up and down.
@@ -206,6 +210,7 @@ impl ShardMetrics {
             entrance: EntranceCounts::default(),
             estimates: EstimateGauges::default(),
             quotas: QuotaCounts::default(),
+            guardrails: GuardrailCounts::default(),
             hooks: HookCounts::default(),
             gauges: Gauges::default(),
         }
@@ -221,7 +226,13 @@ impl ShardMetrics {
         let provider = self.labels.provider(&record.provider);
         self.count_request(record.api, provider, record.status, record.ended);
         self.count_times(record.api, record.duration_us, record.ttft_us);
-        if !record.api.billed() || record.ended == Ended::Blocked {
+        for verdict in &record.verdicts {
+            self.guardrails.count(verdict);
+        }
+        // What was blocked on its way back was billed all the same.
+        let unsent = record.ended == Ended::Blocked
+            && (record.usage_known == Known::Unknown || record.provider.is_empty());
+        if !record.api.billed() || unsent {
             return;
         }
         if record.usage_known == Known::Unknown {
@@ -302,6 +313,7 @@ impl ShardMetrics {
         self.entrance.merge(&other.entrance);
         self.estimates.merge(&other.estimates);
         self.quotas.merge(&other.quotas);
+        self.guardrails.merge(&other.guardrails);
         self.hooks.merge(&other.hooks);
         self.gauges.merge(&other.gauges);
     }

@@ -100,6 +100,18 @@ impl Held {
         self.bytes += more;
         true
     }
+
+    /// Takes or gives back, so that it is `bytes`; `false` if they cannot be had.
+    pub(crate) fn resize(&mut self, bytes: u64, bytes_max: u64) -> bool {
+        if let Some(spare) = self.bytes.checked_sub(bytes) {
+            if spare > 0 {
+                self.process.held_bytes.fetch_sub(spare, Ordering::Relaxed);
+                self.bytes = bytes;
+            }
+            return true;
+        }
+        self.grow(bytes - self.bytes, bytes_max)
+    }
 }
 
 impl Drop for Held {

@@ -21,7 +21,7 @@ use sluice_shared::quota::Unit;
 use sluice_shared::quota::estimate::Sample;
 use sluice_shared::quota::name::{Placeholder, Template, Values};
 use sluice_shared::units::{MonoMicros, NanoUsd};
-use sluice_shared::usage::{Ended, Known, UsageRecord};
+use sluice_shared::usage::{Action, Ended, Known, UsageRecord, VERDICTS_MAX, Verdict};
 use sluice_shared::wire::inflight::Counter;
 use sluice_shared::wire::journal::Entry;
 use smallvec::SmallVec;
@@ -166,6 +166,18 @@ impl Tally {
     /// The capture, if one has begun: what passes is handed to it.
     pub(crate) fn tap(&self) -> Option<&Tap> {
         self.capture.tap()
+    }
+
+    /// Adds a verdict to the record, whose number of them is bounded: the last place is for one that ends the request.
+    pub(crate) fn judged(&mut self, verdict: Verdict) {
+        let Some(record) = &mut self.record else { return };
+        if record.verdicts.len() < VERDICTS_MAX {
+            record.verdicts.push(verdict);
+        } else if verdict.action == Action::Block
+            && let Some(last) = record.verdicts.last_mut()
+        {
+            *last = verdict;
+        }
     }
 
     /// The record in the making; `None` once it is written.
@@ -349,7 +361,7 @@ impl Tally {
         if !record.api.billed() {
             record.cost = Some(NanoUsd(0));
             record.priced = true;
-        } else if record.ended != Ended::Blocked {
+        } else if record.ended != Ended::Blocked || began {
             let sent = Some(&self.model_sent).filter(|sent| !sent.is_empty());
             let sent = sent.unwrap_or(&record.model_asked);
             let shard = &self.shard;

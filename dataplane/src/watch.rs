@@ -6,14 +6,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use sluice_shared::ids::Epoch;
 use sluice_shared::wire::control::Whom;
 
 use crate::certificate::recheck::Shown;
 use crate::identity::facts::Basis;
+use crate::shard::Shard;
 use crate::sock;
 
 /// Milliseconds between two sweeps.
@@ -50,6 +52,9 @@ pub(crate) struct Watch {
     /// A task that wants to be wakened once if it still waits at the next sweep but one.
     sleeper: RefCell<Option<Waker>>,
     sleeper_since_ms: Cell<u64>,
+    /// A task that wants to be wakened at some time, whatever its sockets do.
+    alarm: RefCell<Option<Waker>>,
+    alarm_ms: Cell<u64>,
     /// Between requests: nothing is lost if it is closed.
     idle: Cell<bool>,
     /// What proves who calls, for revocation.
@@ -140,6 +145,11 @@ impl Watch {
         self.sleeper.borrow_mut().take();
     }
 
+    /// Waits until a time by the shard's clock. Nothing is ended by it, and dropping the wait forgets it.
+    pub(crate) fn alarm(&self, at_ms: u64) -> Alarm<'_> {
+        Alarm { watch: self, at_ms }
+    }
+
     /// Marks the connection as being between two requests.
     pub(crate) fn set_idle(&self, idle: bool) {
         self.idle.set(idle);
@@ -166,6 +176,32 @@ impl Watch {
                 sock::shutdown(fd, if whole { libc::SHUT_RDWR } else { libc::SHUT_RD });
             }
         }
+    }
+}
+
+/// A wait for a time; [`Watch::alarm`].
+pub(crate) struct Alarm<'a> {
+    watch: &'a Watch,
+    at_ms: u64,
+}
+
+impl Future for Alarm<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if Shard::now_ms() >= self.at_ms {
+            return Poll::Ready(());
+        }
+        self.watch.alarm_ms.set(self.at_ms);
+        *self.watch.alarm.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.watch.alarm_ms.set(NEVER);
+        self.watch.alarm.borrow_mut().take();
     }
 }
 
@@ -233,6 +269,8 @@ impl Watches {
             fired: Cell::new(Fired::No),
             sleeper: RefCell::new(None),
             sleeper_since_ms: Cell::new(0),
+            alarm: RefCell::new(None),
+            alarm_ms: Cell::new(NEVER),
             idle: Cell::new(true),
             basis: Cell::new(Basis::address_only()),
             address: Cell::new(address),
@@ -269,6 +307,12 @@ impl Watches {
             if watch.life_ms.get() <= now_ms {
                 watch.life_ms.set(NEVER);
                 watch.fire(Fired::Cut);
+            }
+            if watch.alarm_ms.get() <= now_ms {
+                watch.alarm_ms.set(NEVER);
+                if let Some(waker) = watch.alarm.borrow_mut().take() {
+                    waker.wake();
+                }
             }
             if watch.sleeper_since_ms.get().saturating_add(SWEEP_MS) <= now_ms
                 && let Some(waker) = watch.sleeper.borrow_mut().take()

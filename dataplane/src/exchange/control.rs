@@ -15,6 +15,7 @@ use crate::body::{self, BodyFail, Scan};
 use crate::config::Config;
 use crate::downstream::{Downstream, Next};
 use crate::policy::Policy;
+use crate::shard::Held;
 use crate::upstream::{Read, connect_unix};
 use crate::wait::{unless_gone, watch_gone};
 
@@ -111,6 +112,7 @@ pub(super) async fn relay(
                 stream: false,
                 withhold_usage: false,
                 may_cut: false,
+                guard: None,
                 request_id: request_id.hex(),
             };
             Prepared::Live(Box::new(Live {
@@ -124,6 +126,8 @@ pub(super) async fn relay(
                 pool_idle_count: 0,
                 first_byte_ms: PATIENCE_MS,
                 idle_ms: PATIENCE_MS,
+                held: Held::none(&conn.shard.process),
+                held_bytes_max: u64::MAX,
             }))
         }
     }

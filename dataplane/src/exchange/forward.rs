@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::downstream::{Downstream, Next};
 use crate::limits;
 use crate::policy::{Candidate, Verdict};
-use crate::shard::Shard;
+use crate::shard::{Held, Shard};
 use crate::sock::Peek;
 use crate::tally::Tally;
 use crate::upstream::{self, ConnectError, Read, Upstream};
@@ -160,8 +160,8 @@ pub(super) async fn run(
         .await
         {
             Ok((upstream, sent_whole, first_bytes)) => {
-                let answer = Answer::new(expectation(head, kind, &tally, &admitted), config.head_limits)
-                    .captured(tally.tap());
+                let expected = expectation(head, kind, &tally, &admitted, candidate);
+                let answer = Answer::new(expected, config.head_limits).captured(tally.tap());
                 return Prepared::Live(Box::new(Live {
                     upstream,
                     answer,
@@ -173,6 +173,8 @@ pub(super) async fn run(
                     pool_idle_count: config.limits.pool_idle_count,
                     first_byte_ms: spec.timeouts.first_byte_ms,
                     idle_ms: spec.timeouts.idle_ms,
+                    held: Held::none(&conn.shard.process),
+                    held_bytes_max: config.limits.buffer_bytes,
                 }));
             }
             Err(Failed::TryNext(answer)) => failure = answer,
@@ -239,7 +241,7 @@ async fn attempt(
         route,
         &admitted.asked,
         candidate,
-        admitted.withhold_usage || tally.may_cut(),
+        admitted.withhold_usage || tally.may_cut() || candidate.guards.guards_answers(),
         admitted.own_credential,
         body_bytes,
         &mut first,

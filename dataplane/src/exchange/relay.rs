@@ -1,24 +1,31 @@
 //! The answer on its way: read what is there, pass it on at once, look at it in passing.
 //!
 //! One turn is one read and one write; nothing is held back except an unfinished usage chunk. A client that stops
-//! reading stops the reading from the provider: at most one read's worth of bytes waits for it.
+//! reading stops the reading from the provider: at most one read's worth of bytes waits for it. Guardrails hold back what
+//! may be the beginning of what they look for, and wake the relay when its time is up.
 //!
 //! A stream that has used its budget up is cut where the quota says so: behind a whole event, with the news as the last
 //! one. The provider's connection is closed before that is sent.
 
-use sluice_proto::error_body::{ErrorAnswer, ErrorCode, ErrorFamily, write_stream_error};
+use std::pin::pin;
+
+use sluice_proto::error_body::{
+    ErrorAnswer, ErrorCode, ErrorFamily, StreamFraming, write_error, write_stream_error,
+};
+use sluice_proto::guard::stream::Step;
 use sluice_proto::http1::Version;
 use sluice_shared::units::MonoMicros;
 use sluice_shared::usage::Ended;
 
 use super::Live;
-use crate::answer::{Cut, Fault};
+use crate::answer::{Answer, Cut, Fault};
 use crate::clock;
 use crate::downstream::{Downstream, Next, error_bytes};
 use crate::limits;
 use crate::shard::{Held, Shard};
+use crate::tally::Tally;
 use crate::upstream::Read;
-use crate::wait::{GoneWatch, unless_gone, watch_gone};
+use crate::wait::{Either, GoneWatch, race, unless_gone, watch_gone};
 use crate::watch::Fired;
 
 /// How stale the in-flight table may be while a stream runs, in microseconds.
@@ -34,6 +41,14 @@ enum End {
     Upstream(Failure),
     /// A revocation or the end of the process.
     Cut,
+    /// Guardrails let it go no further.
+    Guarded {
+        answer: ErrorAnswer,
+        /// The last that the client gets, where the answer had begun.
+        bytes: Vec<u8>,
+        /// They say why.
+        told: bool,
+    },
     /// A budget is used up.
     Budget {
         /// The last that the client gets.
@@ -96,7 +111,11 @@ async fn pass(conn: &Downstream, live: &mut Live) -> End {
                 let mut out = conn.shard.out.borrow_mut();
                 out.clear();
                 let bytes = scratch.get_mut(..n).unwrap_or_default();
+                live.answer.now_ms = Shard::now_ms();
                 let fault = live.answer.push(bytes, &mut out).err();
+                if let Some(end) = stopped(live, &mut out) {
+                    return end;
+                }
                 if live.answer.is_done() && fault.is_none() {
                     settle_complete(live, now);
                 } else {
@@ -148,7 +167,14 @@ async fn pass(conn: &Downstream, live: &mut Live) -> End {
             }
         }
         n = match next_bytes(conn, live, &mut gone).await {
-            Ok(n) => n,
+            Ok(Came::Bytes(n)) => n,
+            Ok(Came::Time) => match expire(conn, live).await {
+                None => {
+                    n = 0;
+                    continue;
+                }
+                Some(end) => return end,
+            },
             Err(end) => return end,
         };
         let before = std::mem::replace(&mut now, clock::mono_now());
@@ -158,10 +184,83 @@ async fn pass(conn: &Downstream, live: &mut Live) -> End {
     }
 }
 
+/// What a running answer waited for.
+enum Came {
+    /// So many bytes; they lie in the scratch space.
+    Bytes(usize),
+    /// What guardrails hold is to be judged as it stands.
+    Time,
+}
+
+/// Judges what guardrails hold as it stands, and sends what passes.
+async fn expire(conn: &Downstream, live: &mut Live) -> Option<End> {
+    let sent = {
+        let mut out = conn.shard.out.borrow_mut();
+        out.clear();
+        live.answer.expire(&mut out);
+        if let Some(end) = stopped(live, &mut out) {
+            return Some(end);
+        }
+        send_now(conn, &out)
+    };
+    match sent {
+        Sent::All => None,
+        Sent::Rest(rest) => send_rest(conn, rest).await,
+        Sent::Broken => Some(End::ClientGone),
+    }
+}
+
+/// Ends an answer that guardrails let go no further, or for which there is no memory to look at it.
+fn stopped(live: &mut Live, out: &mut Vec<u8>) -> Option<End> {
+    let held = u64::try_from(live.answer.held_bytes()).unwrap_or(u64::MAX);
+    let answer = match live.answer.stopped() {
+        None if live.held.resize(held, live.held_bytes_max) => return None,
+        None => ErrorAnswer::new(
+            ErrorCode::Overloaded,
+            "the gateway holds as many bytes of bodies as it may; try again shortly",
+        ),
+        Some(Step::Unreadable { why }) => {
+            let message = format!("a guardrail wants the answer read, and {why}");
+            ErrorAnswer::new(ErrorCode::GuardrailBlocked, message).with_status(502)
+        }
+        Some(Step::Blocked { message }) => ErrorAnswer::new(ErrorCode::GuardrailBlocked, message.clone()),
+        Some(Step::Go) => return None,
+    };
+    if !live.answer.has_begun() {
+        return Some(End::Guarded {
+            answer,
+            bytes: Vec::new(),
+            told: false,
+        });
+    }
+    let tally = live.tally.as_mut()?;
+    let kind = tally.record()?.api;
+    let request_id = tally.request_id.to_string();
+    let cut = live.answer.stop(out, |framing, out| match framing {
+        StreamFraming::JsonArray => {
+            write_error(kind.error_family(), &answer, &request_id, out);
+            true
+        }
+        framing => write_stream_error(kind, framing, &answer, &request_id, out),
+    });
+    Some(End::Guarded {
+        answer,
+        bytes: out.to_vec(),
+        told: cut == Cut::Told,
+    })
+}
+
+/// Puts what guardrails found into the record.
+fn judged(live: &mut Answer, tally: &mut Tally) {
+    for verdict in live.take_verdicts() {
+        tally.judged(verdict);
+    }
+}
+
 /// Waits for the next bytes of the answer and reads them into the scratch space.
-async fn next_bytes(conn: &Downstream, live: &mut Live, gone: &mut GoneWatch<'_>) -> Result<usize, End> {
+async fn next_bytes(conn: &Downstream, live: &mut Live, gone: &mut GoneWatch<'_>) -> Result<Came, End> {
     loop {
-        let patience = if live.answer.has_begun() {
+        let patience = if live.answer.is_heard() {
             live.idle_ms
         } else {
             live.first_byte_ms
@@ -173,8 +272,22 @@ async fn next_bytes(conn: &Downstream, live: &mut Live, gone: &mut GoneWatch<'_>
         };
         conn.watch.arm_whole(live.upstream.sock.fd(), deadline);
         // Decrypted bytes may wait although the socket is silent.
-        if !live.upstream.has_buffered() && unless_gone(live.upstream.sock.readable(), gone).await.is_none() {
-            return Err(End::ClientGone);
+        if !live.upstream.has_buffered() {
+            let come = match live.answer.held_until_ms() {
+                None => unless_gone(live.upstream.sock.readable(), gone).await.is_some(),
+                Some(until_ms) => {
+                    let readable = pin!(live.upstream.sock.readable());
+                    let alarm = pin!(conn.watch.alarm(until_ms));
+                    match unless_gone(race(readable, alarm), gone).await {
+                        Some(Either::Second(())) => return Ok(Came::Time),
+                        Some(Either::First(_)) => true,
+                        None => false,
+                    }
+                }
+            };
+            if !come {
+                return Err(End::ClientGone);
+            }
         }
         let read = {
             let mut scratch = conn.shard.scratch.borrow_mut();
@@ -182,7 +295,7 @@ async fn next_bytes(conn: &Downstream, live: &mut Live, gone: &mut GoneWatch<'_>
             live.upstream.read(&mut scratch, &mut cipher)
         };
         match read {
-            Ok(Read::Bytes(n)) => return Ok(n),
+            Ok(Read::Bytes(n)) => return Ok(Came::Bytes(n)),
             Ok(Read::Nothing) => {}
             Ok(Read::End) | Err(_) => {
                 return Err(match conn.watch.fired() {
@@ -205,6 +318,9 @@ async fn end_of_stream(conn: &Downstream, live: &mut Live) -> End {
             // What had come was good; it was not all.
             return End::Upstream(Failure::Connection);
         }
+        if let Some(end) = stopped(live, &mut out) {
+            return end;
+        }
         settle_complete(live, clock::mono_now());
         send_now(conn, &out)
     };
@@ -220,6 +336,7 @@ fn settle_complete(live: &mut Live, now: MonoMicros) {
     let outcome = live.answer.take_outcome(false);
     let (status, bytes) = (live.answer.status, live.answer.body_bytes);
     if let Some(tally) = &mut live.tally {
+        judged(&mut live.answer, tally);
         tally.first_byte(status, now);
         tally.settle(Ended::Complete, status, outcome, bytes);
     }
@@ -342,6 +459,7 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
                 if settled {
                     tally.amend(Ended::ClientGone);
                 } else {
+                    judged(&mut answer, tally);
                     tally.settle(ended, status, answer.take_outcome(cut), bytes);
                 }
             }
@@ -351,12 +469,18 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
                 Next::Close
             })
         }
+        End::Guarded {
+            answer: reply,
+            bytes,
+            told,
+        } => guarded(conn, answer, tally, &reply, bytes, told),
         End::Budget { bytes, told } => {
             let sent = answer.body_bytes;
             if let Some(tally) = &mut tally {
                 if let Some(record) = tally.record() {
                     record.error = Some(ErrorCode::QuotaExceeded.name().to_owned());
                 }
+                judged(&mut answer, tally);
                 let outcome = answer.take_outcome(true);
                 tally.settle(Ended::CutByQuota, status, outcome, sent);
             }
@@ -374,6 +498,12 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
         }
         End::Upstream(failure) => {
             let begun = answer.has_begun();
+            // What guardrails hold was good as far as it came.
+            let mut last = Vec::new();
+            if begun {
+                answer.expire(&mut last);
+            }
+            let bytes = answer.body_bytes;
             let (code, why) = match failure {
                 Failure::Fault(fault) => (ErrorCode::UpstreamBadAnswer, fault.reason()),
                 Failure::Connection => (ErrorCode::UpstreamClosed, "the provider broke the connection"),
@@ -405,6 +535,7 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
                     tally.capture_own_answer(reply.status, &message);
                 }
                 let status = if begun { status } else { reply.status };
+                judged(&mut answer, tally);
                 let outcome = answer.take_outcome(true);
                 tally.settle(Ended::UpstreamFailed, status, outcome, bytes);
             }
@@ -412,11 +543,12 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
                 conn.sock.withhold_goodbye();
                 // No last chunk, fewer bytes than announced: an HTTP client sees the break. Only a body that ends
                 // with its connection needs a reset to show it.
-                return Finished::Next(if answer.close_delimited {
+                let next = if answer.close_delimited {
                     Next::Abort
                 } else {
                     Next::Close
-                });
+                };
+                return Finished::Cut { bytes: last, next };
             }
             Finished::Answer {
                 bytes: message,
@@ -424,4 +556,65 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
             }
         }
     }
+}
+
+/// Closes the books on an answer that guardrails have ended.
+fn guarded(
+    conn: &Downstream,
+    mut answer: Answer,
+    tally: Option<Tally>,
+    reply: &ErrorAnswer,
+    bytes: Vec<u8>,
+    told: bool,
+) -> Finished {
+    let begun = answer.has_begun();
+    let request_id = tally
+        .as_ref()
+        .map_or_else(|| conn.shard.next_request_id(), |t| t.request_id);
+    let mut family = ErrorFamily::Plain;
+    let mut message = Vec::new();
+    if let Some(mut tally) = tally {
+        if let Some(record) = tally.record() {
+            family = record.api.error_family();
+            record.error = Some(reply.code.name().to_owned());
+        }
+        if !begun {
+            message = error_bytes(
+                family,
+                reply,
+                request_id,
+                Version::Http11,
+                answer.client_keep_alive,
+            );
+            tally.capture_own_answer(reply.status, &message);
+        }
+        tracing::warn!(request = %request_id, "a guardrail ended an answer");
+        judged(&mut answer, &mut tally);
+        let (status, sent) = if begun {
+            tally.first_byte(answer.status, clock::mono_now());
+            (answer.status, answer.body_bytes)
+        } else {
+            (reply.status, 0)
+        };
+        let whole = answer.is_whole();
+        let outcome = answer.take_outcome(!whole);
+        tally.settle(Ended::Blocked, status, outcome, sent);
+    }
+    if !begun {
+        return Finished::Answer {
+            bytes: message,
+            keep_alive: answer.client_keep_alive,
+        };
+    }
+    let next = if told {
+        Next::Close
+    } else {
+        conn.sock.withhold_goodbye();
+        if answer.close_delimited {
+            Next::Abort
+        } else {
+            Next::Close
+        }
+    };
+    Finished::Cut { bytes, next }
 }

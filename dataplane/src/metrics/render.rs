@@ -6,6 +6,7 @@ use std::fmt::Write;
 use sluice_shared::api::ApiKind;
 use sluice_shared::usage::Ended;
 
+use super::guardrails::GuardrailCounts;
 use super::hooks::{HookCounts, HookOutcome};
 use super::quotas::{QuotaCounts, Refused};
 use super::{Counts, EntranceCounts, Gauges, Histogram, LabelSlot, ProcessGauges, ShardMetrics};
@@ -87,6 +88,7 @@ pub(super) fn render(sum: Option<&ShardMetrics>, process: &ProcessGauges, missin
         counts(&mut text, &sum.counts);
         entrance(&mut text, &sum.entrance);
         quotas(&mut text, &sum.quotas);
+        guardrails(&mut text, &sum.guardrails);
         hooks(&mut text, &sum.hooks);
         gauges(&mut text, &sum.gauges);
     }
@@ -234,6 +236,18 @@ fn requests(text: &mut Text, sum: &ShardMetrics) {
     rejects.sort_unstable();
     for (code, count) in rejects {
         text.sample(name, &[("code", code)], format_args!("{count}"));
+    }
+}
+
+fn guardrails(text: &mut Text, guardrails: &GuardrailCounts) {
+    let name = "sluice_guardrail_findings_total";
+    text.family(
+        name,
+        "counter",
+        "What guardrails found, by rule, detector, action (shadow: none) and side.",
+    );
+    for (labels, count) in guardrails.sorted() {
+        text.sample(name, &labels, format_args!("{count}"));
     }
 }
 

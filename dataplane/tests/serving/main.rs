@@ -20,6 +20,7 @@ mod endings;
 mod flow;
 mod forwarding;
 mod grants;
+mod guard_answers;
 mod hooks;
 mod hooks_failing;
 mod hostile;

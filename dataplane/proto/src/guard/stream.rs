@@ -221,6 +221,7 @@ impl AnswerGuard {
     pub fn lets_head_pass(&self) -> bool {
         match &self.mode {
             _ if !self.acts => true,
+            _ if self.unread.is_some() => false,
             Mode::Undecided(_) => matches!(self.media, Media::Sse | Media::Messages | Media::Lines),
             Mode::Cut(cutter) => cutter.framing() != Framing::Document || self.media == Media::Sse,
             Mode::Pass | Mode::Over => true,

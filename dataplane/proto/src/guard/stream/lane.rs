@@ -107,6 +107,11 @@ impl Lane {
 
     /// Takes the next string, which says `text`.
     pub(super) fn add(&mut self, said: Said, text: &[u8], rules: &Rules, work: &mut Work) {
+        if rules.engine().is_none() {
+            // Nobody looks for anything in texts.
+            work.freed.push(said.unit);
+            return;
+        }
         let from = self.end;
         self.end = from.saturating_add(text.len() as u64);
         self.pieces.push_back(Piece {
@@ -188,11 +193,7 @@ impl Lane {
         if self.pushed == 0 && !self.name.is_empty() {
             self.judge = engine::Lane::named(&self.name);
         }
-        let Some(engine) = rules.engine() else {
-            self.pushed = self.pushed.saturating_add(self.fresh.len() as u64);
-            self.fresh.clear();
-            return;
-        };
+        let Some(engine) = rules.engine() else { return };
         self.judge.push(engine, &self.fresh, &mut work.settled);
         self.pushed = self.pushed.saturating_add(self.fresh.len() as u64);
         self.fresh.clear();
