@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sluice_dataplane::journal::{
@@ -399,6 +400,73 @@ fn frames_of_every_length_find_their_place() {
     }
     assert!(answer == bytes);
     assert_eq!(kinds, [Kind::Open, Kind::AnswerHead, Kind::Close]);
+}
+
+/// A file system of its own, as small as it is asked for; gone when this is dropped.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    /// `None` where this user may mount nothing.
+    fn mount(bytes: u64) -> Option<Self> {
+        let place = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "none"])
+            .arg(place.path())
+            .stderr(Stdio::null())
+            .status();
+        mounted.is_ok_and(|status| status.success()).then(|| Self(place))
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// Red if captures take the last of a disk from the journal, or do not go on when there is room again.
+#[test]
+fn a_disk_that_is_nearly_full_is_left_to_the_journal() {
+    let Some(disk) = Tmpfs::mount(4 * MIB) else {
+        println!("skipped: this user may not mount a tmpfs");
+        return;
+    };
+    let data = disk.0.path();
+    let (mut files, service) = make(
+        data,
+        CaptureOptions {
+            reserve_bytes: MIB,
+            ..small()
+        },
+    );
+    service.captures().configure(Some(1 << 30));
+    let status = service.capture_status();
+    let piece = vec![7; 100_000];
+    wait_until("a full disk", || {
+        if let Ok(number) = files.captures.begin(&opened(0)) {
+            files.captures.piece(number, Kind::AnswerBody, 0, &piece);
+            files.captures.close(number, &closed(0, 0)).unwrap();
+        }
+        status().full
+    });
+    let taken = on_disk(data).1;
+    assert!((2 * MIB..3 * MIB).contains(&taken), "{taken}");
+    // Longer than the segments of the journal that were there before.
+    let mut journal = 0;
+    for n in 0..1_500 {
+        let entry = Entry::Usage(Box::new(draft(n)));
+        wait_until("room in the journal", || files.journal.append(&entry).is_ok());
+        journal += 1;
+    }
+    assert_eq!(
+        (files.journal.appended(), service.status()().failures),
+        (journal, 0)
+    );
+    while files.captures.begin(&opened(0)).is_ok() {}
+    for number in 0..3 {
+        fs::remove_file(segment(data, number)).unwrap();
+    }
+    wait_until("room", || files.captures.begin(&opened(0)).is_ok());
 }
 
 fn resident() -> u64 {

@@ -152,6 +152,17 @@ impl Gateway {
 
 /// The JSON answer to a GET; anything but 200 is an error.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<Value> {
+    let body = fetch(address, path).await?;
+    serde_json::from_slice(&body).with_context(|| format!("GET {path}: no JSON"))
+}
+
+/// The same as text.
+pub(crate) async fn text(address: SocketAddr, path: &str) -> Result<String> {
+    let body = fetch(address, path).await?;
+    String::from_utf8(body).with_context(|| format!("GET {path}: no text"))
+}
+
+async fn fetch(address: SocketAddr, path: &str) -> Result<Vec<u8>> {
     let fetched = async {
         let mut stream = tokio::net::TcpStream::connect(address).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -167,7 +178,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<Value> {
     if status != 200 {
         bail!("GET {path}: status {status}: {}", String::from_utf8_lossy(&body));
     }
-    serde_json::from_slice(&body).with_context(|| format!("GET {path}: no JSON"))
+    Ok(body)
 }
 
 /// Status and body of a whole answer on a closed connection.

@@ -1,6 +1,7 @@
 //! `loadtest`: the mock provider, load scenarios, the comparison with other proxies, kill and disconnect loops.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints")]
 
+mod capture_cost;
 mod compare;
 mod disconnect;
 mod gateway;
@@ -84,6 +85,8 @@ enum Command {
     Conversation(conversation::Options),
     /// What budgets cost: the same gateway with and without, side by side
     QuotaCost(quota_cost::Options),
+    /// What captures cost the data plane: the same gateway with and without, side by side
+    CaptureCost(capture_cost::Options),
     /// List the scenarios
     Scenarios,
 }
@@ -155,6 +158,7 @@ fn main() -> anyhow::Result<()> {
             told(&played.report, options.json)
         })),
         Command::QuotaCost(options) => runtime.block_on(unless_stopped(quota_cost::run(options))),
+        Command::CaptureCost(options) => runtime.block_on(unless_stopped(capture_cost::run(options))),
         Command::Scenarios => {
             for scenario in scenario::all() {
                 println!("{:<18} {}", scenario.name, scenario.about);

@@ -19,6 +19,22 @@ pub struct Row {
 }
 
 impl Row {
+    /// One without figures.
+    #[must_use]
+    pub fn of(name: &'static str) -> Self {
+        Self::new(name)
+    }
+
+    /// Adds a figure.
+    pub fn measure(&mut self, name: &'static str, value: impl Into<Value>) {
+        self.figure(name, value);
+    }
+
+    /// A fault unless it holds.
+    pub fn check(&mut self, holds: bool, text: impl FnOnce() -> String) {
+        self.demand(holds, text);
+    }
+
     pub(crate) fn new(name: &'static str) -> Self {
         Self {
             name,

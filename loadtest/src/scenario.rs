@@ -142,6 +142,45 @@ pub(crate) fn all() -> Vec<Scenario> {
     ]
 }
 
+/// What captures are measured with: large bodies both ways, whole and streamed, back to back and at leisure.
+pub(crate) fn captured() -> Vec<Scenario> {
+    let whole = Scenario {
+        name: "json-64k",
+        about: "JSON, 64 KB request and 64 KB answer, 8 connections",
+        drive: Drive::Closed {
+            connections: 8,
+            ramp: Duration::ZERO,
+        },
+        unit: Unit::Request,
+        body_bytes: 64 << 10,
+        stream: false,
+        include_usage: false,
+        settings: &[("text-bytes", "65000")],
+        contents: 0,
+    };
+    vec![
+        Scenario {
+            name: "sse-64k",
+            about: "64 KB request, SSE of 300 content events without pauses, 8 connections",
+            stream: true,
+            include_usage: true,
+            settings: &[("events", "300")],
+            contents: 300,
+            ..whole.clone()
+        },
+        Scenario {
+            name: "latency-64k",
+            about: "open loop, 200 requests a second of json-64k: latency added",
+            drive: Drive::Open {
+                rate: 200,
+                threads: 8,
+            },
+            ..whole.clone()
+        },
+        whole,
+    ]
+}
+
 impl Scenario {
     /// The load on `target`. `rewritten`: whether the target may ask for usage by itself and take it out again, so
     /// that the mock's checksum is not that of what arrives.
@@ -253,7 +292,7 @@ mod tests {
 
     #[test]
     fn bodies_have_the_stated_length_and_begin_with_the_model() {
-        for scenario in all() {
+        for scenario in all().into_iter().chain(captured()) {
             let body = scenario.body();
             assert_eq!(body.len(), scenario.body_bytes, "{}", scenario.name);
             let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
