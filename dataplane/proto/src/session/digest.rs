@@ -28,7 +28,7 @@ impl Digest {
     pub(super) fn add(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((&byte, tail)) = rest.split_first() {
-            if self.len % 8 == 0
+            if self.len.is_multiple_of(8)
                 && let Some((word, tail)) = rest.split_first_chunk::<8>()
             {
                 self.mix(u64::from_le_bytes(*word));
@@ -38,7 +38,7 @@ impl Digest {
             }
             self.word |= u64::from(byte) << (8 * (self.len % 8));
             self.len = self.len.saturating_add(1);
-            if self.len % 8 == 0 {
+            if self.len.is_multiple_of(8) {
                 let word = std::mem::take(&mut self.word);
                 self.mix(word);
             }

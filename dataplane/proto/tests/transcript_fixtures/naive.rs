@@ -365,7 +365,7 @@ pub(crate) fn calls(kind: ApiKind, framing: &str, body: &[u8]) -> Vec<Call> {
         for item in output {
             match item["type"].as_str().unwrap_or_default() {
                 "function_call" => {
-                    calls.push(Call::with(&item["call_id"], &item["name"], &item["arguments"]))
+                    calls.push(Call::with(&item["call_id"], &item["name"], &item["arguments"]));
                 }
                 "custom_tool_call" => calls.push(Call::with(&item["call_id"], &item["name"], &item["input"])),
                 "apply_patch_call" => calls.push(Call::with(

@@ -11,7 +11,7 @@ pub(crate) struct Shape {
     types: BTreeSet<&'static str>,
     objects: u32,
     members: BTreeMap<String, Member>,
-    items: BTreeMap<String, Shape>,
+    items: BTreeMap<String, Self>,
 }
 
 #[derive(Default)]
