@@ -1178,3 +1178,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_too_much_is_left_out_and_said() {
+    // More values than are read from one body: the events before them count.
+    let many = format!("{{\"choices\":[{}0]}}", "0,".repeat(4_000_000));
+    let body = [
+        chat(&[json!({"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"})]),
+        format!("data: {many}\n\n").into_bytes(),
+    ]
+    .concat();
+    let whole = reassemble(ApiKind::OpenAiChat, None, &body);
+    assert!(!whole.complete);
+    assert_eq!(whole.answer.unwrap()["choices"][0]["message"]["content"], "a");
+
+    // Arguments of more values than are read from them stay text.
+    let arguments = format!("[{}0]", "0,".repeat(1_000_000));
+    let mut events = anthropic();
+    events[15]["delta"]["partial_json"] = json!(arguments);
+    events[16]["delta"]["partial_json"] = json!("");
+    let whole = reassemble(ApiKind::AnthropicMessages, None, &sse(&events));
+    assert!(whole.complete);
+    let calls = tool_calls(ApiKind::AnthropicMessages, &whole.answer.unwrap());
+    assert_eq!(
+        (calls[1].arguments.len(), calls[2].arguments.as_str()),
+        (arguments.len(), "{}")
+    );
+
+    // Events over a mebibyte: SSE is read, a message of an event stream is passed over and the answer is not whole.
+    let long = "x".repeat(2 << 20);
+    let got = reassemble(
+        ApiKind::OpenAiChat,
+        None,
+        &chat(&[json!({"index": 0, "delta": {"content": long}})]),
+    )
+    .answer
+    .unwrap();
+    assert_eq!(
+        got["choices"][0]["message"]["content"].as_str().map(str::len),
+        Some(2 << 20)
+    );
+    let body = aws(&[
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 0, "delta": {"text": long}}),
+        ),
+        ("metadata", json!({"usage": {"inputTokens": 1}})),
+    ]);
+    let whole = reassemble(ApiKind::BedrockConverse, None, &body);
+    assert!(!whole.complete);
+    assert_eq!(whole.answer.unwrap()["usage"]["inputTokens"], 1);
+}

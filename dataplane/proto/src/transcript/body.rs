@@ -140,10 +140,9 @@ pub(super) fn read(
                 return Shape::Single;
             }
         }
-        Framing::EventStream(mut stream) => stream.feed(body, |found| {
-            if let Found::Message(message) = found {
-                reader.message(message);
-            }
+        Framing::EventStream(mut stream) => stream.feed(body, |found| match found {
+            Found::Message(message) => reader.message(message),
+            Found::TooLong | Found::Damaged => reader.budget.overlook(),
         }),
     }
     Shape::Events

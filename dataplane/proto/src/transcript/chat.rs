@@ -15,6 +15,9 @@ use super::join::{
     put_last, word,
 };
 
+/// Tool calls and details of a choice that pieces are looked for in, the latest. Nobody mixes so many.
+const OPEN_MAX: usize = 256;
+
 #[derive(Default)]
 pub(super) struct Chat {
     answer: Object,
@@ -215,18 +218,25 @@ impl Choice {
             .get("function")
             .and_then(|function| word(function, "name"))
             .is_some();
-        let place = self.calls.iter().rposition(|call| {
-            let known = call
-                .fields
-                .get("id")
-                .and_then(Value::as_str)
-                .filter(|id| !id.is_empty());
-            match (id, known) {
-                (Some(id), Some(known)) if id == known => true,
-                (Some(_), Some(_)) if named => false,
-                _ => index.is_none() || call.index == index,
-            }
-        });
+        let place = self
+            .calls
+            .iter()
+            .enumerate()
+            .rev()
+            .take(OPEN_MAX)
+            .find(|(_, call)| {
+                let known = call
+                    .fields
+                    .get("id")
+                    .and_then(Value::as_str)
+                    .filter(|id| !id.is_empty());
+                match (id, known) {
+                    (Some(id), Some(known)) if id == known => true,
+                    (Some(_), Some(_)) if named => false,
+                    _ => index.is_none() || call.index == index,
+                }
+            });
+        let place = place.map(|(place, _)| place);
         // Without number and id, a name begins a call.
         let place = place.filter(|_| !(named && index.is_none() && id.is_none()));
         let call = match place.and_then(|place| self.calls.get_mut(place)) {
@@ -297,10 +307,10 @@ fn audio(audio: &mut Object, more: &Object) {
 
 /// OpenRouter: pieces of one detail have its `index` and `type`.
 fn reasoning_detail(list: &mut Vec<Value>, piece: &Value) {
-    let same = list
-        .iter_mut()
-        .rev()
-        .find(|detail| detail.get("index") == piece.get("index") && detail.get("type") == piece.get("type"));
+    let same =
+        list.iter_mut().rev().take(OPEN_MAX).find(|detail| {
+            detail.get("index") == piece.get("index") && detail.get("type") == piece.get("type")
+        });
     let (Some(detail), Some(more)) = (same, piece.as_object()) else {
         list.push(piece.clone());
         return;

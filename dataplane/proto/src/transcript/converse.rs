@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::body::Event;
-use super::join::{Object, append, arguments, count, join, list, member, put, text};
+use super::join::{ARGUMENT_VALUES_MAX, Object, append, arguments, count, join, list, member, put, text};
+use super::parse::Budget;
 
 #[derive(Default)]
 pub(super) struct Converse {
@@ -31,7 +32,12 @@ impl super::Fold for Converse {
         if !self.seen {
             return None;
         }
-        let content = self.blocks.into_values().map(Block::finish).collect();
+        let mut budget = Budget::new(ARGUMENT_VALUES_MAX);
+        let content = self
+            .blocks
+            .into_values()
+            .map(|block| block.finish(&mut budget))
+            .collect();
         self.message.insert("content".to_owned(), Value::Array(content));
         let mut answer = Object::new();
         member(&mut answer, "output").insert("message".to_owned(), Value::Object(self.message));
@@ -123,11 +129,11 @@ impl Block {
         }
     }
 
-    fn finish(mut self) -> Value {
+    fn finish(mut self, budget: &mut Budget) -> Value {
         if let Some(Value::Object(tool)) = self.fields.get_mut("toolUse") {
             let input = self.input.unwrap_or_default();
             if !(input.is_empty() && tool.contains_key("input")) {
-                tool.insert("input".to_owned(), arguments(&input));
+                tool.insert("input".to_owned(), arguments(&input, budget));
             }
         }
         Value::Object(self.fields)

@@ -8,6 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value};
 
+use super::parse::Budget;
+
 pub(super) type Object = Map<String, Value>;
 
 /// Deepest nesting in which unknown objects are joined member by member.
@@ -159,13 +161,18 @@ pub(super) fn items<'v>(value: &'v Value, key: &str) -> &'v [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
+/// Most JSON values in the arguments of all calls of one answer; what is beyond stays text.
+pub(super) const ARGUMENT_VALUES_MAX: u32 = 1_000_000;
+
 /// Arguments as the model made them, piece by piece: an object where they are JSON, else the text as it is. None at all
 /// is an empty object.
-pub(super) fn arguments(json: &str) -> Value {
+pub(super) fn arguments(json: &str, budget: &mut Budget) -> Value {
     if json.trim_ascii().is_empty() {
         return Value::Object(Object::new());
     }
-    serde_json::from_str(json).unwrap_or_else(|_| Value::String(json.to_owned()))
+    budget
+        .parse(json.as_bytes())
+        .unwrap_or_else(|| Value::String(json.to_owned()))
 }
 
 #[cfg(test)]

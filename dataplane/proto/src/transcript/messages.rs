@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::body::Event;
-use super::join::{Object, append, arguments, as_object, count, list, member, put, text, word};
+use super::join::{
+    ARGUMENT_VALUES_MAX, Object, append, arguments, as_object, count, list, member, put, text, word,
+};
+use super::parse::Budget;
 
 #[derive(Default)]
 pub(super) struct Messages {
@@ -66,7 +69,12 @@ impl super::Fold for Messages {
             None => Object::new(),
         };
         if !self.blocks.is_empty() {
-            let blocks = self.blocks.into_values().map(Block::finish).collect();
+            let mut budget = Budget::new(ARGUMENT_VALUES_MAX);
+            let blocks = self
+                .blocks
+                .into_values()
+                .map(|block| block.finish(&mut budget))
+                .collect();
             message.insert("content".to_owned(), Value::Array(blocks));
         }
         Some(Value::Object(message))
@@ -137,11 +145,11 @@ impl Block {
         }
     }
 
-    fn finish(mut self) -> Value {
+    fn finish(mut self, budget: &mut Budget) -> Value {
         if let Some(input) = self.input
             && !(input.is_empty() && self.fields.contains_key("input"))
         {
-            self.fields.insert("input".to_owned(), arguments(&input));
+            self.fields.insert("input".to_owned(), arguments(&input, budget));
         }
         let mut block = Value::Object(self.fields);
         as_object(&mut block);

@@ -20,11 +20,17 @@ impl Budget {
         }
     }
 
-    /// Whether something was left unread for want of budget.
+    /// Whether something was left unread, for want of budget or otherwise.
     pub(super) const fn exceeded(&self) -> bool {
         self.exceeded
     }
 
+    /// Notes that something was left unread for another reason.
+    pub(super) const fn overlook(&mut self) {
+        self.exceeded = true;
+    }
+
+    /// Values that may still be read.
     pub(super) const fn left(&self) -> u32 {
         self.left
     }
