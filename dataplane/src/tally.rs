@@ -21,7 +21,7 @@ use sluice_shared::quota::Unit;
 use sluice_shared::quota::estimate::Sample;
 use sluice_shared::quota::name::{Placeholder, Template, Values};
 use sluice_shared::units::{MonoMicros, NanoUsd};
-use sluice_shared::usage::{Action, Ended, Known, UsageRecord, VERDICTS_MAX, Verdict};
+use sluice_shared::usage::{Action, Ended, Known, SessionSource, UsageRecord, VERDICTS_MAX, Verdict};
 use sluice_shared::wire::inflight::Counter;
 use sluice_shared::wire::journal::Entry;
 use smallvec::SmallVec;
@@ -185,9 +185,12 @@ impl Tally {
         self.record.as_deref_mut()
     }
 
-    /// The session that the client named.
+    /// The session that the client named, for the budgets of sessions. A fingerprint names none: every first message would
+    /// have a budget of its own.
     pub(crate) fn session(&self) -> Option<&str> {
-        self.record.as_ref()?.session.as_deref()
+        let record = self.record.as_ref()?;
+        let named = record.session_source != SessionSource::Fingerprint;
+        record.session.as_deref().filter(|_| named)
     }
 
     /// Whether nothing is metered or recorded.

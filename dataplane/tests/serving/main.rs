@@ -32,6 +32,7 @@ mod quotas;
 mod quotas_cut;
 mod quotas_refused;
 mod refusals;
+mod sessions;
 mod spoofing;
 mod tls_listener;
 mod vectors;
