@@ -35,18 +35,16 @@ fn recorded_texts_hold_next_to_nothing() {
     {
         for file in std::fs::read_dir(api.path()).unwrap().flatten() {
             let path = file.path();
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some("json") => {
-                    let sidecar: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-                    found.texts(&set, &sidecar["request"]["body"]);
-                    let kind = ApiKind::parse(sidecar["api"].as_str().unwrap_or_default());
-                    let body = std::fs::read(path.with_extension("body")).unwrap();
-                    let media = sidecar["response"]["headers"]["content-type"].as_str();
-                    let answer = kind.and_then(|kind| reassemble(kind, media, &body).answer);
-                    found.texts(&set, &answer.unwrap_or_default());
-                }
-                _ => {}
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
             }
+            let sidecar: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            found.texts(&set, &sidecar["request"]["body"]);
+            let kind = ApiKind::parse(sidecar["api"].as_str().unwrap_or_default());
+            let body = std::fs::read(path.with_extension("body")).unwrap();
+            let media = sidecar["response"]["headers"]["content-type"].as_str();
+            let answer = kind.and_then(|kind| reassemble(kind, media, &body).answer);
+            found.texts(&set, &answer.unwrap_or_default());
         }
     }
     assert!(

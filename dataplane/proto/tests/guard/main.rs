@@ -1,6 +1,14 @@
 //! The guardrails' engine: what each detector finds and leaves, that no cut of a text hides anything, and what becomes of
 //! requests. No key in here was ever one: they are put together from parts when the tests run.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a skip must be visible, and so must a count"
+)]
+#![allow(clippy::cast_possible_truncation, reason = "the texts are short")]
+
 mod detectors;
 mod fixtures;
 mod hostile;

@@ -20,7 +20,9 @@ const CARDS: &[&[usize]] = &[
 ];
 
 pub(super) fn card(number: &Number, sink: &mut Sink<'_>) {
-    if !sink.wants(Detector::Card) || number.joined_before {
+    let first = number.digits(1).first();
+    let length = matches!(number.first_len(), 4 | 13..=19);
+    if !sink.wants(Detector::Card) || number.joined_before || !length || !matches!(first, Some(2..=6)) {
         return;
     }
     for lens in CARDS {
@@ -77,7 +79,7 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
             }
         })
         .sum();
-    sum % 10 == 0 && digits.iter().any(|digit| *digit != 0)
+    sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != 0)
 }
 
 /// Lengths by country (SWIFT's IBAN registry, 2025).

@@ -17,16 +17,33 @@ pub(super) fn number(view: View<'_>, number: &Number, sink: &mut Sink<'_>) {
         }
     };
     let named = |words: &[&str]| view.near(number.start, words);
-    judge(Detector::Ssn, ssn(number, named));
-    judge(Detector::FrNir, fr_nir(number));
-    judge(Detector::DeTaxId, de_tax_id(number, named));
-    judge(Detector::BrCpf, br_cpf(number, named));
-    judge(Detector::BrCnpj, br_cnpj(number, named));
-    judge(Detector::NlBsn, nl_bsn(number, named));
-    judge(Detector::PlPesel, pl_pesel(number, named));
-    judge(Detector::SePersonnummer, se_personnummer(number, named));
-    judge(Detector::InAadhaar, in_aadhaar(number, named));
-    judge(Detector::CaSin, ca_sin(number, named));
+    // The first group says what it can be at all.
+    match number.first_len() {
+        1 | 13 | 15 => judge(Detector::FrNir, fr_nir(number)),
+        2 => {
+            judge(Detector::DeTaxId, de_tax_id(number, named));
+            judge(Detector::BrCnpj, br_cnpj(number, named));
+        }
+        3 | 9 => {
+            judge(Detector::Ssn, ssn(number, named));
+            judge(Detector::BrCpf, br_cpf(number, named));
+            judge(Detector::NlBsn, nl_bsn(number, named));
+            judge(Detector::CaSin, ca_sin(number, named));
+        }
+        4 => judge(Detector::InAadhaar, in_aadhaar(number, named)),
+        6 | 8 | 10 => judge(Detector::SePersonnummer, se_personnummer(number, named)),
+        11 => {
+            judge(Detector::DeTaxId, de_tax_id(number, named));
+            judge(Detector::BrCpf, br_cpf(number, named));
+            judge(Detector::PlPesel, pl_pesel(number, named));
+        }
+        12 => {
+            judge(Detector::SePersonnummer, se_personnummer(number, named));
+            judge(Detector::InAadhaar, in_aadhaar(number, named));
+        }
+        14 => judge(Detector::BrCnpj, br_cnpj(number, named)),
+        _ => {}
+    }
 }
 
 fn value(digits: &[u8]) -> u64 {

@@ -42,7 +42,7 @@ pub(super) fn with_sign(view: View<'_>, at: usize, sink: &mut Sink<'_>) {
     };
     match (before(2), before(1)) {
         (Some(b'('), Some(b'+')) | (Some(b'+'), Some(b'(')) if alone(at - 2) => {
-            international(view, at - 2, at, sink)
+            international(view, at - 2, at, sink);
         }
         (_, Some(b'+')) if alone(at - 1) => international(view, at - 1, at, sink),
         (_, Some(b'(')) if alone(at - 1) => area_code(view, at - 1, at, sink),
