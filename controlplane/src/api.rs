@@ -6,6 +6,7 @@
 
 mod audit;
 mod body;
+mod captures;
 mod document;
 pub(crate) mod explain;
 mod health;
@@ -22,6 +23,7 @@ mod requests;
 mod routes;
 mod sessions;
 mod tokens;
+mod tool_calls;
 mod usage;
 
 use std::sync::Arc;

@@ -49,6 +49,8 @@ pub(crate) mod action {
     pub(crate) const HOOK_RETRY: &str = "hook.retry";
     /// A dead letter of a hook was removed.
     pub(crate) const HOOK_DELETE: &str = "hook.delete";
+    /// An admin looked into the capture of another person.
+    pub(crate) const CAPTURE_VIEW: &str = "capture.view";
     /// The chain did not fit what was kept beside it when the gateway started.
     pub(crate) const AUDIT_BROKEN: &str = "audit.broken";
     /// Notes that could not be written and were too many to wait.

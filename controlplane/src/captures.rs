@@ -18,13 +18,15 @@ mod format;
 mod ingest;
 mod read;
 mod status;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use assemble::{BodyHead, Head};
-pub(crate) use care::{Care, Policy};
+pub(crate) use assemble::Head;
+pub(crate) use care::Care;
 pub(crate) use format::Part;
 pub(crate) use ingest::CaptureIngest;
 pub(crate) use read::{Captures, ReadError};

@@ -23,11 +23,15 @@ pub(super) async fn show(
 ) -> Result<Json<Value>, Problem> {
     Parameters::read(&uri, &[])?;
     let ingest = shown.ingest.figures();
+    let captures = shown.capture_status.figures();
     let config = shown.config.view();
     let degraded = config.rejected.is_some()
         || ingest.error.is_some()
         || ingest.lag_ms > LAG_MS_MAX
-        || ingest.damaged > 0;
+        || ingest.damaged > 0
+        || captures.error.is_some()
+        || captures.care_error.is_some()
+        || captures.damaged > 0;
     let status = if degraded { "degraded" } else { "ok" };
     let epoch = shown.publisher.current().map_or(0, |published| published.epoch.0);
     if principal.role == Role::User {
@@ -60,6 +64,21 @@ pub(super) async fn show(
             "incarnations": ingest.incarnations,
             "lag_ms": ingest.lag_ms,
             "error": ingest.error,
+        },
+        "captures": {
+            "stored": captures.stored,
+            "partial": captures.partial,
+            "dropped": captures.dropped,
+            "lost": captures.lost,
+            "tool_calls": captures.tool_calls,
+            "damaged": captures.damaged,
+            "open": captures.open,
+            "waiting_bytes": captures.waiting_bytes,
+            "uploaded": captures.uploaded,
+            "upload_waiting_bytes": captures.upload_waiting_bytes,
+            "purged": captures.purged,
+            "error": captures.error,
+            "care_error": captures.care_error,
         },
         "store": { "kind": "sqlite", "bytes": shown.store.bytes() },
     })))

@@ -206,6 +206,22 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-amount", detail)
     }
 
+    pub(super) fn no_capture() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-capture",
+            "there is no such capture, or it was purged, or it is not yours",
+        )
+    }
+
+    pub(super) fn captures_unavailable(said: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "captures",
+            format!("{said}; the log says more"),
+        )
+    }
+
     pub(super) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

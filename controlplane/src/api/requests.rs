@@ -82,7 +82,7 @@ fn query(parameters: &Parameters, _principal: &Principal) -> Result<(RequestQuer
 }
 
 /// `429`, or a class: `4xx`.
-fn status(text: &str) -> Result<(u16, u16), Problem> {
+pub(super) fn status(text: &str) -> Result<(u16, u16), Problem> {
     let exact = text
         .parse::<u16>()
         .ok()

@@ -14,8 +14,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{
-    Shown, audit, document, explain, health, history, hooks, pricing, providers, quotas, requests, sessions,
-    tokens, usage,
+    Shown, audit, captures, document, explain, health, history, hooks, pricing, providers, quotas, requests,
+    sessions, tokens, tool_calls, usage,
 };
 
 /// Who may call a route.
@@ -79,6 +79,9 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/aperture/pricing/{*model}" AnyRole => pricing::show;
     Get    "/api/audit"                Admin   => audit::list;
     Get    "/api/audit/verify"         Admin   => audit::verify;
+    Get    "/api/captures"             Own     => captures::list;
+    Get    "/api/captures/{id}"        Own     => captures::show;
+    Get    "/api/captures/{id}/{part}" Own     => captures::part;
     Get    "/api/config"               Admin   => document::get_hashed;
     Put    "/api/config"               Admin   => document::put_hashed;
     Get    "/api/config/history"       Admin   => history::list;
@@ -103,6 +106,7 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/tokens"               Own     => tokens::list;
     Post   "/api/tokens"               Own     => tokens::create;
     Delete "/api/tokens/{id}"          Own     => tokens::revoke;
+    Get    "/api/tool-calls"           Own     => tool_calls::list;
     Get    "/api/usage"                Own     => usage::sums;
 };
 

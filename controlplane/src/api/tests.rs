@@ -13,6 +13,7 @@ use crate::store::tests::record;
 use crate::store::{Batch, Sqlite};
 
 mod auditing;
+mod capturing;
 mod explaining;
 mod matrix;
 mod pricing;

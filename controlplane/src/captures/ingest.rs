@@ -209,18 +209,18 @@ impl CaptureIngest {
                 .or_insert_with(|| Row::new(directory.clone(), number, *shard));
             loop {
                 let room = self.settings.batch_captures;
+                // Carrying again is worth it when there is twice as much to carry.
+                let frames_max = self.settings.frames_max.max(row.carried_frames.saturating_mul(2));
                 let progress = row
-                    .read(files, room, dead, &mut self.buffer, &self.status)
+                    .read(files, room, frames_max, dead, &mut self.buffer, &self.status)
                     .map_err(failed)?;
                 *found |= !row.ready.is_empty();
                 self.store_ready(row, now)?;
-                match progress {
-                    RowProgress::Full => {}
-                    RowProgress::Waiting | RowProgress::Exhausted => break,
-                    RowProgress::Damaged(segment) => self.put_aside(number, row, files, segment)?,
-                }
-                if row.frames > self.settings.frames_max {
+                if let RowProgress::Damaged(segment) = progress {
+                    self.put_aside(number, row, files, segment)?;
+                } else if row.frames >= frames_max {
                     self.carry(row, files, true)?;
+                } else if !matches!(progress, RowProgress::Full) {
                     break;
                 }
             }
@@ -333,7 +333,7 @@ impl CaptureIngest {
             let Some(row) = incarnation.rows.get_mut(shard) else {
                 continue;
             };
-            let waiting = files.segments.range(..row.segment).count();
+            let waiting = row.waiting(files);
             let many = waiting > self.settings.waiting_segments_max;
             if waiting == 0 && files.carries.is_empty() || !(many || due) {
                 continue;
@@ -341,13 +341,7 @@ impl CaptureIngest {
             looked = true;
             self.give_up(row)?;
             self.remove(row, files)?;
-            let waiting = row.obsolete(files).len();
-            let still = files
-                .segments
-                .range(..row.segment)
-                .count()
-                .saturating_sub(waiting);
-            if still > self.settings.waiting_segments_max {
+            if row.waiting(files) > self.settings.waiting_segments_max {
                 self.carry(row, files, false)?;
             }
         }
@@ -378,11 +372,16 @@ impl CaptureIngest {
         for ((number, pending), fate) in row.pending.iter_mut().zip(fates) {
             match fate {
                 Fate::Stored => stored.push(*number),
+                // Those that are there for hooks alone have records without a capture.
                 Fate::Recorded {
-                    capture: Capture::Dropped,
+                    capture: Capture::Dropped | Capture::Off,
                     ..
                 } => pending.given_up = true,
-                Fate::Recorded { .. } | Fate::Unknown => {}
+                Fate::Recorded {
+                    capture: Capture::Written,
+                    ..
+                }
+                | Fate::Unknown => {}
             }
         }
         for number in stored {

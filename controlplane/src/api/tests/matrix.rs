@@ -36,6 +36,12 @@ fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Get, "/aperture/pricing/{*model}") => ("/aperture/pricing/openai/gpt-5", 200),
         (Method::Get, "/api/audit") => ("/api/audit", 200),
         (Method::Get, "/api/audit/verify") => ("/api/audit/verify", 200),
+        (Method::Get, "/api/captures") => ("/api/captures", 200),
+        (Method::Get, "/api/captures/{id}") => ("/api/captures/00000000000000000000000000000001", 404),
+        (Method::Get, "/api/captures/{id}/{part}") => {
+            ("/api/captures/00000000000000000000000000000001/answer", 404)
+        }
+        (Method::Get, "/api/tool-calls") => ("/api/tool-calls", 200),
         (Method::Get, "/api/config") => ("/api/config", 200),
         (Method::Put, "/api/config") => ("/api/config", 415),
         (Method::Get, "/api/config/history") => ("/api/config/history", 200),

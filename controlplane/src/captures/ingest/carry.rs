@@ -50,7 +50,9 @@ pub(super) fn carry(
         Source::Carry(_) => merge || all,
         Source::Segment(number) => all || number < present,
     };
-    let number = files.carries.last().map_or(0, |last| last.saturating_add(1));
+    let above = files.carries.last().map_or(0, |last| last.saturating_add(1));
+    // What was listed may be older than the last carry.
+    let number = above.max(row.next_carry);
     let source = Source::Carry(number);
     let path = row.path(source);
     let draft = path.with_extension("carry-draft");
@@ -123,6 +125,7 @@ pub(super) fn carry(
     settings.reached(Step::CarryWritten)?;
     std::fs::rename(&draft, &path)?;
     files::sync_folder(&row.directory)?;
+    row.next_carry = number.saturating_add(1);
     settings.reached(Step::CarryNamed)?;
     for (capture, places) in moved {
         let Some(mut pending) = row.pending.remove(&capture) else {
@@ -136,6 +139,7 @@ pub(super) fn carry(
         }
         row.pending.insert(capture, pending);
     }
+    row.carried_frames = row.frames;
     Ok(())
 }
 

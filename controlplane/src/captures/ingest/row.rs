@@ -86,6 +86,10 @@ pub(super) struct Row {
     pub(super) frames: usize,
     /// Requests whose capture ends and has no beginning.
     pub(super) headless: Vec<RequestId>,
+    /// Number of the next carried file.
+    pub(super) next_carry: u64,
+    /// Frames that were left when frames were carried last.
+    pub(super) carried_frames: usize,
     files: BTreeMap<Source, File>,
 }
 
@@ -112,6 +116,8 @@ impl Row {
             waits: BTreeMap::new(),
             frames: 0,
             headless: Vec::new(),
+            next_carry: 0,
+            carried_frames: 0,
             files: BTreeMap::new(),
         }
     }
@@ -132,11 +138,12 @@ impl Row {
         }
     }
 
-    /// Reads until `room` captures are ready, or all that is there.
+    /// Reads until `room` captures are ready, `frames_max` frames are remembered, or all that is there is read.
     pub(super) fn read(
         &mut self,
         files: &Files,
         room: usize,
+        frames_max: usize,
         dead: bool,
         buffer: &mut [u8],
         status: &Status,
@@ -150,7 +157,7 @@ impl Row {
             RowProgress::Waiting
         };
         loop {
-            if self.ready.len() >= room {
+            if self.ready.len() >= room || self.frames >= frames_max {
                 return Ok(RowProgress::Full);
             }
             if !files.segments.contains(&self.segment) {
@@ -182,7 +189,7 @@ impl Row {
             let mut offset = self.offset;
             let stop = frames::read(&file, &mut offset, buffer, |at, length, frame| {
                 self.take(source, at, length, frame, status);
-                self.ready.len() < room
+                self.ready.len() < room && self.frames < frames_max
             })?;
             self.files.insert(source, file);
             self.offset = offset;
@@ -370,14 +377,25 @@ impl Row {
     /// Files that may go, in the order in which they must.
     pub(super) fn obsolete(&self, files: &Files) -> Vec<Source> {
         let carries = files.carries.iter().map(|number| Source::Carry(*number));
+        let carries = carries.filter(|source| !self.is_waited_for(*source));
         let complete = files
             .segments
             .range(..self.segment)
             .map(|number| Source::Segment(*number));
-        carries
-            .chain(complete)
-            .take_while(|source| self.waits.get(source).is_none_or(|waits| *waits == 0))
-            .collect()
+        let complete = complete.take_while(|source| !self.is_waited_for(*source));
+        carries.chain(complete).collect()
+    }
+
+    /// Complete segments that cannot go.
+    pub(super) fn waiting(&self, files: &Files) -> usize {
+        let complete = files.segments.range(..self.segment);
+        complete
+            .skip_while(|number| !self.is_waited_for(Source::Segment(**number)))
+            .count()
+    }
+
+    fn is_waited_for(&self, source: Source) -> bool {
+        self.waits.get(&source).is_some_and(|waits| *waits > 0)
     }
 
     pub(super) fn forget_file(&mut self, source: Source) {
