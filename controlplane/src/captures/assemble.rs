@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use sluice_proto::transcript;
-use sluice_shared::ids::RequestId;
+use sluice_shared::ids::ShardId;
 use sluice_shared::usage::{Ended, UsageRecord};
 use sluice_shared::wire::capture::{AnswerHead, Closed, Fields, Opened};
 
@@ -99,7 +99,7 @@ pub(crate) struct Field {
     pub(crate) value: String,
 }
 
-/// Puts a capture together. One without an end gets `fallback` for its record if there is one in the store.
+/// Puts a capture together.
 pub(super) fn assemble(raw: Raw) -> Assembled {
     let Raw {
         opened,
@@ -116,10 +116,10 @@ pub(super) fn assemble(raw: Raw) -> Assembled {
     };
     let request_cut = request_bytes > request_kept;
     let answer_cut = unfinished || answer_bytes > answer_kept;
-    let (request, request_encoded) = decode(&opened.headers, request, request_cut);
+    let (request, request_encoded) = decode(&opened.headers, request);
     let none = Fields::new();
     let answer_headers = answer_head.as_ref().map_or(&none, |head| &head.headers);
-    let (answer, answer_encoded) = decode(answer_headers, answer, answer_cut);
+    let (answer, answer_encoded) = decode(answer_headers, answer);
     let content_type = field(answer_headers, "content-type");
     let (mut assembled, mut calls, mut complete) = (Vec::new(), Vec::new(), false);
     if answer_encoded.is_none() && !answer.is_empty() {
@@ -225,8 +225,8 @@ pub(super) fn assemble(raw: Raw) -> Assembled {
 
 /// What a record would say of a request whose process died.
 fn draft(opened: &Opened, head: Option<&AnswerHead>) -> UsageRecord {
-    // The shard is in the id's place of no consequence here: the draft is never stored as a record.
-    let shard = sluice_shared::ids::ShardId(0);
+    // Whose shard it was is not asked: this is no record that is stored.
+    let shard = ShardId(0);
     let mut record = UsageRecord::draft(opened.request_id, opened.time, shard, opened.epoch, opened.api);
     record.ended = Ended::Aborted;
     record.status = head.map_or(0, |head| head.status);
@@ -234,9 +234,9 @@ fn draft(opened: &Opened, head: Option<&AnswerHead>) -> UsageRecord {
     record
 }
 
-/// A body with its content-encoding removed; if that cannot be done, as it came and the name of the encoding. A body that
-/// was cut is decoded as far as it goes only if the decoder makes something of it.
-fn decode(headers: &Fields, body: Vec<u8>, _cut: bool) -> (Vec<u8>, Option<String>) {
+/// A body with its content-encoding removed; if that cannot be done, as it came and the name of the encoding. One that was
+/// cut is not decoded either.
+fn decode(headers: &Fields, body: Vec<u8>) -> (Vec<u8>, Option<String>) {
     let Some(encoding) = field(headers, "content-encoding") else {
         return (body, None);
     };
@@ -299,10 +299,5 @@ impl Head {
             .iter()
             .find(|f| f.name.eq_ignore_ascii_case(name));
         found.map(|f| f.value.as_str())
-    }
-
-    /// The request.
-    pub(crate) fn id(&self) -> Option<RequestId> {
-        RequestId::parse(&self.request_id)
     }
 }

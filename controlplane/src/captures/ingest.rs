@@ -202,6 +202,9 @@ impl CaptureIngest {
         if listed.is_empty() {
             return Ok(());
         }
+        if incarnation.rows.is_empty() {
+            carry::clean(&directory).map_err(failed)?;
+        }
         for (shard, files) in &listed {
             let row = incarnation
                 .rows

@@ -512,7 +512,10 @@ fn captures_for_hooks_alone_are_not_listed_and_go_when_nobody_waits() {
     assert_eq!(reader.part(&found, Part::Answer), told_only.answer);
     assert_eq!(find(&reader, id(&nobodys)), None);
     reader.turn(Keep::Millis(1), None).unwrap();
-    assert!(find(&reader, id(&told_only)).is_some(), "the hook has not been told yet");
+    assert!(
+        find(&reader, id(&told_only)).is_some(),
+        "the hook has not been told yet"
+    );
     let other = rusqlite::Connection::open(data.path().join(crate::store::FILE)).unwrap();
     other.execute("DELETE FROM outbox", []).unwrap();
     reader.turn(Keep::Forever, None).unwrap();

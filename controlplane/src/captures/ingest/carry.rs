@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use sluice_shared::wire::capture::{Kind, OFFSET_BYTES, PAYLOAD_BYTES_MAX, frame_tail, tag};
 use sluice_shared::wire::journal::{SEGMENT_HEADER_BYTES, record_bytes};
@@ -140,6 +141,16 @@ pub(super) fn carry(
         row.pending.insert(capture, pending);
     }
     row.carried_frames = row.frames;
+    Ok(())
+}
+
+/// Removes what a process before this one did not finish.
+pub(super) fn clean(directory: &Path) -> io::Result<()> {
+    for name in crate::ingest::names(directory)? {
+        if name.ends_with(".carry-draft") {
+            files::remove(&directory.join(name))?;
+        }
+    }
     Ok(())
 }
 
