@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a skip must be visible")]
 
+#[path = "guard_answers/actions.rs"]
+mod actions;
 #[path = "guard_answers/formats.rs"]
 mod formats;
+#[path = "guard_answers/holding.rs"]
+mod holding;
 #[path = "guard_answers/recordings.rs"]
 mod recordings;
 #[path = "guard_answers/secrets.rs"]

@@ -479,6 +479,11 @@ impl AnswerGuard {
                 place::find(&event, &self.tape, &mut found);
             }
         }
+        if found.repeats {
+            // What it says again is decided first.
+            self.end_lanes(found.ends);
+            found.ends = Ends::None;
+        }
         if self.lanes.len() > LANES_MAX {
             self.end_lanes(Ends::All);
             self.lanes.clear();
