@@ -36,7 +36,9 @@ impl GuardrailCounts {
             verdict.action.name()
         };
         let on = if verdict.on_answer { "answer" } else { "request" };
-        self.add(&verdict.name, &verdict.what, action, on, u64::from(verdict.count));
+        // What stands behind a colon may come from a client: the name of a tool.
+        let what = verdict.what.split(':').next().unwrap_or_default();
+        self.add(&verdict.name, what, action, on, u64::from(verdict.count));
     }
 
     fn add(&mut self, rule: &str, detector: &str, action: &'static str, on: &'static str, count: u64) {
@@ -106,7 +108,7 @@ mod tests {
             action: Action::Redact,
             shadow: false,
             on_answer: true,
-            what: "email".into(),
+            what: "email:more".into(),
             count,
             took_us: 0,
         }
@@ -137,5 +139,7 @@ mod tests {
             of.map(|(_, count)| *count).collect()
         };
         assert_eq!((of("rule000"), of(OTHER)), (vec![5], vec![20, 1]));
+        assert_eq!(sorted[0].0[1], ("detector", OTHER));
+        assert_eq!(sorted[3].0[1], ("detector", "email"));
     }
 }

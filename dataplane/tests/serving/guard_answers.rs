@@ -301,7 +301,10 @@ fn a_tool_that_is_denied_is_not_called() {
     );
     assert!(!text.contains("delete_all"), "{text}");
     let (record, verdict) = judged(&gateway);
-    assert_eq!((verdict.action, verdict.what.as_str()), (Action::Block, "tool"));
+    assert_eq!(
+        (verdict.action, verdict.what.as_str()),
+        (Action::Block, "tool:delete_all")
+    );
     assert_eq!(record.ended, Ended::Blocked);
 }
 

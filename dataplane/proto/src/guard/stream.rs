@@ -109,7 +109,7 @@ pub struct AnswerGuard {
 /// How often a rule's detector has found something.
 struct Count {
     rule: usize,
-    what: Option<u16>,
+    what: u16,
     count: u32,
 }
 
@@ -373,6 +373,8 @@ impl AnswerGuard {
         let mut verdicts: Vec<_> = counted
             .filter_map(|one| self.rules.verdict(one.rule, one.what, one.count))
             .collect();
+        let tools = self.tools.iter();
+        verdicts.extend(tools.filter_map(|(rule, name)| self.rules.verdict_on_tool(*rule, name)));
         if let Some(why) = self.unread {
             verdicts.extend(self.rules.unread(why));
         }
@@ -629,12 +631,11 @@ impl AnswerGuard {
             }
             if self.tools.len() < TOOLS_MAX && !self.tools.iter().any(|(r, n)| *r == rule && *n == name) {
                 self.tools.push((rule, name));
-                self.count(rule, None);
             }
         }
     }
 
-    fn count(&mut self, rule: usize, what: Option<u16>) {
+    fn count(&mut self, rule: usize, what: u16) {
         let known = self
             .counts
             .iter_mut()
@@ -668,9 +669,9 @@ impl AnswerGuard {
     fn settle(&mut self, repeats: bool) {
         for (rule, what, number) in std::mem::take(&mut self.work.found) {
             // What is said again was found before.
-            let known = |one: &Count| one.rule == rule && one.what == Some(what);
+            let known = |one: &Count| one.rule == rule && one.what == what;
             if !(repeats && self.counts.iter().any(known)) {
-                self.count(rule, Some(what));
+                self.count(rule, what);
             }
             if self.rules.act(rule) == Act::Block {
                 let first = self.blocked.map_or(number, |(_, first)| first.min(number));
@@ -700,7 +701,7 @@ impl AnswerGuard {
     fn release(&mut self, out: &mut Vec<u8>) {
         while let Some(unit) = self.units.front() {
             let first = self.blocked.map(|(_, first)| first);
-            if unit.open > 0 && self.acts || first.is_some_and(|first| first <= self.base) && self.acts {
+            if self.acts && (unit.open > 0 || first.is_some_and(|first| first <= self.base)) {
                 break;
             }
             if let Some(unit) = self.units.pop_front() {

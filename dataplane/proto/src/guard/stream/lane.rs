@@ -39,11 +39,13 @@ pub(super) struct Change {
     pub(super) said: Said,
     /// What changes of what the string says.
     pub(super) part: Range<usize>,
-    /// Rule and detector of what stands there afterwards; `None`: nothing does.
-    pub(super) by: Option<(usize, u16)>,
+    pub(super) by: By,
     /// What the part is in arguments.
     pub(super) run: Run,
 }
+
+/// Rule and detector of what stands in a place afterwards; `None`: nothing does.
+type By = Option<(usize, u16)>;
 
 /// What came of looking.
 #[derive(Debug, Default)]
@@ -271,7 +273,7 @@ impl Lane {
         }
         let mut settled = std::mem::take(&mut work.settled);
         settled.sort_by_key(|one| (one.range.start, std::cmp::Reverse(one.range.end)));
-        let mut united: Option<(Range<u64>, Option<(usize, u16)>)> = None;
+        let mut united: Option<(Range<u64>, By)> = None;
         for one in settled.drain(..) {
             if !one.continues {
                 let unit = self.unit_at(self.lane_at(one.range.start));
@@ -300,7 +302,7 @@ impl Lane {
     }
 
     /// Changes a part of the text: the first string that says of it says what takes its place, the others nothing.
-    fn change(&self, text: &Range<u64>, by: Option<(usize, u16)>, work: &mut Work) {
+    fn change(&self, text: &Range<u64>, by: By, work: &mut Work) {
         let mut lane = self.lane_at(text.start)..self.lane_at(text.end);
         if self.run == Run::Bare {
             // What stands between commas is replaced whole, so that it stays JSON.

@@ -465,8 +465,7 @@ fn lane(event: &Event<'_>, tape: &Tape, root: Option<u32>, at: u32, name: &[u8])
     if let Some(node) = tape.node(at) {
         text = is(doc, &node.key, b"text");
     }
-    loop {
-        let Some(node) = tape.node(index) else { break };
+    while let Some(node) = tape.node(index) {
         let key = doc.get(wide(&node.key)).unwrap_or_default();
         // What begins with its block goes on in deltas.
         match key {

@@ -91,13 +91,17 @@ impl Rules {
         broken.map(|(at, _)| at).collect()
     }
 
-    /// The verdict on something found; `None`: on a tool.
-    pub(super) fn verdict(&self, rule: usize, detector: Option<u16>, count: u32) -> Option<Verdict> {
+    /// The verdict on something found.
+    pub(super) fn verdict(&self, rule: usize, detector: u16, count: u32) -> Option<Verdict> {
         let rule = self.set.rule(rule)?;
-        Some(match detector {
-            Some(detector) => said(rule, rule.action(), rule.what(detector), count),
-            None => said(rule, rule.action_whole(), "tool", count),
-        })
+        Some(said(rule, rule.action(), rule.what(detector), count))
+    }
+
+    /// The verdict on a tool that is called.
+    pub(super) fn verdict_on_tool(&self, rule: usize, tool: &str) -> Option<Verdict> {
+        let rule = self.set.rule(rule)?;
+        let tool: String = tool.chars().filter(|c| !c.is_control()).collect();
+        Some(said(rule, rule.action_whole(), &format!("tool:{tool}"), 1))
     }
 
     /// The verdicts on an answer that cannot be read: those that want it read end it, the others note that.
