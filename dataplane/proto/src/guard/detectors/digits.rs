@@ -258,6 +258,9 @@ impl Number {
 
 /// A word that begins with a digit.
 fn number(view: View<'_>, start: usize, sink: &mut Sink<'_>) {
+    if short(view, start) {
+        return;
+    }
     let Some(number) = Number::read(view, start) else {
         return sink.more(beginning(view, start));
     };
@@ -285,6 +288,18 @@ fn number(view: View<'_>, start: usize, sink: &mut Sink<'_>) {
     if sink.wants(Detector::TelegramToken) {
         telegram(view, &number, sink);
     }
+}
+
+/// Whether a number is one group of fewer than eight digits without a sign before it: years, pages, amounts, which nothing looks
+/// for. The end of the text must be out of sight.
+fn short(view: View<'_>, start: usize) -> bool {
+    let end = view.run(start, 8, |byte| byte.is_ascii_digit());
+    let signed = matches!(start.checked_sub(1).and_then(|at| view.at(at)), Some(b'+' | b'('));
+    let goes_on = || {
+        separator(view, end)
+            .is_some_and(|(_, bytes)| view.at(end + bytes).is_some_and(|byte| byte.is_ascii_digit()))
+    };
+    end - start < 8 && !signed && !view.open_at(end + 4) && !goes_on()
 }
 
 /// Where what a number may be part of begins: a sign of a telephone number, or the letters of a national insurance number.
