@@ -254,7 +254,7 @@ fn other(id: &[u8], copy: u64) -> Vec<u8> {
     let last = id.len() - 4;
     id[last..].copy_from_slice(&u32::try_from(copy).unwrap().to_be_bytes());
     if let Some(first) = id.first_mut() {
-        *first = (copy >> 4) as u8;
+        *first = u8::try_from(copy >> 4 & 0xff).unwrap();
     }
     id
 }
