@@ -517,11 +517,9 @@ fn finish(conn: &Downstream, live: Box<Live>, end: End) -> Finished {
                 .as_ref()
                 .map_or_else(|| conn.shard.next_request_id(), |t| t.request_id);
             let mut family = ErrorFamily::Plain;
-            if let Some(tally) = &mut tally {
-                if let Some(record) = tally.record() {
-                    family = record.api.error_family();
-                    record.error = Some(code.name().to_owned());
-                }
+            if let Some(record) = tally.as_mut().and_then(Tally::record) {
+                family = record.api.error_family();
+                record.error = Some(code.name().to_owned());
             }
             let message = error_bytes(
                 family,

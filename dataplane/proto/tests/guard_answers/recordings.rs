@@ -138,7 +138,7 @@ fn what_holds_nothing_passes_byte_for_byte() {
         if recording.guard(&guards).is_none() {
             continue;
         }
-        let mut check = |what: &str, pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let check = |what: &str, pieces: &mut dyn Iterator<Item = &[u8]>| {
             let mut guard = recording.guard(&guards).unwrap();
             let pieces: Vec<&[u8]> = pieces.collect();
             let (out, ended) = pass(&mut guard, pieces.into_iter());
