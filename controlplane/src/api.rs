@@ -9,17 +9,18 @@ mod body;
 mod captures;
 mod document;
 pub(crate) mod explain;
+mod exports;
 mod health;
 mod history;
 mod hooks;
 mod own_role;
-mod parameters;
+pub(crate) mod parameters;
 pub(crate) mod pricing;
 mod principal;
 mod problem;
 mod providers;
 mod quotas;
-mod requests;
+pub(crate) mod requests;
 mod routes;
 mod sessions;
 mod tokens;
@@ -38,6 +39,7 @@ use tokio::net::UnixStream;
 
 use crate::audit::Audit;
 use crate::captures::Captures;
+use crate::export::Exports;
 use crate::identity::Identities;
 use crate::identity::token::Tokens;
 use crate::ingest;
@@ -63,6 +65,7 @@ pub(crate) struct Shown {
     pub(crate) ingest: Arc<ingest::Status>,
     pub(crate) config: Arc<ConfigState>,
     pub(crate) configuration: Arc<Configuration>,
+    pub(crate) exports: Arc<Exports>,
     pub(crate) started: Instant,
 }
 

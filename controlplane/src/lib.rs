@@ -9,6 +9,7 @@ mod audit;
 mod captures;
 mod compile;
 pub mod config;
+mod export;
 mod files;
 mod hooks;
 mod identity;
@@ -40,6 +41,8 @@ pub use api::explain::{ExplainError, Question, explain};
 pub use api::pricing::{price_json, prices_in, prices_of};
 use audit::Audit;
 use captures::{CaptureIngest, Captures, Care};
+use export::Exports;
+pub use export::by_hand::{ExportError, ExportFormat, Selection as ExportSelection, export_records};
 use hooks::Deliverer;
 use identity::Identities;
 #[doc(hidden)]
@@ -233,6 +236,9 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     );
     let mut delivering = tokio::spawn(deliverer.run());
 
+    let exports = Exports::new(store.clone(), captures.clone(), export::clock);
+    let mut exporting = tokio::spawn(exports.clone().run(configuration.documents()));
+
     let shown = Arc::new(Shown {
         store,
         ledger,
@@ -246,6 +252,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         capture_status,
         config: state,
         configuration,
+        exports,
         started: Instant::now(),
     });
     let (stop_api, mut api_stopped) = watch::channel(false);
@@ -266,6 +273,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         _ = &mut answering => Err(Error::Ended("the admin API")),
         _ = &mut minding_tokens => Err(Error::Ended("the care of tokens")),
         _ = &mut minding_keys => Err(Error::Ended("the care of keys")),
+        _ = &mut exporting => Err(Error::Ended("the exports")),
     };
     drop(stop_ingest);
     drop(stop_captures);
@@ -276,6 +284,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     watching.abort();
     minding_tokens.abort();
     minding_keys.abort();
+    exporting.abort();
     if end.is_ok() {
         // Both have been told to stop and hold nothing that could wait for ever but one query or one transaction.
         let patience = std::time::Duration::from_secs(5);

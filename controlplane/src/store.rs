@@ -8,6 +8,7 @@
 pub(crate) mod audit;
 pub(crate) mod captures;
 mod detail;
+pub(crate) mod export;
 mod ledger;
 pub(crate) mod outbox;
 pub(crate) mod range;
@@ -30,6 +31,7 @@ use sluice_shared::usage::{Ended, UsageRecord};
 use sluice_shared::wire::control::Bucket;
 
 pub(crate) use detail::side_json;
+pub(crate) use export::ExportRows;
 pub(crate) use ledger::{
     Among, BucketId, BucketQuery, BucketRow, Definitions, HistoryQuery, LeaseAsk, LeaseOutcome, Other,
     QuotaEvent, RefillEntry, Refilled, Touched,
@@ -237,7 +239,14 @@ pub const GROUPS_MAX: usize = 10_000;
 
 /// A store.
 pub(crate) trait Store:
-    audit::AuditRows + captures::CaptureRows + outbox::OutboxRows + sessions::SessionRows + Send + Sync + 'static
+    audit::AuditRows
+    + captures::CaptureRows
+    + outbox::OutboxRows
+    + sessions::SessionRows
+    + ExportRows
+    + Send
+    + Sync
+    + 'static
 {
     /// Stores a batch in one durable transaction, and charges what its new records used.
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested>;
@@ -327,6 +336,10 @@ impl Reader {
     /// The database failed.
     pub async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageGroup>, StoreError> {
         self.0.usage(query).await
+    }
+
+    pub(crate) async fn requests(&self, query: &RequestQuery) -> Result<Vec<UsageRecord>, StoreError> {
+        self.0.requests(query).await
     }
 }
 

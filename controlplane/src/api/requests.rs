@@ -132,7 +132,7 @@ fn verdict(verdict: &Verdict) -> Value {
 }
 
 /// A record as it is shown; what is not known is `null`, never 0.
-pub(super) fn record(r: &UsageRecord) -> Value {
+pub(crate) fn record(r: &UsageRecord) -> Value {
     let u = &r.usage;
     let fields: [(&str, Value); 53] = [
         ("request_id", Value::from(r.request_id.to_string())),

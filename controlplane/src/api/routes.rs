@@ -14,8 +14,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{
-    Shown, audit, captures, document, explain, health, history, hooks, pricing, providers, quotas, requests,
-    sessions, tokens, tool_calls, usage,
+    Shown, audit, captures, document, explain, exports, health, history, hooks, pricing, providers, quotas,
+    requests, sessions, tokens, tool_calls, usage,
 };
 
 /// Who may call a route.
@@ -92,6 +92,9 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/hooks/dead"           Admin   => hooks::dead;
     Delete "/api/hooks/dead/{id}"      Admin   => hooks::remove;
     Post   "/api/hooks/dead/{id}/retry" Admin  => hooks::retry;
+    Get    "/api/export"               Own     => exports::by_hand;
+    Get    "/api/exports"              Admin   => exports::list;
+    Post   "/api/exports/{name}/run"   Admin   => exports::run;
     Get    "/api/health"               AnyRole => health::show;
     Get    "/api/providers"            AnyRole => providers::list;
     Get    "/api/quotas"               Own     => quotas::list;

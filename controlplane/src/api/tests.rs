@@ -96,6 +96,7 @@ impl Api {
             audit: audit.clone(),
             state: state.clone(),
         };
+        let exports = Exports::new(store.clone(), captures.clone(), crate::export::clock);
         let shown = Arc::new(Shown {
             tokens: Tokens::open(store.clone()).await.unwrap(),
             captures: Captures::new(folder.path(), store.clone()),
@@ -109,6 +110,7 @@ impl Api {
             ingest: Arc::new(ingest::Status::new(Instant::now())),
             config: state,
             configuration: Configuration::new(source, loaded, seen, epoch, parts),
+            exports,
             started: Instant::now(),
         });
         let path = folder.path().join("api.sock");

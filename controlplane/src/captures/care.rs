@@ -202,8 +202,9 @@ impl Care {
     }
 
     /// Whether everybody who exports captures has those of a segment.
-    async fn is_exported(&self, _row: &SegmentRow) -> Result<bool, CareError> {
-        Ok(false)
+    async fn is_exported(&self, row: &SegmentRow) -> Result<bool, CareError> {
+        let waits_from = self.store.exported_up_to().await?;
+        Ok(waits_from.is_none_or(|from| row.newest < from))
     }
 
     /// Sends a segment to the object store.

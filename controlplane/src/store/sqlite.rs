@@ -140,11 +140,15 @@ impl Reads {
 impl Store for Sqlite {
     fn ingest<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Ingested> {
         Box::pin(async move {
-            self.writer()
-                .store(&batch.records, batch.holder, batch.when, |connection| {
-                    batch.amends.iter().try_for_each(|it| amend(connection, it))?;
-                    batch.cursors.iter().try_for_each(|it| set_cursor(connection, it))
-                })
+            let mut writer = self.writer();
+            let wants = writer.wants;
+            writer.store(&batch.records, batch.holder, batch.when, |connection| {
+                batch
+                    .amends
+                    .iter()
+                    .try_for_each(|it| amend(connection, wants, it))?;
+                batch.cursors.iter().try_for_each(|it| set_cursor(connection, it))
+            })
         })
     }
 
@@ -304,7 +308,7 @@ struct List {
 }
 
 impl Reads {
-    async fn requests(&self, query: &RequestQuery) -> Result<Vec<UsageRecord>, StoreError> {
+    pub(super) async fn requests(&self, query: &RequestQuery) -> Result<Vec<UsageRecord>, StoreError> {
         // One view of the file: texts are there when their rows are.
         let mut view = self.0.begin().await?;
         let mut numbers = [None; 3];
@@ -627,6 +631,11 @@ impl Sqlite {
             .connection
             .pragma_update(None, "user_version", version)
             .unwrap();
+    }
+
+    /// Changes what no caller can.
+    pub(crate) fn execute_for_tests(&self, sql: &str) {
+        self.writer().connection.execute_batch(sql).unwrap();
     }
 }
 

@@ -11,6 +11,7 @@ use sluice_shared::ids::{RequestId, ShardId};
 use sluice_shared::usage::UsageRecord;
 
 use super::detail::{Columns, Row, TextId, amended, int, pack};
+use super::export::Wants;
 use super::ledger::{Charges, charge};
 use super::seen::Seen;
 use super::sessions::{self, Gathered};
@@ -55,6 +56,8 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) texts: Numbers,
     seen: Seen,
+    /// What exporters want to hear of.
+    pub(super) wants: Wants,
     upsert: String,
     detail: Vec<u8>,
 }
@@ -104,6 +107,7 @@ impl Writer {
                 .join(","),
         );
         Ok(Self {
+            wants: Wants::open(&connection)?,
             connection,
             texts: Numbers::default(),
             seen: Seen::default(),
@@ -173,6 +177,7 @@ impl Writer {
                     continue;
                 }
                 done.inserted += 1;
+                self.wants.record(&transaction, r)?;
                 charges.of(r, when);
                 sessions.add(
                     r,
@@ -253,7 +258,7 @@ fn add_sums(connection: &Connection, upsert: &str, sums: &rollup::Sums) -> Resul
 }
 
 /// Reads the columns of [`super::detail::COLUMNS`].
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Columns, Vec<u8>)> {
+pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Columns, Vec<u8>)> {
     let columns = Columns {
         time: row.get(0)?,
         request_id: RequestId(row.get(1)?),
@@ -267,7 +272,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Columns, Vec<u8>)> {
 }
 
 /// Changes how a record ended, in its row and in the sums.
-pub(super) fn amend(connection: &Connection, amend: &Amend) -> Result<(), StoreError> {
+pub(super) fn amend(connection: &Connection, wants: Wants, amend: &Amend) -> Result<(), StoreError> {
     let select = format!(
         "SELECT {} FROM requests WHERE request_id = ?",
         super::detail::COLUMNS
@@ -287,6 +292,7 @@ pub(super) fn amend(connection: &Connection, amend: &Amend) -> Result<(), StoreE
     connection
         .prepare_cached("UPDATE requests SET detail = ? WHERE time = ? AND request_id = ?")?
         .execute((packed, int(columns.time), amend.request_id.0.as_slice()))?;
+    wants.amended(connection, amend.request_id, int(columns.time))?;
     let (was, is) = (
         rollup::is_error(before.status, before.ended),
         rollup::is_error(before.status, amend.ended),
