@@ -51,6 +51,8 @@ pub(crate) mod action {
     pub(crate) const HOOK_DELETE: &str = "hook.delete";
     /// An admin looked into the capture of another person.
     pub(crate) const CAPTURE_VIEW: &str = "capture.view";
+    /// An exporter was told to run at once.
+    pub(crate) const EXPORT_RUN: &str = "export.run";
     /// The chain did not fit what was kept beside it when the gateway started.
     pub(crate) const AUDIT_BROKEN: &str = "audit.broken";
     /// Notes that could not be written and were too many to wait.

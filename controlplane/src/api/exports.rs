@@ -13,6 +13,7 @@ use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::Principal;
 use super::problem::Problem;
+use crate::audit::action;
 use crate::export::View;
 use crate::export::by_hand::{ExportFormat, Lines, Selection};
 
@@ -58,7 +59,13 @@ pub(super) async fn run(
     };
     shown
         .audit
-        .record(&principal.login, &principal.node, "export.run", &name, json!({}))
+        .record(
+            &principal.login,
+            &principal.node,
+            action::EXPORT_RUN,
+            &name,
+            json!({}),
+        )
         .await?;
     let running = shown.exports.kick(&name).unwrap_or(false);
     let body = json!({ "name": view.name, "running": running });

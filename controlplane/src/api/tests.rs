@@ -15,6 +15,7 @@ use crate::store::{Batch, Sqlite};
 mod auditing;
 mod capturing;
 mod explaining;
+mod exports;
 mod matrix;
 mod pricing;
 mod quotas;
@@ -358,6 +359,7 @@ async fn a_rejected_document_shows_with_its_place() {
         ingest: api.shown.ingest.clone(),
         config: Arc::new(ConfigState::new(view.source, view.report, Some(report))),
         configuration: api.shown.configuration.clone(),
+        exports: api.shown.exports.clone(),
         started: api.shown.started,
     });
     let path = api.path.with_file_name("second.sock");

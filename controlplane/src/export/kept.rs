@@ -3,7 +3,7 @@
 use sluice_shared::ids::RequestId;
 
 use super::item::{Captured, ReadCaptures, Reading};
-use crate::captures::{Captures, Field, Part, ReadError};
+use crate::captures::{Captures, Part, ReadError};
 use crate::store::captures::ASSEMBLED;
 
 impl ReadCaptures for Captures {
@@ -11,6 +11,7 @@ impl ReadCaptures for Captures {
         Box::pin(async move {
             match whole(self, id).await {
                 Ok(found) => Ok(found),
+                Err(ReadError::Gone) => Ok(None),
                 // What cannot be read today cannot be read tomorrow, and must not hold up what comes after it.
                 Err(error @ ReadError::Damaged { .. }) => {
                     tracing::error!(request_id = %id, "exported without its capture: {}", crate::link::chain(&error));
@@ -41,12 +42,16 @@ async fn whole(captures: &Captures, id: RequestId) -> Result<Option<Captured>, R
     Ok(Some(Captured {
         method: head.method,
         target: head.target,
-        request_headers: fields(head.request_headers),
+        request_headers: request_headers
+            .map(|it| (it.name, it.value.into_bytes()))
+            .collect(),
         request_body: captures.part(&found, Part::Request).await?,
         request_bytes: head.request.bytes,
         request_cut: head.request.truncated,
         status: head.status.unwrap_or(0),
-        answer_headers: fields(head.answer_headers),
+        answer_headers: answer_headers
+            .map(|it| (it.name, it.value.into_bytes()))
+            .collect(),
         answer_body: captures.part(&found, Part::Answer).await?,
         answer_bytes: head.answer.bytes,
         answer_cut: head.answer.truncated,

@@ -15,7 +15,7 @@ use super::item::{Batch, Captured, Reading};
 use super::sink::{Sending, Sink};
 use super::*;
 use crate::store::tests::record;
-use crate::store::{self, Sqlite};
+use crate::store::{self, ExportRows as _, Sqlite};
 
 /// Where no captures are kept.
 struct NoCaptures;
@@ -67,7 +67,6 @@ impl World {
                 enabled: true,
             })
             .collect();
-        use store::ExportRows as _;
         self.store.set_exporters(&wanted).await.unwrap();
     }
 
@@ -144,9 +143,11 @@ fn pauses_grow_to_a_bound_and_differ() {
     assert!(some.len() > 1, "they do not come back at once");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_hour_without_the_receiver_loses_nothing_and_delays_nobody() {
     let world = World::new().await;
+    // The database opens by the clock on the wall.
+    tokio::time::pause();
     world
         .wants(&[("dead", Wants::REQUESTS), ("good", Wants::REQUESTS)])
         .await;
@@ -194,12 +195,13 @@ async fn an_hour_without_the_receiver_loses_nothing_and_delays_nobody() {
     assert_eq!(ids.len(), sent.len(), "each once: no process ended");
     assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), sent);
     assert!(reports[0].said().error.is_none());
-    tasks.map(|task| task.abort());
+    tasks.iter().for_each(JoinHandle::abort);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_run_by_hand_ends_the_pause() {
     let world = World::new().await;
+    tokio::time::pause();
     world.wants(&[("a", Wants::REQUESTS)]).await;
     let received = Received::default();
     let report = Arc::new(Report::default());
