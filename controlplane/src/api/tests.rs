@@ -97,10 +97,11 @@ impl Api {
             audit: audit.clone(),
             state: state.clone(),
         };
+        let captures = crate::captures::Captures::new(folder.path(), store.clone());
         let exports = Exports::new(store.clone(), captures.clone(), crate::export::clock);
         let shown = Arc::new(Shown {
             tokens: Tokens::open(store.clone()).await.unwrap(),
-            captures: Captures::new(folder.path(), store.clone()),
+            captures,
             capture_status: Arc::default(),
             store,
             ledger,

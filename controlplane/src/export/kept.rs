@@ -28,12 +28,8 @@ async fn whole(captures: &Captures, id: RequestId) -> Result<Option<Captured>, R
         return Ok(None);
     };
     let head = captures.head(&found).await?;
-    let fields = |fields: Vec<Field>| {
-        let fields = fields.into_iter();
-        fields
-            .map(|field| (field.name, field.value.into_bytes()))
-            .collect()
-    };
+    let request_headers = head.request_headers.into_iter();
+    let answer_headers = head.answer_headers.into_iter();
     let assembled = if found.flags & ASSEMBLED == 0 {
         None
     } else {

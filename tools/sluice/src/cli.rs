@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Schema,
     /// Print what was used: requests, model tokens, cost
     Usage(UsageOptions),
+    /// Write records of requests as a table or as lines
+    Export(ExportOptions),
     /// Read, save and take back the configuration of a running instance
     Config(ConfigOptions),
     /// Say what somebody may do and by which grant, or what is missing
@@ -249,6 +251,56 @@ pub(crate) struct UsageOptions {
     /// Print the API's JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
+}
+
+/// How `sluice export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportAs {
+    /// Values between commas (RFC 4180)
+    Csv,
+    /// A JSON object a line
+    Jsonl,
+    /// Apache Parquet
+    Parquet,
+}
+
+impl From<ExportAs> for sluice_controlplane::ExportFormat {
+    fn from(format: ExportAs) -> Self {
+        match format {
+            ExportAs::Csv => Self::Csv,
+            ExportAs::Jsonl => Self::Jsonl,
+            ExportAs::Parquet => Self::Parquet,
+        }
+    }
+}
+
+/// Options of `sluice export`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Reads the store of the data directory, beside or without a running instance; newest records first. TIME: a span back from
+now (24h, 7d), Unix seconds, or RFC 3339.
+
+Examples:
+  sluice export --since 24h > usage.csv
+  sluice export --since 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z --format parquet -o november.parquet")]
+pub(crate) struct ExportOptions {
+    /// From when on
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Until when
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Of this login only
+    #[arg(long, value_name = "LOGIN")]
+    pub(crate) user: Option<String>,
+    /// How it is written
+    #[arg(long, value_enum, default_value = "csv", value_name = "FORMAT")]
+    pub(crate) format: ExportAs,
+    /// Where to; without it to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) instance: InstanceOptions,
 }

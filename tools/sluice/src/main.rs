@@ -18,6 +18,7 @@ mod client;
 mod config;
 mod environment;
 mod explain;
+mod export;
 mod logging;
 mod meter;
 mod mock;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Command::Check(options) => Ok(check::run(&options)),
         Command::Schema => Ok(check::schema()),
         Command::Usage(options) => usage::run(&options),
+        Command::Export(options) => export::run(&options),
         Command::Config(options) => config::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Token(options) => token::run(&options),

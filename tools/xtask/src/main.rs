@@ -12,6 +12,7 @@
 mod e2e;
 mod fuzz;
 mod run;
+mod s3_server;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ enum Task {
     Tidy,
     /// The official Python client libraries through `sluice up` (needs python3 with venv)
     E2e,
+    /// Installs the S3-compatible server that tests of object storage start (needs python3 with venv)
+    S3Server,
     /// Claude Code, Codex and Gemini CLI through `sluice up` (needs npm; installs them below target/)
     Clients {
         /// Folder that already holds their node_modules
@@ -88,6 +91,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Ci => ci(&root),
         Task::Tidy => tidy::tidy(&root),
         Task::E2e => e2e::libraries(&root),
+        Task::S3Server => s3_server::install(&root),
         Task::Clients { node } => e2e::programs(&root, node),
         Task::Fuzz { seconds, targets } => fuzz::fuzz(&root, seconds, &targets),
         Task::Quotas { streams, left } => quotas(&root, streams, left),
@@ -126,12 +130,13 @@ fn quotas(root: &Path, streams: u32, left: u32) -> Result<()> {
 }
 
 fn ci(root: &Path) -> Result<()> {
-    let steps: [(&str, &dyn Fn() -> Result<()>); 5] = [
+    let steps: [(&str, &dyn Fn() -> Result<()>); 6] = [
         ("tidy", &|| tidy::tidy(root)),
         ("fmt", &|| run(cargo(root).args(["fmt", "--all", "--check"]))),
         ("clippy", &|| {
             run(cargo(root).args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
         }),
+        ("s3-server", &|| s3_server::install(root)),
         ("test", &|| run(cargo(root).args(["test", "--workspace"]))),
         ("e2e", &|| e2e::libraries(root)),
     ];
