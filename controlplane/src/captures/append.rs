@@ -120,9 +120,13 @@ impl Appender {
         };
         let length = file.metadata().map_err(|error| self.failed(error))?.len();
         let taken = self.open.get(place).is_some_and(Option::is_some);
-        if length < known && row.captures > 0 || taken {
-            if length < known {
-                tracing::error!(segment = %path.display(), length, known, "a segment of captures is shorter than its index says");
+        let mut header = [0; HEADER_BYTES];
+        let headed = file.read_exact_at(&mut header, 0).is_ok()
+            && SegmentHeader::decode(&header).is_some_and(|header| header.number == row.number);
+        let whole = row.captures == 0 || length >= known && headed;
+        if !whole || taken {
+            if !whole {
+                tracing::error!(segment = %path.display(), length, known, headed, "a segment of captures is not what its index says; it is closed as it is");
             }
             self.set(row.number, SegmentState::Sealed)?;
             return Ok(());

@@ -25,7 +25,7 @@ pub(super) const PART_BYTES_MAX: u64 = 1 << 30;
 const MAGIC: &[u8; 8] = b"SLUICECS";
 const ENTRY_MAGIC: &[u8; 4] = b"SCAP";
 const VERSION: u32 = 1;
-const ALIGN: u64 = 16;
+const ALIGN: usize = 16;
 /// Where the descriptions of parts begin, and how long each is.
 const PARTS_AT: usize = 48;
 const PART_BYTES: usize = 24;
@@ -141,7 +141,7 @@ impl Entry {
             at = at.checked_add(part.stored)?;
         }
         let length = word64(header, 8)?;
-        (length == at.checked_next_multiple_of(ALIGN)?).then_some(())?;
+        (length == at.checked_next_multiple_of(ALIGN as u64)?).then_some(())?;
         Some(Self {
             length,
             request_id: RequestId(header.get(16..32)?.try_into().ok()?),
@@ -214,7 +214,7 @@ impl Packer {
             described.extend_from_slice(&encoding.to_le_bytes());
             out.extend_from_slice(bytes);
         }
-        out.resize(out.len().next_multiple_of(ALIGN as usize), 0);
+        out.resize(out.len().next_multiple_of(ALIGN), 0);
         let mut said = Vec::with_capacity(ENTRY_BYTES);
         said.extend_from_slice(&(out.len() as u64).to_le_bytes());
         said.extend_from_slice(&request_id.0);
