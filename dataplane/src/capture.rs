@@ -115,7 +115,8 @@ fn in_share(id: RequestId, share: u32) -> bool {
         return share > 0;
     }
     // Finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-    let mixed = (u128::from_le_bytes(id.0) as u64) ^ ((u128::from_le_bytes(id.0) >> 64) as u64);
+    let halves = id.0.as_chunks::<8>().0.iter();
+    let mixed = halves.fold(0, |mixed, half| mixed ^ u64::from_le_bytes(*half));
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     let mixed = mixed ^ (mixed >> 31);

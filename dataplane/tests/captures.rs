@@ -93,7 +93,7 @@ fn closed(n: u32, bytes: u64) -> Closed {
 fn body(n: u32) -> Vec<u8> {
     let length = 1_000 + (n as usize * 7_919) % 200_000;
     (0..length)
-        .map(|at| (at as u32 ^ n.wrapping_mul(2_654_435_761)) as u8)
+        .map(|at| (at as u64 ^ u64::from(n.wrapping_mul(2_654_435_761))).to_le_bytes()[0])
         .collect()
 }
 
@@ -366,7 +366,7 @@ fn frames_of_every_length_find_their_place() {
         headers: long.headers.clone(),
     };
     row.answer_head(number, &head).unwrap();
-    let bytes: Vec<u8> = (0..3 * PAYLOAD_BYTES_MAX).map(|n| n as u8).collect();
+    let bytes: Vec<u8> = (0..3 * PAYLOAD_BYTES_MAX).map(|n| n.to_le_bytes()[0]).collect();
     let mut at = 0;
     while at < bytes.len() {
         wait_until("room", || row.has_room(PAYLOAD_BYTES_MAX));

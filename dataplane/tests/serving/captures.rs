@@ -239,7 +239,7 @@ fn answers_of_every_framing_are_kept_as_they_came() {
         });
         let gateway = start(plain(upstream.address));
         let answer = gateway.call(chat("m"));
-        assert_eq!((&answer.body == &expected, answer.framed), (true, framed));
+        assert_eq!((answer.body == expected, answer.framed), (true, framed));
         let (captured, record) = only(&gateway);
         assert!(
             captured.answer == expected,

@@ -131,7 +131,7 @@ impl Service {
                 && let Some(at) = self.retry_at
             {
                 // Every capture that is dropped rings.
-                std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                std::thread::park_timeout(at.saturating_duration_since(Instant::now()));
             }
         }
     }
