@@ -14,6 +14,8 @@
 mod payload;
 mod send;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::collections::HashMap;
@@ -47,7 +49,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// Longest time of one try, also for hooks whose timeout is 0.
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// Deliveries to one hook at a time.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: u32 = 8;
 /// Bytes of captures that are in memory for one hook at a time, beyond the first.
 const MEMORY_BYTES: u64 = 128 << 20;
 /// How often it is looked for what is too old, or for hooks that are not there any more.

@@ -108,8 +108,8 @@ impl Worker {
                 }
             }
             // A hook that fails everything is asked by one event at a time.
-            let places = if (failures as usize) < AT_A_TIME {
-                AT_A_TIME
+            let places = if failures < AT_A_TIME {
+                AT_A_TIME as usize
             } else {
                 1
             };
@@ -130,8 +130,8 @@ impl Worker {
                             End::Delivered => failures = 0,
                             End::Failed(_) => {
                                 failures = failures.saturating_add(1);
-                                if failures as usize >= AT_A_TIME {
-                                    let pause = backoff(self.settings.pauses, failures - AT_A_TIME as u32);
+                                if failures >= AT_A_TIME {
+                                    let pause = backoff(self.settings.pauses, failures.saturating_sub(AT_A_TIME));
                                     rest_until = Instant::now() + pause.min(PROBE_MAX);
                                 }
                             }
@@ -218,6 +218,7 @@ impl Worker {
         Tried {
             id: event.id,
             hook: event.hook.clone(),
+            since: event.since,
             outcome,
         }
     }

@@ -199,6 +199,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Tried {
     pub(crate) id: u64,
     pub(crate) hook: String,
+    /// [`Event::since`] of what was tried: what was made to wait anew since is not concerned by a failure.
+    pub(crate) since: UnixMicros,
     pub(crate) outcome: Outcome,
 }
 
@@ -444,19 +446,23 @@ fn note(connection: &Connection, tried: &Tried, now: UnixMicros) -> Result<(), S
                 .prepare_cached("UPDATE outbox_hooks SET last_delivered = ? WHERE hook = ?")?
                 .execute(params![int(now.0), tried.hook])?;
         }
+        // It may have become a dead letter for its age meanwhile: that stands, and counts once.
         Outcome::Again { due, error } => {
             connection
-                .prepare_cached("UPDATE outbox SET tries = tries + 1, due = ?, error = ? WHERE id = ?")?
-                .execute(params![int(due.0), cut(error), int(tried.id)])?;
+                .prepare_cached(
+                    "UPDATE outbox SET tries = tries + 1, due = ?, error = ? WHERE id = ? AND since = ? AND state = 0",
+                )?
+                .execute(params![int(due.0), cut(error), int(tried.id), int(tried.since.0)])?;
             add(connection, &tried.hook, [0, 1, 0], Some((now, error)))?;
         }
         Outcome::Dead { error } => {
-            connection
+            let died = connection
                 .prepare_cached(
-                    "UPDATE outbox SET state = 1, tries = tries + 1, due = ?, error = ? WHERE id = ? AND state = 0",
+                    "UPDATE outbox SET state = 1, tries = tries + 1, due = ?, error = ? \
+                     WHERE id = ? AND since = ? AND state = 0",
                 )?
-                .execute(params![int(now.0), cut(error), int(tried.id)])?;
-            add(connection, &tried.hook, [0, 1, 1], Some((now, error)))?;
+                .execute(params![int(now.0), cut(error), int(tried.id), int(tried.since.0)])?;
+            add(connection, &tried.hook, [0, 1, died as u64], Some((now, error)))?;
         }
     }
     Ok(())
