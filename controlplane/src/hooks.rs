@@ -196,7 +196,7 @@ impl Deliverer {
                     self.workers.insert(hook.name.clone(), (hook.clone(), running));
                 }
                 Err(error) => {
-                    tracing::error!(hook = %hook.name, %error, "events of a hook cannot be delivered")
+                    tracing::error!(hook = %hook.name, %error, "events of a hook cannot be delivered");
                 }
             }
         }

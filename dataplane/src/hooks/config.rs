@@ -105,7 +105,7 @@ fn head(spec: &snapshot::Hook) -> Zeroizing<Vec<u8>> {
         target.push(b'?');
         target.extend_from_slice(spec.query.as_bytes());
     }
-    let credential = (!spec.key.0.is_empty()).then(|| match spec.authorization {
+    let credential = (!spec.key.0.is_empty()).then_some(match spec.authorization {
         Authorization::Bearer => ("authorization", "Bearer ", spec.key.0.as_str()),
         Authorization::XApiKey => ("x-api-key", "", spec.key.0.as_str()),
         Authorization::XGoogApiKey => ("x-goog-api-key", "", spec.key.0.as_str()),

@@ -53,7 +53,7 @@ const WAYS: &[Way] = &[
                     b"\":1}",
                 ]
                 .concat(),
-            )
+            );
         },
         "the answer is not the JSON",
     ),
@@ -68,7 +68,7 @@ const WAYS: &[Way] = &[
             raw(
                 e,
                 b"HTTP/1.1 500 Oops\r\nContent-Length: 18\r\n\r\n{\"action\":\"allow\"}",
-            )
+            );
         },
         "answered with status 500",
     ),
@@ -78,21 +78,21 @@ const WAYS: &[Way] = &[
             raw(
                 e,
                 b"HTTP/1.1 307 There\r\nLocation: /judge\r\nContent-Length: 18\r\n\r\n{\"action\":\"allow\"}",
-            )
+            );
         },
         "answered with status 307",
     ),
     (
         "compressed",
         |e| {
-            raw(e, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 18\r\n\r\n{\"action\":\"allow\"}")
+            raw(e, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 18\r\n\r\n{\"action\":\"allow\"}");
         },
         "the answer is compressed",
     ),
     (
         "two framings",
         |e| {
-            raw(e, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 18\r\n\r\n{\"action\":\"allow\"}")
+            raw(e, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 18\r\n\r\n{\"action\":\"allow\"}");
         },
         "bad HTTP",
     ),
@@ -123,7 +123,7 @@ const WAYS: &[Way] = &[
             raw(
                 e,
                 b"HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"action\":\"al",
-            )
+            );
         },
         "closed the connection without an answer",
     ),
