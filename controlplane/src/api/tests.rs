@@ -97,7 +97,7 @@ impl Api {
             audit: audit.clone(),
             state: state.clone(),
         };
-        let captures = crate::captures::Captures::new(folder.path(), store.clone());
+        let captures = Captures::new(folder.path(), store.clone());
         let exports = Exports::new(store.clone(), captures.clone(), crate::export::clock);
         let shown = Arc::new(Shown {
             tokens: Tokens::open(store.clone()).await.unwrap(),

@@ -29,6 +29,7 @@ impl Drop for Server {
 impl Server {
     /// Starts moto's server, which `cargo xtask ci` installs below `target/`; `None`, with a line that says so: there is
     /// none.
+    #[allow(clippy::print_stderr, reason = "a test that does not run says so")]
     fn start() -> Option<Self> {
         let own = std::env::current_exe().unwrap();
         let program = own.ancestors().nth(3).unwrap().join("s3-server/bin/moto_server");

@@ -18,9 +18,6 @@ impl World {
     async fn new(wants: &[(&str, Wants)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(folder.path()).await.unwrap();
-        let captures = "CREATE TABLE IF NOT EXISTS captures (segment,number,offset,length,request_id,time,user,provider,model,\
-                        api,status,ended,flags,request_bytes,request_kept,answer_bytes,answer_kept,tool_calls,kept)";
-        store.writer().connection.execute(captures, []).unwrap();
         let world = Self { folder, store };
         world.wants(wants).await;
         world
