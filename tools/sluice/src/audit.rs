@@ -29,7 +29,7 @@ pub(crate) fn run(options: &AuditOptions) -> Result<ExitCode> {
             let seq = seq.map(|seq| seq.to_string());
             let noted = [("seq", seq.as_deref()), ("hash", hash.as_deref())];
             let noted = noted.into_iter().filter_map(|(name, value)| Some((name, value?)));
-            let answer = client.get(&format!("/api/audit/verify{}", query(noted)))?;
+            let answer = client.get(&format!("/api/audit/verify?{}", query(noted)))?;
             if *json {
                 println!("{answer:#}");
             } else {
@@ -55,7 +55,7 @@ fn list(client: &Client<'_>, wanted: &AuditList) -> Result<Value> {
         ("limit", Some(limit.as_str())),
     ];
     let asked = asked.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    client.get(&format!("/api/audit{}", query(asked)))
+    client.get(&format!("/api/audit?{}", query(asked)))
 }
 
 fn table(answer: &Value) -> String {

@@ -41,7 +41,7 @@ fn list(client: &Client<'_>, wanted: &SessionList) -> Result<Value> {
         ("limit", Some(limit.as_str())),
     ];
     let asked = asked.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    client.get(&format!("/api/sessions{}", query(asked)))
+    client.get(&format!("/api/sessions?{}", query(asked)))
 }
 
 fn table(answer: &Value) -> String {

@@ -272,3 +272,57 @@ fn without_an_instance_the_remedy_is_named() {
         );
     }
 }
+
+#[test]
+fn sessions_and_the_audit_are_listed_shown_and_checked() {
+    let gateway = Gateway::start(&[]);
+    let data = gateway.data();
+    let sluice = |args: &[&str]| {
+        let mut all = args.to_vec();
+        all.extend(["--data", data.as_str()]);
+        output(&all)
+    };
+    let made = sluice(&["token", "create", "--login", "bob@example.com", "--name", "ci"]);
+    assert_eq!(made.status, Some(0), "{}", made.err);
+    for args in [
+        &["session", "list"][..],
+        &[
+            "session", "list", "--client", "codex", "--since", "1d", "--limit", "5",
+        ],
+    ] {
+        let listed = sluice(args);
+        assert_eq!(
+            (listed.status, listed.out.lines().count()),
+            (Some(0), 1),
+            "{}",
+            listed.err
+        );
+        assert!(listed.out.starts_with("id "), "{}", listed.out);
+    }
+    let missing = sluice(&["session", "show", &"0".repeat(32)]);
+    assert_eq!(missing.status, Some(1));
+    assert!(
+        missing.err.contains("there is no such session"),
+        "{}",
+        missing.err
+    );
+
+    let listed = sluice(&["audit", "list", "--action", "token.create", "--actor", "(local)"]);
+    assert_eq!(listed.out.lines().count(), 2, "{} {}", listed.out, listed.err);
+    assert!(
+        listed.out.contains("bob@example.com") && !listed.out.contains(made.out.trim()),
+        "{}",
+        listed.out
+    );
+    let verified = sluice(&["audit", "verify"]);
+    assert_eq!(verified.status, Some(0), "{}", verified.err);
+    assert!(verified.out.contains("the chain is whole"), "{}", verified.out);
+    let other = "0".repeat(64);
+    let noted = sluice(&["audit", "verify", "--seq", "1", "--hash", &other]);
+    assert_eq!(noted.status, Some(1), "{}", noted.out);
+    assert!(
+        noted.out.contains("entry 1 is not the one that was noted"),
+        "{}",
+        noted.out
+    );
+}
