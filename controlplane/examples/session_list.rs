@@ -32,6 +32,9 @@ use sluice_shared::ids::{Epoch, RequestId, ShardId};
 use sluice_shared::units::{NanoUsd, UnixMicros};
 use sluice_shared::usage::{Ended, Known, SessionSource, UsageRecord};
 
+/// A table: its name, its columns, its rows.
+type Table = (&'static str, Vec<String>, Vec<Vec<Value>>);
+
 const CHILD: &str = "SLUICE_SESSION_LIST_CHILD";
 /// Requests that are ingested.
 const BASE: u64 = 20_000;
@@ -200,7 +203,7 @@ fn multiply(store: &Path, copies: u64, sessions: u64) {
         "session_agents",
         "session_requests",
     ];
-    let rows: Vec<(&str, Vec<String>, Vec<Vec<Value>>)> = tables
+    let rows: Vec<Table> = tables
         .map(|table| {
             let names = columns(table);
             let order = if table == "requests" { "time" } else { "1, 2" };
@@ -287,7 +290,8 @@ fn record(number: u64, each: u64) -> UsageRecord {
     r.tool_calls = 1;
     r.session = Some(format!("0f0e0d0c-0b0a-4908-8706-{session:012x}"));
     r.session_source = SessionSource::Header;
-    r.agent = (session.is_multiple_of(5) && number % 3 > 0).then(|| format!("agent-{}", number % 3));
+    r.agent =
+        (session.is_multiple_of(5) && !number.is_multiple_of(3)).then(|| format!("agent-{}", number % 3));
     r.user_agent = Some("claude-cli/2.1.197 (external, cli)".into());
     r.request_bytes = 60_000;
     r.response_bytes = 9_000;

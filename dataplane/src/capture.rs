@@ -25,12 +25,12 @@ use std::time::Duration;
 use sluice_proto::http1::{RequestHead, ResponseHead, is_identity_header};
 use sluice_shared::ids::RequestId;
 use sluice_shared::policy::Watch;
-use sluice_shared::snapshot::{Captures, HookEvent, SHARE_ALL};
+use sluice_shared::snapshot::{Captures, HookEvent, HookPart, SHARE_ALL};
 use sluice_shared::usage::{Capture, UsageRecord};
 use sluice_shared::wire::capture::{AnswerHead, Closed, EventUse, Fields, Kind, Opened};
 
 use crate::config::Config;
-use crate::policy::Candidate;
+use crate::policy::{Candidate, Policy};
 use crate::shard::Shard;
 
 mod redact;
@@ -77,15 +77,16 @@ pub(crate) struct Wish {
     events: Vec<EventUse>,
 }
 
-fn wish(config: &Config, watch: Option<&Watch>, id: RequestId) -> Stage {
+fn wish(config: &Config, watch: Option<(&Watch, &Policy)>, id: RequestId) -> Stage {
     let captures = &config.captures;
     let share = match watch {
-        Some(watch) => watch.capture_share,
+        Some((watch, _)) => watch.capture_share,
         None if captures.enabled => captures.share,
         None => 0,
     };
     let keep = in_share(id, share);
-    let events = watch.map(|watch| events(config, watch)).unwrap_or_default();
+    let events = watch.map(|(watch, policy)| events(config, watch, policy));
+    let events = events.unwrap_or_default();
     if keep || !events.is_empty() {
         Stage::Wanted(Wish { keep, events })
     } else if share > 0 {
@@ -95,15 +96,18 @@ fn wish(config: &Config, watch: Option<&Watch>, id: RequestId) -> Stage {
     }
 }
 
-fn events(config: &Config, watch: &Watch) -> Vec<EventUse> {
+fn events(config: &Config, watch: &Watch, policy: &Policy) -> Vec<EventUse> {
     let afterwards = watch.hooks.iter().filter(|hook| hook.events & AFTERWARDS != 0);
     let told = afterwards.filter_map(|hook| {
         Some(EventUse {
             hook: config.hooks.get(hook.hook)?.spec.name.clone(),
             events: hook.events & AFTERWARDS,
             send: hook.send,
-            // Filled in by whoever knows the grants of the request.
-            grants: String::new(),
+            grants: if hook.sends(HookPart::Grants) {
+                policy.app_json(config)
+            } else {
+                String::new()
+            },
         })
     });
     told.collect()
@@ -248,7 +252,7 @@ impl Capturing {
         &mut self,
         shard: &Shard,
         config: &Config,
-        watch: Option<&Watch>,
+        watch: Option<(&Watch, &Policy)>,
         record: &UsageRecord,
     ) {
         match &self.stage {

@@ -30,7 +30,7 @@ use crate::capture::{Capturing, Tap};
 use crate::clock;
 use crate::config::Config;
 use crate::journal::SlotId;
-use crate::policy::Candidate;
+use crate::policy::{Candidate, Policy};
 use crate::quota::Reservation;
 use crate::quota::need;
 use crate::shard::Shard;
@@ -119,7 +119,7 @@ impl Tally {
     }
 
     /// Says who looks at the request, for each provider that is tried; `None`: it reaches none.
-    pub(crate) fn watched(&mut self, config: &Config, watch: Option<&Watch>) {
+    pub(crate) fn watched(&mut self, config: &Config, watch: Option<(&Watch, &Policy)>) {
         if let Some(record) = &self.record
             && !self.shard.process.bare
         {

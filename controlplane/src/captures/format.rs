@@ -249,7 +249,11 @@ mod tests {
         let bytes = packer
             .pack(RequestId([3; 16]), UnixMicros(7), ApiKind::OllamaChat, parts)
             .unwrap();
-        assert!(bytes.len() < 350 && bytes.len() % 16 == 0, "{}", bytes.len());
+        assert!(
+            bytes.len() < 350 && bytes.len().is_multiple_of(16),
+            "{}",
+            bytes.len()
+        );
         let read = |bytes: &[u8]| -> Option<Vec<Vec<u8>>> {
             let entry = Entry::decode(bytes)?;
             assert_eq!(entry.length, bytes.len() as u64);

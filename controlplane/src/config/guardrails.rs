@@ -136,7 +136,7 @@ fn guardrail(name: &str, field: &Field<'_>, messages: &mut Messages<'_>) -> Opti
             .map_or_else(|| field.path.clone(), |part| part.path.clone());
         match (item, problem.index, &part) {
             (Some(item), Some(index), _) => {
-                messages.error(item.at, &format!("{path}[{index}]"), problem.message)
+                messages.error(item.at, &format!("{path}[{index}]"), problem.message);
             }
             (_, _, Some(part)) => messages.error(part.node.at, &path, problem.message),
             _ => messages.error(

@@ -100,7 +100,7 @@ pub(super) async fn run(
         }
         tally.model_sent.clone_from(&candidate.model);
         tally.release();
-        tally.watched(config, Some(&candidate.watch));
+        tally.watched(config, Some((&candidate.watch, &*admitted.policy)));
         let subject = Subject {
             conn,
             config,

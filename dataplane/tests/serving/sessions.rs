@@ -54,10 +54,10 @@ fn records_say_which_conversation_agent_and_parent() {
         SessionSource::Header,
     );
     assert_eq!(sources.collect::<Vec<_>>(), [print, print, print, none, header]);
-    let agents = records
+    let mut agents = records
         .iter()
         .map(|record| (record.agent.as_deref(), record.parent.as_deref()));
-    assert_eq!(agents.last(), Some((Some("a-2"), Some("a-1"))));
+    assert_eq!(agents.next_back(), Some((Some("a-2"), Some("a-1"))));
     let buckets: Vec<String> = gateway
         .control
         .ledger(|ledger| ledger.names())

@@ -55,7 +55,8 @@ fn a_full_disk_and_one_that_cannot_be_written_delay_and_lose_nothing() {
         let mut one = told(n);
         // Noise is not compressed away.
         let noise: String = (0..6_000u32)
-            .map(|i| char::from(33 + (i.wrapping_mul(2_654_435_761).wrapping_add(n * 77) >> 13) as u8 % 90))
+            .map(|i| i.wrapping_mul(2_654_435_761).wrapping_add(n * 77).to_le_bytes()[2])
+            .map(|byte| char::from(33 + byte % 90))
             .collect();
         one.request = noise.into_bytes();
         plane.whole(0, u64::from(n), &one);
