@@ -142,14 +142,14 @@ pub(crate) fn all() -> Vec<Scenario> {
     ]
 }
 
-/// What captures are measured with: large bodies both ways, whole and streamed, back to back and at leisure.
+/// What captures are measured with: large bodies both ways, whole and streamed, at a fixed rate.
 pub(crate) fn captured() -> Vec<Scenario> {
     let whole = Scenario {
         name: "json-64k",
-        about: "JSON, 64 KB request and 64 KB answer, 8 connections",
-        drive: Drive::Closed {
-            connections: 8,
-            ramp: Duration::ZERO,
+        about: "JSON, 64 KB request and 64 KB answer, 200 requests a second",
+        drive: Drive::Open {
+            rate: 200,
+            threads: 8,
         },
         unit: Unit::Request,
         body_bytes: 64 << 10,
@@ -158,30 +158,24 @@ pub(crate) fn captured() -> Vec<Scenario> {
         settings: &[("text-bytes", "65000")],
         contents: 0,
     };
-    vec![
-        Scenario {
-            name: "sse-64k",
-            about: "64 KB request, SSE of 300 content events without pauses, 8 connections",
-            stream: true,
-            include_usage: true,
-            settings: &[("events", "300")],
-            contents: 300,
-            ..whole.clone()
-        },
-        Scenario {
-            name: "latency-64k",
-            about: "open loop, 200 requests a second of json-64k: latency added",
-            drive: Drive::Open {
-                rate: 200,
-                threads: 8,
-            },
-            ..whole.clone()
-        },
-        whole,
-    ]
+    let streamed = Scenario {
+        name: "sse-64k",
+        about: "64 KB request, SSE of 300 content events without pauses, 200 requests a second",
+        stream: true,
+        include_usage: true,
+        settings: &[("events", "300")],
+        contents: 300,
+        ..whole.clone()
+    };
+    vec![whole, streamed]
 }
 
 impl Scenario {
+    /// The same, driven otherwise.
+    pub(crate) fn driven(self, drive: Drive) -> Self {
+        Self { drive, ..self }
+    }
+
     /// The load on `target`. `rewritten`: whether the target may ask for usage by itself and take it out again, so
     /// that the mock's checksum is not that of what arrives.
     pub(crate) fn load(&self, target: SocketAddr, rewritten: bool) -> Load {
