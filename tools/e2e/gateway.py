@@ -19,7 +19,7 @@ PATIENCE_S = 60
 
 # What the clients show, and what they ask.
 CLIENT = sweep.Canary("credential of a client", hashed=True)
-PROMPT = sweep.Canary("prompt")
+PROMPT = sweep.Canary("prompt", captured=True)
 # Keys that lie around where the gateway starts.
 VARIABLES = {
     name: sweep.Canary(f"{name} in the environment", hashed=True)

@@ -16,6 +16,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import secrets
 import shutil
 import socket
@@ -33,6 +34,9 @@ import urllib.request
 PART = 8
 # Files that may hold the document's secrets, because they are the document or made of it. They must be 0600.
 DECLARED = ("snapshot.bin", "config.last.hujson", "config.hujson", "config-history/")
+# Where captures are kept, and where they wait as the data plane wrote them. The latter are not compressed: what must not be in a
+# capture is found there.
+CAPTURES = re.compile(r"captures/\d+\.caps|journal/\d+/(\d+-\d+\.(cap|carry)|\.cap-\d+)")
 # Every route of the admin API that answers a GET; ones that a version does not have answer 404, which is looked at, too.
 ROUTES = [
     "/api/requests?limit=1000",
@@ -40,6 +44,15 @@ ROUTES = [
     "/api/usage?by=model",
     "/api/usage?by=provider",
     "/api/usage?by=day",
+    "/api/sessions?limit=1000",
+    "/api/captures",
+    "/api/tool-calls",
+    "/api/hooks",
+    "/api/hooks/dead",
+    "/api/exports",
+    "/api/export?format=jsonl",
+    "/api/audit?limit=1000",
+    "/api/audit/verify",
     "/api/providers",
     "/api/health",
     "/api/config",
@@ -61,15 +74,16 @@ ROUTES = [
 
 
 class Canary:
-    """One planted value. `declared`: it may stand in the files of DECLARED. `stored_hash`: its SHA-256 may stand in the
-    store, which is how it is kept."""
+    """One planted value. `declared`: it may stand in the files of DECLARED. `captured`: it may stand where captures are
+    kept or on their way. `stored_hash`: its SHA-256 may stand in the store, which is how it is kept."""
 
-    def __init__(self, name, value=None, declared=False, hashed=False, stored_hash=False):
+    def __init__(self, name, value=None, declared=False, captured=False, hashed=False, stored_hash=False):
         # No prefix that others have, too: the first eight bytes are to be telling.
         alphabet = string.ascii_letters + string.digits
         self.name = name
         self.value = value or "".join(secrets.choice(alphabet) for _ in range(40))
         self.declared = declared
+        self.captured = captured
         self.hashed = hashed
         self.stored_hash = stored_hash
 
@@ -133,7 +147,7 @@ class Sweep:
 
 def self_test():
     """Teeth: each form of each kind of canary, planted in the middle of something, is found, and nothing else is."""
-    canaries = [Canary("provider key", hashed=True), Canary("token", stored_hash=True), Canary("prompt")]
+    canaries = [Canary("provider key", hashed=True), Canary("token", stored_hash=True), Canary("prompt", captured=True)]
     planted = 0
     for canary in canaries:
         raw = canary.value.encode()
@@ -225,9 +239,12 @@ def look_at_files(sweep, data):
         if mode != 0o600:
             sweep.hits.append((f"data {name}", "mode", oct(mode)))
         in_store = name.startswith("store.sqlite")
+        in_capture = CAPTURES.fullmatch(name) is not None
 
         def exempt(canary, form):
             if declared and canary.declared and not form.lower().startswith("sha256"):
+                return True
+            if in_capture and canary.captured:
                 return True
             return in_store and canary.stored_hash and form.lower().startswith("sha256")
 
@@ -349,7 +366,7 @@ def document_run(sluice, folder, processes):
     bystander = Canary("variable that nobody asked for", hashed=True)
     client = Canary("credential of a client", hashed=True)
     query = Canary("credential in a query", hashed=True)
-    prompt = Canary("prompt")
+    prompt = Canary("prompt", captured=True)
     canaries = [key_env, key_file, key_literal, key_dns, key_tls, key_late, header, header_grant, bystander, client]
     canaries += [query, prompt]
 
