@@ -20,6 +20,7 @@ mod lock;
 mod objects;
 mod publish;
 mod reload;
+mod segments;
 mod socket;
 pub mod store;
 mod sys;
