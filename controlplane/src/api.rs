@@ -13,6 +13,8 @@ mod exports;
 mod health;
 mod history;
 mod hooks;
+mod me;
+mod openapi;
 mod own_role;
 pub(crate) mod parameters;
 pub(crate) mod pricing;

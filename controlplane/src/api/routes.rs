@@ -14,8 +14,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{
-    Shown, audit, captures, document, explain, exports, health, history, hooks, pricing, providers, quotas,
-    requests, sessions, tokens, tool_calls, usage,
+    Shown, audit, captures, document, explain, exports, health, history, hooks, me, openapi, pricing,
+    providers, quotas, requests, sessions, tokens, tool_calls, usage,
 };
 
 /// Who may call a route.
@@ -40,6 +40,16 @@ pub(super) enum Method {
 }
 
 impl Method {
+    /// The word as OpenAPI writes it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+            Self::Put => "put",
+            Self::Delete => "delete",
+        }
+    }
+
     const fn filter(self) -> MethodFilter {
         match self {
             Self::Get => MethodFilter::GET,
@@ -75,6 +85,7 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/aperture/config"          Admin   => document::get;
     Put    "/aperture/config"          Admin   => document::put;
     Post   "/aperture/config:validate" Admin   => document::validate;
+    Get    "/aperture/openapi.json"    AnyRole => openapi::show;
     Get    "/aperture/pricing"         AnyRole => pricing::list;
     Get    "/aperture/pricing/{*model}" AnyRole => pricing::show;
     Get    "/api/audit"                Admin   => audit::list;
@@ -96,6 +107,7 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/exports"              Admin   => exports::list;
     Post   "/api/exports/{name}/run"   Admin   => exports::run;
     Get    "/api/health"               AnyRole => health::show;
+    Get    "/api/me"                   AnyRole => me::show;
     Get    "/api/providers"            AnyRole => providers::list;
     Get    "/api/quotas"               Own     => quotas::list;
     Get    "/api/quotas/events"        Own     => quotas::events;

@@ -17,6 +17,7 @@ mod capturing;
 mod explaining;
 mod exports;
 mod matrix;
+mod openapi;
 mod pricing;
 mod quotas;
 mod saving;
