@@ -73,9 +73,16 @@ fn build(here: &Path, out: &Path) -> Result<PathBuf, Missing> {
 /// Whether there is a Node that is new enough.
 fn node() -> Result<(), Missing> {
     let missing = || Missing::Failed("npm was not there when it was built".to_owned());
-    let output = Command::new("node").arg("--version").output().map_err(|_| missing())?;
+    let output = Command::new("node")
+        .arg("--version")
+        .output()
+        .map_err(|_| missing())?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let mut numbers = text.trim().trim_start_matches('v').split('.').map(str::parse::<u32>);
+    let mut numbers = text
+        .trim()
+        .trim_start_matches('v')
+        .split('.')
+        .map(str::parse::<u32>);
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
         return Err(missing());
     };
@@ -116,7 +123,12 @@ fn run(command: &mut Command) -> Result<(), Missing> {
     let what = format!(
         "{} {}",
         command.get_program().display(),
-        command.get_args().take(3).map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        command
+            .get_args()
+            .take(3)
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
     );
     let output = command
         .stdin(Stdio::null())

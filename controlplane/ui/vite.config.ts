@@ -23,6 +23,8 @@ const relay: ProxyOptions = {
 /** The script that sets the theme before the first paint: classic, not a module, and named by its hash. */
 function themeScript(): Plugin {
   const source = () => readFileSync(here('./src/theme.js'), 'utf8');
+  const hashed = (code: string) =>
+    `assets/theme-${createHash('sha256').update(code).digest('base64url').slice(0, 8)}.js`;
   return {
     name: 'theme-script',
     configureServer(server) {
@@ -32,16 +34,13 @@ function themeScript(): Plugin {
       });
     },
     generateBundle() {
-      const code = source();
-      const hash = createHash('sha256').update(code).digest('base64url').slice(0, 8);
-      this.emitFile({ type: 'asset', fileName: `assets/theme-${hash}.js`, source: code });
+      this.emitFile({ type: 'asset', fileName: hashed(source()), source: source() });
     },
     transformIndexHtml: {
       order: 'post',
       handler: (html, context) => {
-        if (context.server !== undefined) return html;
-        const hash = createHash('sha256').update(source()).digest('base64url').slice(0, 8);
-        return html.replace('/ui/theme.js', `/ui/assets/theme-${hash}.js`);
+        const path = context.server === undefined ? hashed(source()) : 'theme.js';
+        return html.replace(/<!-- The theme's script.*?-->/, `<script src="/ui/${path}"></script>`);
       },
     },
   };

@@ -28,9 +28,14 @@ for (const file of ['index.html', ...initial]) {
 print('in all', total);
 
 console.log('\nWhat each other page adds:');
-for (const name of Object.keys(manifest).filter(key => key.startsWith('src/pages/')).sort()) {
+for (const name of Object.keys(manifest)
+  .filter(key => key.startsWith('src/pages/'))
+  .sort()) {
   const added = [...closure(name)].filter(file => !initial.has(file));
-  print(name, added.reduce((sum, file) => sum + size(file), 0));
+  print(
+    name,
+    added.reduce((sum, file) => sum + size(file), 0),
+  );
 }
 if (total > BUDGET_BYTES) {
   console.error(`\nabove the budget of ${BUDGET_BYTES / 1024} KB`);

@@ -28,7 +28,8 @@ impl Asset {
     /// The content as it is. Few ask for that, so of larger files only the compressed forms are kept.
     #[must_use]
     pub fn identity(&self) -> Cow<'static, [u8]> {
-        self.identity.map_or_else(|| Cow::Owned(inflate(self.gzip)), Cow::Borrowed)
+        self.identity
+            .map_or_else(|| Cow::Owned(inflate(self.gzip)), Cow::Borrowed)
     }
 }
 

@@ -1,0 +1,4 @@
+export * from './hooks';
+export * from './me';
+export { ApiProblem, asProblem } from './problem';
+export type { DataOf, Schema } from './types';

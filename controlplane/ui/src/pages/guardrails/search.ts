@@ -1,0 +1,8 @@
+import { rangeParam } from '@/kit/range';
+import { type SearchOf, searchParams, text } from '@/kit/search';
+
+const shape = { range: rangeParam, since: text, until: text };
+
+/** What the address of this page may say. */
+export const search = searchParams(shape);
+export type Search = SearchOf<typeof shape>;
