@@ -51,7 +51,10 @@ pub(crate) fn programs(root: &Path, node: Option<PathBuf>) -> Result<()> {
 }
 
 /// Builds `sluice` and says where it is.
-fn build(root: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+/// If it cannot be built.
+pub(crate) fn build(root: &Path) -> Result<PathBuf> {
     run(cargo(root).args(["build", "--quiet", "--package", "sluice"]))?;
     Ok(target_dir(root).join("debug/sluice"))
 }

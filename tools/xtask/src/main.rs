@@ -1,7 +1,7 @@
 //! `cargo xtask`: the one door to everything that checks this project.
 //!
 //! `cargo xtask ci` does on a laptop what CI does. It needs Rust only; what needs more (Python for the official
-//! client libraries) is skipped with a line that says so.
+//! client libraries, npm and Chromium for the dashboard) is skipped with a line that says so.
 
 #![allow(
     clippy::print_stdout,
@@ -14,6 +14,7 @@ mod fuzz;
 mod run;
 mod s3_server;
 mod tidy;
+mod ui;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -42,6 +43,12 @@ enum Task {
     Tidy,
     /// The official Python client libraries through `sluice up` (needs python3 with venv)
     E2e,
+    /// The dashboard: its sources' own checks, then every page in a browser (needs npm and Chromium)
+    Ui {
+        /// Folder that a picture of each page is put into
+        #[arg(long)]
+        pictures: Option<PathBuf>,
+    },
     /// Installs the S3-compatible server that tests of object storage start (needs python3 with venv)
     S3Server,
     /// Claude Code, Codex and Gemini CLI through `sluice up` (needs npm; installs them below target/)
@@ -91,6 +98,10 @@ fn perform(task: Task) -> Result<()> {
         Task::Ci => ci(&root),
         Task::Tidy => tidy::tidy(&root),
         Task::E2e => e2e::libraries(&root),
+        Task::Ui { pictures } => {
+            ui::sources(&root)?;
+            ui::pages(&root, pictures)
+        }
         Task::S3Server => s3_server::install(&root),
         Task::Clients { node } => e2e::programs(&root, node),
         Task::Fuzz { seconds, targets } => fuzz::fuzz(&root, seconds, &targets),
@@ -130,15 +141,17 @@ fn quotas(root: &Path, streams: u32, left: u32) -> Result<()> {
 }
 
 fn ci(root: &Path) -> Result<()> {
-    let steps: [(&str, &dyn Fn() -> Result<()>); 6] = [
+    let steps: [(&str, &dyn Fn() -> Result<()>); 8] = [
         ("tidy", &|| tidy::tidy(root)),
         ("fmt", &|| run(cargo(root).args(["fmt", "--all", "--check"]))),
         ("clippy", &|| {
             run(cargo(root).args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
         }),
+        ("ui sources", &|| ui::sources(root)),
         ("s3-server", &|| s3_server::install(root)),
         ("test", &|| run(cargo(root).args(["test", "--workspace"]))),
         ("e2e", &|| e2e::libraries(root)),
+        ("ui", &|| ui::pages(root, None)),
     ];
     let mut times = Vec::new();
     for (name, step) in steps {
