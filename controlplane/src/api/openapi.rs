@@ -23,7 +23,14 @@ macro_rules! fragments {
 
 /// Fragments by their names, which are the tags of their operations.
 pub(super) static FRAGMENTS: &[(&str, &str)] = &fragments! {
+    "captures"
+    "health"
     "me"
+    "providers"
+    "quotas"
+    "requests"
+    "sessions"
+    "tool-calls"
     "usage"
 };
 
