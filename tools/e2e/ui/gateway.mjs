@@ -20,7 +20,8 @@ export const POOR = "carol@example.com";
 /// A machine, which has a token.
 export const MACHINE = "tag:ci";
 
-const document = (mock) => `{
+/// The document that the gateway runs with, where a test brings none of its own.
+export const configuration = (mock, more = "") => `{
   // Two people and a machine in front of a provider that makes everything up.
   "providers": {
     "anthropic": {
@@ -41,6 +42,7 @@ const document = (mock) => `{
     { "src": ["${ADMIN}"], "capabilities": [{ "role": "admin", "models": "**", "read_metrics": true }] },
     { "src": ["${USER}", "${POOR}", "dave@example.com", "erin@example.com", "${MACHINE}"], "capabilities": [{ "role": "user", "models": "**" }] },
     { "src": ["*"], "capabilities": [{ "quotas": [{ "bucket": "daily:<user>" }, { "bucket": "everybody" }] }] },
+    ${more}
     { "src": ["${POOR}"], "capabilities": [{ "quotas": [{ "bucket": "trial:<user>" }] }] },
   ],
   "quotas": {
@@ -103,7 +105,8 @@ class Program {
 }
 
 export class Gateway {
-  static async start(sluice, data) {
+  /// `grants`: more of them, as text.
+  static async start(sluice, { data, grants } = {}) {
     const gateway = new Gateway();
     gateway.sluice = sluice;
     gateway.folder = await mkdtemp(join(tmpdir(), "sluice-ui-"));
@@ -112,7 +115,7 @@ export class Gateway {
     gateway.mock = new Program(sluice, ["mock", "--listen", "127.0.0.1:0"], { cwd: gateway.folder });
     await gateway.mock.until((line) => /http:\/\//.test(line));
     const address = gateway.mock.lines.join(" ").match(/http:\/\/[\d.:]+/)[0];
-    await writeFile(gateway.config, document(address));
+    await writeFile(gateway.config, configuration(address, grants));
     const args = ["up", "--config", gateway.config, "--data", gateway.data];
     // The one user of this folder; as root the gateway would become nobody, who cannot write here.
     if (process.getuid?.() === 0) args.push("--user", "0:0");

@@ -1,0 +1,43 @@
+// Texts that a page must show as they are: none may run, none may break the layout.
+
+const RUN = "window.__ran=1";
+
+export const payloads = [
+  `<script>${RUN}</script>`,
+  `"><script>${RUN}</script>`,
+  `'><img src=x onerror=${RUN}>`,
+  `<img src=x onerror="${RUN}">`,
+  `<svg onload=${RUN}>`,
+  `<svg><script>${RUN}</script></svg>`,
+  `<math><mtext></mtext><script>${RUN}</script></math>`,
+  `<iframe srcdoc="<script>parent.${RUN}</script>"></iframe>`,
+  `<body onload=${RUN}>`,
+  `<input autofocus onfocus=${RUN}>`,
+  `<details open ontoggle=${RUN}>x</details>`,
+  `<video><source onerror=${RUN}></video>`,
+  `<a href="javascript:${RUN}">x</a>`,
+  `[x](javascript:${RUN})`,
+  `![x](x" onerror="${RUN})`,
+  `javascript:${RUN}`,
+  `data:text/html,<script>${RUN}</script>`,
+  `</title><script>${RUN}</script>`,
+  `</textarea><script>${RUN}</script>`,
+  `</style><script>${RUN}</script>`,
+  `<style>*{display:none}</style>`,
+  `<style>@import 'javascript:${RUN}';</style>`,
+  `<link rel=stylesheet href="data:text/css,*{display:none}">`,
+  `<base href="https://example.invalid/">`,
+  `<meta http-equiv=refresh content="0;url=https://example.invalid/">`,
+  `<form action="https://example.invalid/"><button>x</button></form>`,
+  `{{constructor.constructor('${RUN}')()}}`,
+  "${" + RUN + "}",
+  `\\u003cscript\\u003e${RUN}\\u003c/script\\u003e`,
+  `<!--><script>${RUN}</script>-->`,
+  // From right to left, without width, with control characters, and very wide.
+  "\u202egnp.exe\u202c \u2066hidden\u2069 \u200b\u200d\ufeff",
+  "a\u0301".repeat(200),
+  "﷽".repeat(60),
+  "Z\u0351\u036b\u0343\u036a\u0302a\u0334l\u0337g\u0321o\u0322".repeat(20),
+  "\u0000\u0001\u0007\u001b[31mred\u001b[0m",
+  "W".repeat(3_000),
+];

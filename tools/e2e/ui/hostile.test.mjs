@@ -1,0 +1,90 @@
+// Names, prompts, headers and tools full of markup, control and bidi characters, and a megabyte of them: nothing of it
+// runs, nothing breaks the layout, and it can be read.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { launch, Tab, VIEWS } from "./browser.mjs";
+import { ADMIN, Gateway } from "./gateway.mjs";
+import { payloads } from "./hostile.mjs";
+import { pages } from "./pages.mjs";
+
+/// What can stand in a header.
+const plain = (text) => /^[\x20-\x7e]*$/.test(text) && text.length <= 200;
+/// People whose very names are markup.
+const people = payloads.filter(plain).slice(0, 12);
+
+let gateway;
+let browser;
+let ids;
+
+before(async () => {
+  const grant = { src: people, capabilities: [{ role: "user", models: "**" }] };
+  gateway = await Gateway.start(process.env.SLUICE, { grants: `${JSON.stringify(grant)},` });
+  let calls = 0;
+  const chat = async (login, model, text, headers = {}, more = {}) => {
+    calls += 1;
+    return gateway.call(login, "/v1/chat/completions", { model, messages: [{ role: "user", content: text }], ...more }, headers);
+  };
+  for (const [index, text] of payloads.entries()) {
+    const login = people[index % people.length];
+    const headers = plain(text) ? { "user-agent": text, "x-session-id": text.slice(0, 120), "x-app": text } : {};
+    await chat(login, text.slice(0, 200), text, headers, { system: text });
+    const tool = { type: "function", function: { name: text.slice(0, 60), description: text, parameters: { type: "object" } } };
+    await chat(login, "gpt-5.5", `MOCK_TOOL${JSON.stringify({ name: text.slice(0, 60), input: { [text]: text } })}`, headers, { tools: [tool] });
+  }
+  const megabyte = payloads.join(" ").repeat(300).slice(0, 1_000_000);
+  const big = await chat(people[0], "gpt-5.5", megabyte);
+  for (const text of people) {
+    await fetch(`${gateway.url}/api/tokens`, {
+      method: "POST",
+      headers: { ...gateway.headers(ADMIN), "content-type": "application/json" },
+      body: JSON.stringify({ name: text, login: text, expires_in_s: 3_600 }),
+    });
+  }
+  const { requests } = await gateway.eventually("/api/requests?limit=1000", (answer) => answer.requests.length >= calls);
+  await gateway.eventually("/api/captures?limit=1000", (answer) => answer.captures.length >= calls);
+  const { sessions } = await gateway.get("/api/sessions?limit=1000");
+  ids = { session: sessions[0].id, request: big.id, requests: requests.map((request) => request.request_id) };
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await gateway?.stop();
+});
+
+async function look(path, view) {
+  const tab = await Tab.open(browser, gateway, ADMIN, view);
+  try {
+    await tab.visit(path);
+    // Folded parts are opened: what is in them must not run either.
+    for (const summary of await tab.page.locator("main details:not([open]) > summary").all()) await summary.click();
+    await tab.settled();
+    assert.equal(await tab.page.evaluate(() => globalThis.__ran), undefined, "something ran");
+    assert.deepEqual(tab.wrong, []);
+    assert.ok((await tab.overflow()) <= 0, `wider than the window by ${await tab.overflow()} px`);
+    assert.equal(new URL(tab.page.url()).origin, gateway.url);
+    assert.ok(await tab.page.locator("main").isVisible());
+  } finally {
+    await tab.close();
+  }
+}
+
+for (const name of Object.keys(pages({ session: "", request: "" }))) {
+  for (const view of ["light", "narrow"]) {
+    test(`${name}, ${view}`, async () => look(pages(ids)[name], VIEWS[view]));
+  }
+}
+
+test("every request", async () => {
+  for (const id of ids.requests.slice(0, 40)) await look(`/requests/${id}`, VIEWS.light);
+});
+
+test("hostile texts in the address", async () => {
+  for (const text of payloads) {
+    const word = encodeURIComponent(text.slice(0, 300));
+    await look(`/logs?tab=requests&user=${word}&model=${word}&tab=${word}`, VIEWS.light);
+    await look(`/people/${encodeURIComponent(text.slice(0, 100).replaceAll("/", ""))}`, VIEWS.narrow);
+  }
+});
