@@ -1,6 +1,7 @@
 //! `GET /api/captures`: heads and bodies of requests and answers.
 //!
-//! The list and one capture are JSON; bodies come as they are stored, whole or a range of them (RFC 9110 §14). They are what
+//! The list and one capture are JSON; bodies come as they are stored, whole or a range of them (RFC 9110 §14); what is put
+//! together from them comes whole. They are what
 //! somebody else wrote: they are sent as attachments of no type that a browser shows. Who is no admin sees what is his own, and of
 //! everything else only that it does not exist. An admin who looks into a capture of another person is put on record
 //! first, and sees nothing if that cannot be done.
@@ -141,13 +142,19 @@ pub(super) async fn part(
     known.then_some(()).ok_or_else(none)?;
     let capture = find(&shown, &principal, &id).await?;
     on_record(&shown, &principal, &capture, &part).await?;
-    let (bytes, kind) = match part.as_str() {
-        "request" => (shown.captures.part(&capture, Part::Request).await?, BYTES),
-        "answer" => (shown.captures.part(&capture, Part::Answer).await?, BYTES),
-        "assembled" => (shown.captures.assembled(&capture).await?, JSON),
-        _ => (events(&shown, &capture).await?, JSON),
+    let bytes = match part.as_str() {
+        "request" => shown.captures.part(&capture, Part::Request).await?,
+        "answer" => shown.captures.part(&capture, Part::Answer).await?,
+        "assembled" => {
+            let assembled = shown.captures.assembled(&capture).await?;
+            return Ok(attachment(StatusCode::OK, assembled, JSON, &id, &part));
+        }
+        _ => {
+            let events = events(&shown, &capture).await?;
+            return Ok(attachment(StatusCode::OK, events, JSON, &id, &part));
+        }
     };
-    Ok(answer(bytes, kind, &format!("{id}-{part}"), &headers))
+    ranged(bytes, &id, &part, &headers)
 }
 
 const BYTES: &str = "application/octet-stream";
@@ -171,10 +178,9 @@ async fn events(shown: &Shown, capture: &CaptureView) -> Result<Vec<u8>, Problem
 }
 
 /// Bytes, or the range of them that is asked for.
-fn answer(mut bytes: Vec<u8>, kind: &'static str, name: &str, headers: &HeaderMap) -> Response {
+fn ranged(mut bytes: Vec<u8>, id: &str, part: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let whole = bytes.len();
-    let asked = range::asked(headers, whole);
-    let (status, content_range) = match asked {
+    let (status, content_range) = match range::asked(headers, whole) {
         Asked::All => (StatusCode::OK, None),
         Asked::Part(from, to) => {
             bytes.truncate(to.saturating_add(1));
@@ -184,31 +190,25 @@ fn answer(mut bytes: Vec<u8>, kind: &'static str, name: &str, headers: &HeaderMa
                 Some(format!("bytes {from}-{to}/{whole}")),
             )
         }
-        Asked::Nothing => {
-            bytes.clear();
-            (
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                Some(format!("bytes */{whole}")),
-            )
-        }
+        Asked::Nothing => return Err(Problem::no_such_range(whole)),
     };
+    let mut response = attachment(status, bytes, BYTES, id, part);
+    let out = response.headers_mut();
+    out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(value) = content_range.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        out.insert(header::CONTENT_RANGE, value);
+    }
+    Ok(response)
+}
+
+fn attachment(status: StatusCode, bytes: Vec<u8>, kind: &'static str, id: &str, part: &str) -> Response {
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let texts = [
-        (
-            header::CONTENT_DISPOSITION,
-            Some(format!("attachment; filename=\"{name}\"")),
-        ),
-        (header::CONTENT_RANGE, content_range),
-    ];
-    for (name, text) in texts {
-        // Ids and parts are checked: they are what a header may hold.
-        if let Some(value) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
-            out.insert(name, value);
-        }
+    // Ids and parts are checked: they are what a header may hold.
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{id}-{part}\"")) {
+        out.insert(header::CONTENT_DISPOSITION, value);
     }
     response
 }

@@ -47,7 +47,9 @@ pub(super) async fn run(
     State(shown): State<Arc<Shown>>,
     principal: Principal,
     Path(name): Path<String>,
+    uri: Uri,
 ) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
     let known = shown
         .exports
         .list()

@@ -23,13 +23,21 @@ macro_rules! fragments {
 
 /// Fragments by their names, which are the tags of their operations.
 pub(super) static FRAGMENTS: &[(&str, &str)] = &fragments! {
+    "audit"
     "captures"
+    "config"
+    "explain"
+    "exports"
     "health"
+    "hooks"
     "me"
+    "openapi"
+    "pricing"
     "providers"
     "quotas"
     "requests"
     "sessions"
+    "tokens"
     "tool-calls"
     "usage"
 };
@@ -94,8 +102,12 @@ fn complete(operation: &mut Value, tag: &str, method: &str, path: &str) {
         ("400", "BadRequest"),
         ("403", "Forbidden"),
         ("429", "TooManyRequests"),
+        ("500", "Internal"),
         ("503", "Unavailable"),
     ];
+    if operation["requestBody"].is_object() {
+        common.extend([("413", "TooLarge"), ("415", "UnsupportedMediaType")]);
+    }
     if path.contains('{') {
         common.push(("404", "NotFound"));
     }

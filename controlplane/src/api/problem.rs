@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,8 @@ pub(super) struct Problem {
     detail: String,
     /// Further members of the body.
     more: Map<String, Value>,
+    /// Headers beside the content type.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
@@ -26,7 +28,16 @@ impl Problem {
             code,
             detail: detail.into(),
             more: Map::new(),
+            headers: Vec::new(),
         }
+    }
+
+    fn header(mut self, name: HeaderName, value: &str) -> Self {
+        // What is no header value is left out; none of ours is.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -214,6 +225,16 @@ impl Problem {
         )
     }
 
+    /// A range that lies beyond a body of so many bytes.
+    pub(super) fn no_such_range(bytes: usize) -> Self {
+        Self::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "no-such-range",
+            format!("the body has {bytes} bytes, none of them in the range"),
+        )
+        .header(header::CONTENT_RANGE, &format!("bytes */{bytes}"))
+    }
+
     pub(super) fn captures_unavailable(said: &str) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -265,11 +286,9 @@ impl IntoResponse for Problem {
         if let Some(members) = body.as_object_mut() {
             members.extend(self.more);
         }
-        (
-            self.status,
-            [(header::CONTENT_TYPE, "application/problem+json")],
-            body.to_string(),
-        )
-            .into_response()
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, kind, body.to_string()).into_response();
+        response.headers_mut().extend(self.headers);
+        response
     }
 }

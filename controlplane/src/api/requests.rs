@@ -86,7 +86,7 @@ pub(super) fn status(text: &str) -> Result<(u16, u16), Problem> {
     let exact = text
         .parse::<u16>()
         .ok()
-        .filter(|status| *status <= 999 && text.bytes().all(|b| b.is_ascii_digit()));
+        .filter(|status| *status <= 999 && text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit()));
     let class = text.strip_suffix("xx").and_then(|digit| match digit.as_bytes() {
         [digit @ b'1'..=b'5'] => Some(u16::from(digit - b'0') * 100),
         _ => None,
