@@ -15,8 +15,28 @@ export type * from './conversation/model';
 
 /** Members of a request that are talk or tools, and so no settings. */
 const TALK = new Set([
-  ...['messages', 'input', 'contents', 'content', 'prompt', 'inputText', 'message', 'query', 'documents', 'requests'],
-  ...['system', 'systemInstruction', 'system_instruction', 'instructions', 'tools', 'toolConfig', 'functions', 'instances'],
+  ...[
+    'messages',
+    'input',
+    'contents',
+    'content',
+    'prompt',
+    'inputText',
+    'message',
+    'query',
+    'documents',
+    'requests',
+  ],
+  ...[
+    'system',
+    'systemInstruction',
+    'system_instruction',
+    'instructions',
+    'tools',
+    'toolConfig',
+    'functions',
+    'instances',
+  ],
   ...['suffix', 'texts', 'chat_history'],
 ]);
 
@@ -39,7 +59,16 @@ function requestTurns(api: string, asked: JsonObject): Turn[] {
     ...system(asked.system ?? asked.systemInstruction ?? asked.system_instruction ?? asked.instructions),
   ];
   if (Array.isArray(asked.chat_history)) turns.push(...asked.chat_history.map(one => message(one, 'user')));
-  for (const name of ['messages', 'contents', 'input', 'prompt', 'inputText', 'message', 'content', 'query'] as const) {
+  for (const name of [
+    'messages',
+    'contents',
+    'input',
+    'prompt',
+    'inputText',
+    'message',
+    'content',
+    'query',
+  ] as const) {
     if (!has(asked, name)) continue;
     turns.push(...talk(api, name, asked[name] ?? null));
     if (name === 'messages' || name === 'contents') break;
@@ -73,7 +102,11 @@ function talk(api: string, name: string, value: Json): Turn[] {
   return itemTurns(value, 'user');
 }
 
-const list = (label: string, value: Json[]): Block => ({ kind: 'data', label: `${value.length} ${label}`, value });
+const list = (label: string, value: Json[]): Block => ({
+  kind: 'data',
+  label: `${value.length} ${label}`,
+  value,
+});
 
 function answerTurns(api: string, value: unknown): Turn[] {
   if (Array.isArray(value)) return value.slice(0, 1000).flatMap(one => answerTurns(api, one));
@@ -83,13 +116,17 @@ function answerTurns(api: string, value: unknown): Turn[] {
   const turns = spoken(answer);
   if (turns.length === 0 && !has(answer, 'error')) turns.push(...results(answer));
   const blocked = word(members(answer.promptFeedback).blockReason);
-  if (blocked !== undefined) turns.push(said([{ kind: 'error', code: blocked, text: 'The prompt was blocked.' }]));
+  if (blocked !== undefined)
+    turns.push(said([{ kind: 'error', code: blocked, text: 'The prompt was blocked.' }]));
   if (has(answer, 'error')) turns.push(said([failure(answer.error)]));
   return turns;
 }
 
 const said = (blocks: Block[], stop?: unknown): Turn =>
-  turn('assistant', blocks, { answered: true, stop: typeof stop === 'number' ? String(stop) : (word(stop) ?? '') });
+  turn('assistant', blocks, {
+    answered: true,
+    stop: typeof stop === 'number' ? String(stop) : (word(stop) ?? ''),
+  });
 
 const answered = (one: Turn, stop: unknown): Turn => ({
   ...said(one.blocks, stop),
@@ -102,7 +139,9 @@ function spoken(answer: JsonObject): Turn[] {
   for (const choice of items(answer.choices)) {
     const fields = members(choice);
     const stop = fields.finish_reason ?? fields.stop_reason;
-    const blocks = has(fields, 'message') ? message(fields.message ?? null, 'assistant').blocks : blocksOf(fields.text);
+    const blocks = has(fields, 'message')
+      ? message(fields.message ?? null, 'assistant').blocks
+      : blocksOf(fields.text);
     turns.push(said(blocks, stop));
   }
   for (const candidate of items(answer.candidates)) {
@@ -124,10 +163,13 @@ function spoken(answer: JsonObject): Turn[] {
   if (has(answer, 'message') && typeof answer.message === 'object') {
     return [answered(message(answer.message ?? null, 'assistant'), stop)];
   }
-  if (has(answer, 'content')) return [answered(message({ content: answer.content ?? null }, 'assistant'), stop)];
+  if (has(answer, 'content'))
+    return [answered(message({ content: answer.content ?? null }, 'assistant'), stop)];
   for (const name of ['response', 'generation', 'completion', 'text', 'transcript'] as const) {
     if (typeof answer[name] !== 'string') continue;
-    return [answered(message({ content: answer[name], thinking: answer.thinking ?? null }, 'assistant'), stop)];
+    return [
+      answered(message({ content: answer[name], thinking: answer.thinking ?? null }, 'assistant'), stop),
+    ];
   }
   for (const name of ['outputs', 'results', 'completions', 'generations'] as const) {
     const texts = items(answer[name]).map(one => {
@@ -143,7 +185,9 @@ function spoken(answer: JsonObject): Turn[] {
 
 /** Answers that are no talk: vectors, pictures, judgements. */
 function results(answer: JsonObject): Turn[] {
-  const pictures = items(answer.data).filter(one => has(members(one), 'b64_json') || has(members(one), 'url'));
+  const pictures = items(answer.data).filter(
+    one => has(members(one), 'b64_json') || has(members(one), 'url'),
+  );
   if (pictures.length > 0) {
     return [
       said(
@@ -197,7 +241,10 @@ export function firstWords(turns: readonly Turn[], length = 90): string | undefi
     for (const block of blocks) {
       if (block.kind !== 'text') continue;
       // What clients put in front of a question is no title.
-      const plain = block.text.replace(/<([a-z-]+)>[\s\S]*?<\/\1>/g, ' ').replace(/\s+/g, ' ').trim();
+      const plain = block.text
+        .replace(/<([a-z-]+)>[\s\S]*?<\/\1>/g, ' ')
+        .replace(/\s+/g, ' ')
+        .trim();
       if (plain !== '') return plain.length > length ? `${plain.slice(0, length - 1).trimEnd()}…` : plain;
     }
   }

@@ -13,7 +13,17 @@ const opus: Price = {
   priced: true,
   model: 'claude-opus-4-5',
   per_million: { input: '5', output: '25', cache_read: '0.5', cache_write_5m: '6.25', cache_write_1h: '10' },
-  tiers: { batch: { per_million: { input: '2.5', output: '12.5', cache_read: '0.25', cache_write_5m: '3.125', cache_write_1h: '5' } } },
+  tiers: {
+    batch: {
+      per_million: {
+        input: '2.5',
+        output: '12.5',
+        cache_read: '0.25',
+        cache_write_5m: '3.125',
+        cache_write_1h: '5',
+      },
+    },
+  },
   per_search: '0.01',
 };
 
@@ -38,7 +48,12 @@ describe('decimals', () => {
 describe('a cost', () => {
   it('adds up from its parts', () => {
     const of = record({
-      input: 1300, input_uncached: 200, cached_read: 1000, cache_write: 100, cache_write_1h: 40, output: 90,
+      input: 1300,
+      input_uncached: 200,
+      cached_read: 1000,
+      cache_write: 100,
+      cache_write_1h: 40,
+      output: 90,
       cost_nanousd: 200 * 5000 + 1000 * 500 + 60 * 6250 + 40 * 10_000 + 90 * 25_000,
     });
     expect(lines(of, opus)).toEqual([
@@ -65,13 +80,20 @@ describe('a cost', () => {
   });
 
   it('takes what has a rate of its own out of what it is part of', () => {
-    const price: Price = { priced: true, per_million: { input: '1', output: '2', audio_input: '10', reasoning: '4' } };
+    const price: Price = {
+      priced: true,
+      per_million: { input: '1', output: '2', audio_input: '10', reasoning: '4' },
+    };
     const of = record({ input: 100, input_audio: 30, cached_audio: 10, output: 50, reasoning: 60 });
     expect(lines(of, price)).toEqual(['Audio input 20 $0.0002', 'Input 80 $0.00008', 'Reasoning 50 $0.0002']);
   });
 
   it('takes the rates for long inputs, and says so', () => {
-    const price: Price = { priced: true, per_million: { input: '1', output: '1' }, above: { tokens: 200, per_million: { input: '2', output: '3' } } };
+    const price: Price = {
+      priced: true,
+      per_million: { input: '1', output: '1' },
+      above: { tokens: 200, per_million: { input: '2', output: '3' } },
+    };
     expect(explain(record({ input: 200, cost_nanousd: 200_000 }), price)?.above).toBeNull();
     const long = explain(record({ input: 201, output: 1, cost_nanousd: 405_000 }), price);
     expect([long?.above, long?.difference]).toEqual([200, 0n]);
@@ -91,7 +113,9 @@ describe('a cost', () => {
   it('has searches, and work of other models', () => {
     const haiku: Price = { priced: true, model: 'haiku', per_million: { input: '1', output: '5' } };
     const of = record({
-      input: 2, web_searches: 3, cost_nanousd: 10_000 + 30_000_000 + 7_000,
+      input: 2,
+      web_searches: 3,
+      cost_nanousd: 10_000 + 30_000_000 + 7_000,
       side: [{ kind: 'advisor', model: 'haiku', input: 7 }],
     });
     expect(explainBest(of, [opus, haiku])?.difference).toBe(0n);

@@ -92,7 +92,11 @@ const whole = (value: number | null | undefined): bigint =>
 const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
 /** The cost of a record at a price; `null` where the record states nothing that this price bills. */
-export function explain(record: CostRecord, price: Price, sidePrices: readonly Price[] = []): Explained | null {
+export function explain(
+  record: CostRecord,
+  price: Price,
+  sidePrices: readonly Price[] = [],
+): Explained | null {
   if (!price.priced || price.per_million === undefined) return null;
   const tiers: (string | null)[] = [null, ...Object.keys(price.tiers ?? {})];
   const all = tiers.map(tier => at(record, price, sidePrices, tier)).filter(found => found !== null);
@@ -105,13 +109,19 @@ export function explainBest(record: CostRecord, prices: readonly Price[]): Expla
   return all.find(found => found.difference === 0n) ?? all[0] ?? null;
 }
 
-function at(record: CostRecord, price: Price, sidePrices: readonly Price[], tier: string | null): Explained | null {
+function at(
+  record: CostRecord,
+  price: Price,
+  sidePrices: readonly Price[],
+  tier: string | null,
+): Explained | null {
   const lines: CostLine[] = [];
   const own = part(record, price, tier, '', lines);
   let known = own.known;
   const unpricedSide: string[] = [];
   for (const work of record.side) {
-    const theirs = work.model == null ? price : sidePrices.find(other => other.priced && other.model === work.model);
+    const theirs =
+      work.model == null ? price : sidePrices.find(other => other.priced && other.model === work.model);
     if (theirs === undefined) {
       unpricedSide.push(work.model ?? work.kind);
       continue;
@@ -133,12 +143,25 @@ function part(
   whose: string,
   lines: CostLine[],
 ): { known: boolean; above: number | null } {
-  const put = (what: string, count: bigint, rate: string | undefined, unit: CostLine['unit'], per: number) => {
+  const put = (
+    what: string,
+    count: bigint,
+    rate: string | undefined,
+    unit: CostLine['unit'],
+    per: number,
+  ) => {
     const nano = nanos(rate);
     if (count <= 0n || nano === null || rate === undefined) return;
     // Nanodollars × 1e6 are femtodollars; `per` divides 1e6.
     const femto = count * nano * BigInt(1_000_000 / per);
-    lines.push({ what: whose === '' ? what : `${whose}: ${what}`, count: Number(count), unit, rate, per, femto });
+    lines.push({
+      what: whose === '' ? what : `${whose}: ${what}`,
+      count: Number(count),
+      unit,
+      rate,
+      per,
+      femto,
+    });
   };
   const counted = (counts.input ?? null) !== null || (counts.output ?? null) !== null;
   let above: number | null = null;

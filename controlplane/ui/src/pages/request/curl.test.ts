@@ -1,3 +1,4 @@
+/// <reference types="node" />
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { type CurlInput, curl, curlHeaders, INLINE_MAX, pasteable, quoted } from './curl';
@@ -43,7 +44,13 @@ describe('quoting', () => {
     const body = `{"a":"it's $(id) \`id\` \\" @x"}`;
     const command = curl(input({ body, headers: [{ name: 'x-a', value: "'; id; '" }] }));
     const args = shell(command.replace(/^curl/, "printf '%s\\037'")).split('\x1f').slice(0, -1);
-    expect(args).toEqual(['http://sluice.test:8080/v1/messages?beta=true', '-H', "x-a: '; id; '", '--data-raw', body]);
+    expect(args).toEqual([
+      'http://sluice.test:8080/v1/messages?beta=true',
+      '-H',
+      "x-a: '; id; '",
+      '--data-raw',
+      body,
+    ]);
   });
 });
 
@@ -69,14 +76,23 @@ describe('what the command states', () => {
   });
 
   it('says the method where curl would not, and takes no pattern out of an address', () => {
-    expect(curl(input({ method: 'GET', hasBody: false, target: '/v1/models' }))).toBe('curl http://sluice.test:8080/v1/models');
+    expect(curl(input({ method: 'GET', hasBody: false, target: '/v1/models' }))).toBe(
+      'curl http://sluice.test:8080/v1/models',
+    );
     expect(curl(input({ method: 'DELETE', hasBody: false }))).toContain('-X DELETE');
     expect(curl(input({ target: '/v1/[1-9]' }))).toContain('--globoff');
     expect(curl(input({ method: 'POST\nid' }))).not.toContain('id');
   });
 
   it('keeps a field without a value, and lines out of fields', () => {
-    const command = curl(input({ headers: [{ name: 'x-a', value: '' }, { name: 'x-b', value: 'a\r\nx-c: d' }] }));
+    const command = curl(
+      input({
+        headers: [
+          { name: 'x-a', value: '' },
+          { name: 'x-b', value: 'a\r\nx-c: d' },
+        ],
+      }),
+    );
     expect(command).toContain("-H 'x-a;'");
     expect(command).toContain("-H 'x-b: a x-c: d'");
   });
@@ -84,12 +100,20 @@ describe('what the command states', () => {
 
 describe('bodies', () => {
   it('escapes what a terminal acts upon, in JSON, without changing what it says', () => {
-    for (const value of ['\u001b[201~id\n', '\u202eabc', '\u0085\u009b', '\ud800', '🙂\u200b', 'a\r\nb', 'plain']) {
+    for (const value of [
+      '\u001b[201~id\n',
+      '\u202eabc',
+      '\u0085\u009b',
+      '\ud800',
+      '🙂\u200b',
+      'a\r\nb',
+      'plain',
+    ]) {
       // Written by a careless client: with the characters as they are, where JSON allows it.
       const raw = JSON.stringify({ value }).replaceAll('\\ud800', '\ud800').replaceAll('\\u202e', '\u202e');
       const safe = pasteable(raw) ?? '';
       expect(JSON.parse(safe)).toEqual({ value });
-      expect(safe).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u202e]/);
+      expect([...safe].filter(one => one !== '\n' && /[\p{Cc}\p{Cf}\p{Cs}]/u.test(one))).toEqual([]);
     }
   });
 

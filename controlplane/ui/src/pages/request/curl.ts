@@ -8,12 +8,23 @@
 
 /** The fields of a head that belong to the connection, or that the gateway and curl make themselves. */
 const OWN = new Set([
-  ...['host', 'content-length', 'connection', 'accept-encoding', 'transfer-encoding', 'te', 'trailer', 'upgrade', 'keep-alive'],
+  ...[
+    'host',
+    'content-length',
+    'connection',
+    'accept-encoding',
+    'transfer-encoding',
+    'te',
+    'trailer',
+    'upgrade',
+    'keep-alive',
+  ],
   ...['expect', 'forwarded', 'via', 'x-real-ip', 'content-encoding', 'user-agent'],
 ]);
 const OWN_PREFIXES = ['x-forwarded-', 'tailscale-', 'sec-', 'proxy-', 'x-amz-', 'x-stainless-'];
 /** Fields that hold credentials, whatever stands in them. */
-const SECRET = /^(authorization|cookie|x-api-key|api-key|x-goog-api-key|.*(token|secret|password|credential).*)$/i;
+const SECRET =
+  /^(authorization|cookie|x-api-key|api-key|x-goog-api-key|.*(token|secret|password|credential).*)$/i;
 /** What stands in a capture in place of a credential. */
 export const HIDDEN_VALUE = '***';
 
@@ -42,8 +53,9 @@ export function quoted(word: string): string {
 }
 
 // Controls but tab and new line, and what changes the direction or the look of a line.
-const ACTIVE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]/;
-const ACTIVE_ALL = new RegExp(ACTIVE.source, 'g');
+const ACTIVE_CLASS =
+  '[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff]';
+const ACTIVE = new RegExp(ACTIVE_CLASS);
 const PAIR = /[\ud800-\udbff][\udc00-\udfff]/g;
 
 const isActive = (text: string): boolean => ACTIVE.test(text.replace(PAIR, ''));
@@ -58,14 +70,17 @@ export function pasteable(body: string): string | null {
     return null;
   }
   // In JSON such characters stand in strings only, where each has an escape; a carriage return may stand between, too.
-  const escape = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  const escaped = body.replaceAll('\r', ' ').replace(new RegExp(`${PAIR.source}|${ACTIVE_ALL.source}`, 'g'), found =>
-    found.length === 2 ? found : escape(found),
-  );
+  const escapeOf = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  const escaped = body
+    .replaceAll('\r', ' ')
+    .replace(new RegExp(`${PAIR.source}|${ACTIVE_CLASS}`, 'g'), found =>
+      found.length === 2 ? found : escapeOf(found),
+    );
   return escaped;
 }
 
-const clean = (text: string): string => text.replace(new RegExp(ACTIVE_ALL.source, 'g'), '').replace(/[\t\n]/g, ' ');
+const clean = (text: string): string =>
+  text.replace(new RegExp(ACTIVE_CLASS, 'g'), '').replace(/[\t\n]/g, ' ');
 
 /** The fields that the command states, in their order. */
 export function curlHeaders(headers: CurlInput['headers']): { name: string; value: string }[] {

@@ -87,7 +87,12 @@ function special(lines: readonly string[], at: number, depth: number, inParagrap
       return list(lines, at, depth, item);
     }
   }
-  if (!inParagraph && line.includes('|') && DIVIDER.test(lines[at + 1] ?? '') && (lines[at + 1] ?? '').includes('-')) {
+  if (
+    !inParagraph &&
+    line.includes('|') &&
+    DIVIDER.test(lines[at + 1] ?? '') &&
+    (lines[at + 1] ?? '').includes('-')
+  ) {
     return table(lines, at);
   }
   return null;
@@ -123,7 +128,8 @@ function list(lines: readonly string[], from: number, depth: number, first: RegE
   while (at < lines.length) {
     const item = ITEM.exec(lines[at] ?? '');
     if (item === null || /^\d/.test(item[2] ?? '') !== ordered || RULE.test(lines[at] ?? '')) break;
-    const indent = (item[1] ?? '').length + (item[2] ?? '').length + Math.min(Math.max((item[3] ?? ' ').length, 1), 4);
+    const indent =
+      (item[1] ?? '').length + (item[2] ?? '').length + Math.min(Math.max((item[3] ?? ' ').length, 1), 4);
     const inner = [item[4] ?? ''];
     at += 1;
     // What is indented belongs to the item; so does a line right below it that begins nothing else.
@@ -136,7 +142,13 @@ function list(lines: readonly string[], from: number, depth: number, first: RegE
         inner.push('');
       } else if (width >= 2) {
         inner.push(line.slice(Math.min(width, indent)));
-      } else if (ITEM.test(line) || FENCE.test(line) || HEADING.test(line) || RULE.test(line) || blank(lines[at - 1] ?? '')) {
+      } else if (
+        ITEM.test(line) ||
+        FENCE.test(line) ||
+        HEADING.test(line) ||
+        RULE.test(line) ||
+        blank(lines[at - 1] ?? '')
+      ) {
         break;
       } else {
         inner.push(line);
@@ -208,7 +220,8 @@ type Piece = { inline: Inline; next: number } | { text: string; next: number } |
 
 function piece(text: string, at: number, depth: number): Piece {
   const mark = text[at];
-  if (mark === '\\' && /[!-/:-@[-`{-~]/.test(text[at + 1] ?? '')) return { text: text[at + 1] ?? '', next: at + 2 };
+  if (mark === '\\' && /[!-/:-@[-`{-~]/.test(text[at + 1] ?? ''))
+    return { text: text[at + 1] ?? '', next: at + 2 };
   if (mark === '`') return codeSpan(text, at);
   if (mark === '[' || (mark === '!' && text[at + 1] === '[')) return link(text, at);
   if (depth >= NESTED_MAX) return null;
@@ -246,7 +259,12 @@ function codeSpan(text: string, at: number): Piece {
 }
 
 function link(text: string, at: number): Piece {
-  const found = /^!?\[([^\][]{0,500})\]\(([^()\s]{0,1500})(?:\s+"[^"]{0,200}")?\)/.exec(text.slice(at, at + REACH));
+  const found = /^!?\[([^\][]{0,500})\]\(([^()\s]{0,1500})(?:\s+"[^"]{0,200}")?\)/.exec(
+    text.slice(at, at + REACH),
+  );
   if (found === null) return null;
-  return { inline: { kind: 'link', text: found[1] ?? '', address: found[2] ?? '' }, next: at + found[0].length };
+  return {
+    inline: { kind: 'link', text: found[1] ?? '', address: found[2] ?? '' },
+    next: at + found[0].length,
+  };
 }

@@ -2,7 +2,11 @@ import { expect, it } from 'vitest';
 import { type RequestTimes, segments } from './timeline';
 
 const check = (times: RequestTimes, expected: string) =>
-  expect(segments(times).map(({ key, fromUs, toUs }) => `${key} ${fromUs}-${toUs}`).join(', ')).toBe(expected);
+  expect(
+    segments(times)
+      .map(({ key, fromUs, toUs }) => `${key} ${fromUs}-${toUs}`)
+      .join(', '),
+  ).toBe(expected);
 
 it('covers a request without gaps, and says what is not known', () => {
   check({ queued_us: 10, ttft_us: 50, duration_us: 100 }, 'gateway 0-10, wait 10-50, stream 50-100');

@@ -19,7 +19,8 @@ export interface RequestTimes {
 }
 
 const WHAT = {
-  gateway: 'From the head of the request to its being written to the provider: its body, budgets, guardrails and hooks.',
+  gateway:
+    'From the head of the request to its being written to the provider: its body, budgets, guardrails and hooks.',
   wait: 'Written to the provider, until the first byte of the answer.',
   both: 'In the gateway and at the provider, until the first byte of the answer; how it splits is not known.',
   stream: 'From the first byte of the answer to its end.',
@@ -28,13 +29,18 @@ const WHAT = {
 };
 
 /** The segments of a request, one after the other, without gaps, as long as it took. */
-export function segments({ queued_us: queued, ttft_us: ttft, duration_us: duration }: RequestTimes): Segment[] {
+export function segments({
+  queued_us: queued,
+  ttft_us: ttft,
+  duration_us: duration,
+}: RequestTimes): Segment[] {
   const end = Math.max(0, duration);
   const inside = (value: number | null | undefined): number | null =>
     typeof value === 'number' && Number.isFinite(value) ? Math.min(Math.max(0, value), end) : null;
   const first = inside(ttft);
   // Clocks are read one after the other: what is sent cannot be later than what comes back.
-  const sent = first === null ? inside(queued) : (inside(queued) === null ? null : Math.min(inside(queued) ?? 0, first));
+  const sent =
+    first === null ? inside(queued) : inside(queued) === null ? null : Math.min(inside(queued) ?? 0, first);
   const out: Segment[] = [];
   const put = (key: Segment['key'], label: string, fromUs: number, toUs: number, what: string) => {
     if (toUs > fromUs) out.push({ key, label, fromUs, toUs, what });

@@ -10,7 +10,13 @@ function turns(text: string): Turn[] {
       id === undefined
         ? { kind: 'text', text: one }
         : { kind: 'call', id, name: 'f', arguments: '', hosted: false, result: null };
-    return { role: one === 'u' ? 'user' : 'assistant', name: '', blocks: [block], answered: one === '!', stop: '' };
+    return {
+      role: one === 'u' ? 'user' : 'assistant',
+      name: '',
+      blocks: [block],
+      answered: one === '!',
+      stop: '',
+    };
   });
 }
 

@@ -24,7 +24,8 @@ export function linked(
     const last = anchors.at(-1)?.request ?? -1;
     const request = turn.answered ? requests.length - 1 : certain(turn, byCallId, position);
     // Order must hold: what would go back is not what it seems.
-    if (request !== undefined && request > last && request < requests.length) anchors.push({ turn: order, request });
+    if (request !== undefined && request > last && request < requests.length)
+      anchors.push({ turn: order, request });
   }
   let before = { turn: -1, request: -1 };
   for (const anchor of [...anchors, { turn: said.length, request: requests.length }]) {

@@ -58,7 +58,11 @@ export function timescale(spans: readonly Span[]): Timescale {
     return { from: 0, to: 0, place: () => 0, breaks: [], ticks: [] };
   }
   const [from, to] = [first.from, last.to];
-  const work = Math.max(busy.reduce((sum, span) => sum + span.to - span.from, 0), (to - from) / 1000, 1);
+  const work = Math.max(
+    busy.reduce((sum, span) => sum + span.to - span.from, 0),
+    (to - from) / 1000,
+    1,
+  );
   const pauses = busy.slice(1).map((span, index) => ({ from: busy[index]?.to ?? span.from, to: span.from }));
   const narrow = pauses.filter(pause => pause.to - pause.from > work * PAUSE_PART);
   const width = Math.min(work * NARROW_PART, (work * PAUSES_PART) / Math.max(narrow.length, 1));

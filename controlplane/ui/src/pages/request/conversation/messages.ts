@@ -85,7 +85,12 @@ export function itemTurns(list: Json[], fallback: Role): Turn[] {
   for (const value of list) {
     const next = item(value, fallback);
     const last = turns.at(-1);
-    if (last !== undefined && last.role === next.role && last.name === next.name && next.role === 'assistant') {
+    if (
+      last !== undefined &&
+      last.role === next.role &&
+      last.name === next.name &&
+      next.role === 'assistant'
+    ) {
       last.blocks.push(...next.blocks);
     } else {
       turns.push(next);
@@ -124,7 +129,13 @@ function calledItem(type: string, fields: JsonObject): Block {
   const plain = type.slice(0, -'_call'.length);
   const own = ['function', 'custom_tool', 'local_shell', 'shell', 'computer', 'apply_patch'].includes(plain);
   const input =
-    fields.arguments ?? fields.input ?? fields.action ?? fields.actions ?? fields.operation ?? fields.code ?? fields.queries;
+    fields.arguments ??
+    fields.input ??
+    fields.action ??
+    fields.actions ??
+    fields.operation ??
+    fields.code ??
+    fields.queries;
   const made = call(fields.call_id ?? fields.id, word(fields.name) ?? plain, input, !own);
   const gave = fields.output ?? fields.outputs ?? fields.results;
   const error = fields.error ?? null;

@@ -65,14 +65,7 @@ export interface DataBlock {
   value: unknown;
 }
 
-export type Block =
-  | TextBlock
-  | ThinkingBlock
-  | CallBlock
-  | ResultBlock
-  | MediaBlock
-  | ErrorBlock
-  | DataBlock;
+export type Block = TextBlock | ThinkingBlock | CallBlock | ResultBlock | MediaBlock | ErrorBlock | DataBlock;
 
 export interface Turn {
   role: Role;

@@ -23,7 +23,11 @@ function part(value: Json, depth: number): Block[] {
   if (Array.isArray(value)) return value.length === 0 ? [] : [{ kind: 'data', label: 'list', value }];
   const type = word(value.type);
   if (depth > DEPTH_MAX) return unknown(value, type);
-  return (type === undefined ? undefined : typed(type, value, depth)) ?? named(value, depth) ?? unknown(value, type);
+  return (
+    (type === undefined ? undefined : typed(type, value, depth)) ??
+    named(value, depth) ??
+    unknown(value, type)
+  );
 }
 
 const unknown = (value: JsonObject, type: string | undefined): Block[] =>
@@ -66,7 +70,15 @@ function typed(type: string, value: JsonObject, depth: number): Block[] | undefi
       return has(value, 'error') || has(value, 'message') ? [failure(value.error ?? value)] : undefined;
     default:
       return type.endsWith('_tool_result')
-        ? [result(value.tool_use_id, type.slice(0, -'_tool_result'.length), value.content, isError(value.content), depth)]
+        ? [
+            result(
+              value.tool_use_id,
+              type.slice(0, -'_tool_result'.length),
+              value.content,
+              isError(value.content),
+              depth,
+            ),
+          ]
         : undefined;
   }
 }
@@ -86,7 +98,8 @@ function named(value: JsonObject, depth: number): Block[] | undefined {
   const asked = one('functionCall', 'function_call');
   if (asked !== undefined) return [call(asked.id, asked.name, asked.args, false)];
   const gave = one('functionResponse', 'function_response');
-  if (gave !== undefined) return [result(gave.id, gave.name, gave.response, has(members(gave.response), 'error'), depth)];
+  if (gave !== undefined)
+    return [result(gave.id, gave.name, gave.response, has(members(gave.response), 'error'), depth)];
   const use = one('toolUse');
   if (use !== undefined) {
     return [call(use.toolUseId, use.name, use.input, use.type === 'server_tool_use')];
@@ -97,12 +110,15 @@ function named(value: JsonObject, depth: number): Block[] | undefined {
   if (code !== undefined) return [call(code.id, 'code_execution', code.code ?? code, true)];
   const ran = one('codeExecutionResult', 'code_execution_result');
   if (ran !== undefined) {
-    return [result(ran.id, 'code_execution', ran.output, word(ran.outcome)?.endsWith('FAILED') === true, depth)];
+    return [
+      result(ran.id, 'code_execution', ran.output, word(ran.outcome)?.endsWith('FAILED') === true, depth),
+    ];
   }
   const hosted = one('toolCall', 'tool_call');
   if (hosted !== undefined) return [call(hosted.id, hosted.toolType, hosted.args, true)];
   const answered = one('toolResponse', 'tool_response');
-  if (answered !== undefined) return [result(answered.id, answered.toolType, answered.response, false, depth)];
+  if (answered !== undefined)
+    return [result(answered.id, answered.toolType, answered.response, false, depth)];
   const reasoning = one('reasoningContent');
   if (reasoning !== undefined) {
     const said = word(members(reasoning.reasoningText).text);
@@ -110,7 +126,9 @@ function named(value: JsonObject, depth: number): Block[] | undefined {
   }
   const inline = one('inlineData', 'inline_data');
   if (inline !== undefined) {
-    return [mediaOf(word(inline.mimeType) ?? word(inline.mime_type) ?? '', '', base64Bytes(word(inline.data)))];
+    return [
+      mediaOf(word(inline.mimeType) ?? word(inline.mime_type) ?? '', '', base64Bytes(word(inline.data))),
+    ];
   }
   const file = one('fileData', 'file_data');
   if (file !== undefined) {
@@ -144,12 +162,18 @@ export function call(id: unknown, name: unknown, input: unknown, hosted: boolean
 }
 
 export function result(id: unknown, name: unknown, content: unknown, error: boolean, depth = 0): Block {
-  return { kind: 'result', id: word(id) ?? '', name: word(name) ?? '', result: resultOf(content, error, depth + 1) };
+  return {
+    kind: 'result',
+    id: word(id) ?? '',
+    name: word(name) ?? '',
+    result: resultOf(content, error, depth + 1),
+  };
 }
 
 /** What a tool gave back: text, pieces, or any object. */
 export function resultOf(content: unknown, error: boolean, depth = 1): ToolResult {
-  const list = Array.isArray(content) || typeof content === 'string' || content === null || content === undefined;
+  const list =
+    Array.isArray(content) || typeof content === 'string' || content === null || content === undefined;
   const blocks: Block[] = list
     ? blocksOf(content, depth)
     : Object.keys(members(content)).length === 0
@@ -174,23 +198,28 @@ export function failure(error: unknown): Block {
 
 /** Anthropic's and OpenAI's images, files and sounds. */
 function media(type: string, value: JsonObject): MediaBlock {
-  const kind = type.includes('image') ? 'image' : type.includes('audio') ? 'audio' : type.includes('video') ? 'video' : 'file';
+  const kind = type.includes('image')
+    ? 'image'
+    : type.includes('audio')
+      ? 'audio'
+      : type.includes('video')
+        ? 'video'
+        : 'file';
   const source = members(value.source);
   const inner = members(value[type]);
   const nested = { ...members(value.file), ...inner, ...source };
-  const address = [
-    nested.url,
-    value.image_url,
-    value.file_url,
-    value.file_data,
-    nested.file_data,
-    value.url,
-  ].map(word).find(found => found !== undefined);
+  const address = [nested.url, value.image_url, value.file_url, value.file_data, nested.file_data, value.url]
+    .map(word)
+    .find(found => found !== undefined);
   const data = dataUrl(address);
-  const name = [value.title, value.filename, nested.filename, value.name].map(word).find(found => found !== undefined);
+  const name = [value.title, value.filename, nested.filename, value.name]
+    .map(word)
+    .find(found => found !== undefined);
   const id = [nested.file_id, value.file_id].map(word).find(found => found !== undefined);
   const mime = word(nested.media_type) ?? word(nested.format) ?? data?.mime;
-  const label = [name, mime, data === undefined ? address : undefined, id].filter(found => found !== undefined);
+  const label = [name, mime, data === undefined ? address : undefined, id].filter(
+    found => found !== undefined,
+  );
   return {
     kind: 'media',
     media: kind,
