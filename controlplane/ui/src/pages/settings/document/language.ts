@@ -1,0 +1,52 @@
+// HuJSON for the editor: JSON with comments and trailing commas, token by token.
+import { HighlightStyle, StreamLanguage, syntaxHighlighting } from '@codemirror/language';
+import { tags } from '@lezer/highlight';
+
+interface State {
+  /** Inside a comment of several lines. */
+  comment: boolean;
+}
+
+const language = StreamLanguage.define<State>({
+  name: 'hujson',
+  startState: () => ({ comment: false }),
+  token(stream, state) {
+    if (state.comment || stream.match('/*')) {
+      state.comment = !stream.match(/^.*?\*\//);
+      if (state.comment) stream.skipToEnd();
+      return 'comment';
+    }
+    if (stream.match('//')) {
+      stream.skipToEnd();
+      return 'comment';
+    }
+    if (stream.match(/^"(?:[^"\\]|\\.)*"?/)) {
+      return stream.match(/^\s*:/, false) ? 'propertyName' : 'string';
+    }
+    if (stream.match(/^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/)) return 'number';
+    if (stream.match(/^(?:true|false|null)\b/)) return 'bool';
+    stream.next();
+    return null;
+  },
+  languageData: {
+    commentTokens: { line: '//', block: { open: '/*', close: '*/' } },
+    closeBrackets: { brackets: ['{', '[', '"'] },
+    indentOnInput: /^\s*[}\]]$/,
+  },
+  indent(_state, textAfter, context) {
+    const before = context.lineAt(context.pos, -1);
+    const opened = /[[{]\s*(\/\/.*)?$/.test(before.text) ? context.unit : 0;
+    const closed = /^\s*[}\]]/.test(textAfter) ? context.unit : 0;
+    return Math.max(0, context.lineIndent(context.pos, -1) + opened - closed);
+  },
+});
+
+// Classes would do, but the library's own are numbered; colours are the theme's.
+const colours = HighlightStyle.define([
+  { tag: tags.propertyName, color: 'var(--info)' },
+  { tag: tags.string, color: 'var(--good)' },
+  { tag: [tags.number, tags.bool], color: 'var(--warn)' },
+  { tag: tags.comment, color: 'var(--text-3)', fontStyle: 'italic' },
+]);
+
+export const hujson = [language, syntaxHighlighting(colours)];
