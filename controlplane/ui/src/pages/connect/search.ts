@@ -1,6 +1,6 @@
 import { type SearchOf, searchParams, text } from '@/kit/search';
 
-const shape = { client: text };
+const shape = { client: text, model: text };
 
 /** What the address of this page may say. */
 export const search = searchParams(shape);
