@@ -1,7 +1,6 @@
 // The text of the document: read, and changed in place, so that comments and the order of keys stay.
 import {
   applyEdits,
-  createScanner,
   findNodeAtLocation,
   getLocation,
   type JSONPath,
@@ -9,7 +8,6 @@ import {
   type ParseError,
   parse,
   parseTree,
-  SyntaxKind,
 } from 'jsonc-parser';
 import { keysAt, type Path, valuesOf, at } from './schema';
 
@@ -38,6 +36,9 @@ export function set(text: string, path: Path, value: unknown): string {
   return applyEdits(text, modify(text, path as JSONPath, value, { formattingOptions }));
 }
 
+/** A comma, and the comments before it. */
+const COMMA = /^(?:\s|\/\/[^\n]*\n|\/\*[\s\S]*?\*\/)*,/;
+
 /** A trailing comma may stay behind, which HuJSON permits; a comment behind the entry goes with its line. */
 function remove(text: string, path: Path): string {
   const tree = parseTree(text, [], lenient);
@@ -46,9 +47,7 @@ function remove(text: string, path: Path): string {
   if (gone === undefined) return text;
   let start = gone.offset;
   let end = gone.offset + gone.length;
-  const scanner = createScanner(text, true);
-  scanner.setPosition(end);
-  if (scanner.scan() === SyntaxKind.CommaToken) end = scanner.getTokenOffset() + scanner.getTokenLength();
+  end += COMMA.exec(text.slice(end))?.[0].length ?? 0;
   // An entry that has lines of its own takes them along.
   const before = /[ \t]*$/.exec(text.slice(0, start))?.[0].length ?? 0;
   const after = /^[ \t]*(\/\/[^\n]*)?\n/.exec(text.slice(end))?.[0].length ?? 0;

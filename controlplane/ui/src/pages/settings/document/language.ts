@@ -1,5 +1,5 @@
 // HuJSON for the editor: JSON with comments and trailing commas, token by token.
-import { HighlightStyle, StreamLanguage, syntaxHighlighting } from '@codemirror/language';
+import { HighlightStyle, indentService, StreamLanguage, syntaxHighlighting } from '@codemirror/language';
 import { tags } from '@lezer/highlight';
 
 interface State {
@@ -33,12 +33,6 @@ const language = StreamLanguage.define<State>({
     closeBrackets: { brackets: ['{', '[', '"'] },
     indentOnInput: /^\s*[}\]]$/,
   },
-  indent(_state, textAfter, context) {
-    const before = context.lineAt(context.pos, -1);
-    const opened = /[[{]\s*(\/\/.*)?$/.test(before.text) ? context.unit : 0;
-    const closed = /^\s*[}\]]/.test(textAfter) ? context.unit : 0;
-    return Math.max(0, context.lineIndent(context.pos, -1) + opened - closed);
-  },
 });
 
 // Classes would do, but the library's own are numbered; colours are the theme's.
@@ -49,4 +43,14 @@ const colours = HighlightStyle.define([
   { tag: tags.comment, color: 'var(--text-3)', fontStyle: 'italic' },
 ]);
 
-export const hujson = [language, syntaxHighlighting(colours)];
+/** One step further in behind an opening bracket, one out before a closing one. */
+const indentation = indentService.of((context, position) => {
+  const line = context.state.doc.lineAt(position);
+  const before = line.number === 1 ? null : context.state.doc.line(line.number - 1);
+  if (before === null) return 0;
+  const opened = /[[{]\s*(\/\/.*)?$/.test(before.text) ? context.unit : 0;
+  const closed = /^\s*[}\]]/.test(line.text) ? context.unit : 0;
+  return Math.max(0, context.lineIndent(before.from) + opened - closed);
+});
+
+export const hujson = [language, syntaxHighlighting(colours), indentation];
