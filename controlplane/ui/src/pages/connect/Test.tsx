@@ -58,7 +58,9 @@ export function Test({ flag, model }: { flag: Flag; model: string }) {
           <div className={`connect-result ${good ? 'connect-good' : 'connect-bad'}`}>
             {good ? <CircleCheck size={18} aria-hidden /> : <CircleX size={18} aria-hidden />}
             <div>
-              <strong>{good ? 'It works' : result.status === null ? 'No answer' : `Refused with ${result.status}`}</strong>
+              <strong>
+                {good ? 'It works' : result.status === null ? 'No answer' : `Refused with ${result.status}`}
+              </strong>
               {result.said !== '' && (
                 <div>
                   <Text text={result.said} clamp={400} />

@@ -58,7 +58,12 @@ export const clients: readonly Client[] = [
       {
         title: '~/.claude/settings.json, to keep it',
         text: `${JSON.stringify(
-          { env: { ANTHROPIC_BASE_URL: setup.base, ANTHROPIC_AUTH_TOKEN: setup.token ? 'your token' : 'anything' } },
+          {
+            env: {
+              ANTHROPIC_BASE_URL: setup.base,
+              ANTHROPIC_AUTH_TOKEN: setup.token ? 'your token' : 'anything',
+            },
+          },
           null,
           2,
         )}\n`,
@@ -283,6 +288,9 @@ function curl(setup: Setup): string {
 }
 
 /** A model of a client's list: those that it can speak to first, in the order of their endpoints' preference. */
-export function usable<M extends { model: string; flags: readonly string[] }>(client: Client, models: readonly M[]): M[] {
+export function usable<M extends { model: string; flags: readonly string[] }>(
+  client: Client,
+  models: readonly M[],
+): M[] {
   return models.filter(model => client.flags.some(flag => model.flags.includes(flag)));
 }

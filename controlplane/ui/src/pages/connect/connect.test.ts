@@ -6,8 +6,14 @@ const setup = { base: 'http://gw.example:8080', model: 'claude-sonnet-4-5', toke
 
 describe('what is copied', () => {
   test.each(clients.map(client => [client.id, client] as const))('%s', (_, client) => {
-    const plain = client.steps(setup).map(step => step.text).join('\n');
-    const joined = client.steps({ ...setup, token: true }).map(step => step.text).join('\n');
+    const plain = client
+      .steps(setup)
+      .map(step => step.text)
+      .join('\n');
+    const joined = client
+      .steps({ ...setup, token: true })
+      .map(step => step.text)
+      .join('\n');
     expect(plain).toContain('claude-sonnet-4-5'.slice(0, client.id === 'claude-code' ? 17 : 6));
     if (client.id !== 'ci') expect(plain + joined).toContain(setup.base);
     expect(plain).not.toContain('undefined');

@@ -22,7 +22,11 @@ export function call(flag: Flag, model: string): Call {
         body: { model, max_tokens: TOKENS, messages: [{ role: 'user', content: QUESTION }] },
       };
     case 'openai_responses':
-      return { path: '/v1/responses', headers, body: { model, input: QUESTION, max_output_tokens: TOKENS, store: false } };
+      return {
+        path: '/v1/responses',
+        headers,
+        body: { model, input: QUESTION, max_output_tokens: TOKENS, store: false },
+      };
     case 'gemini_generate_content':
       return {
         path: `/v1beta/models/${encodeURIComponent(model)}:generateContent`,
@@ -33,14 +37,20 @@ export function call(flag: Flag, model: string): Call {
         },
       };
     default:
-      return { path: '/v1/chat/completions', headers, body: { model, messages: [{ role: 'user', content: QUESTION }] } };
+      return {
+        path: '/v1/chat/completions',
+        headers,
+        body: { model, messages: [{ role: 'user', content: QUESTION }] },
+      };
   }
 }
 
 const pick = (value: unknown, ...path: (string | number)[]): unknown =>
   path.reduce<unknown>(
     (found, step) =>
-      found !== null && typeof found === 'object' ? (found as Record<string | number, unknown>)[step] : undefined,
+      found !== null && typeof found === 'object'
+        ? (found as Record<string | number, unknown>)[step]
+        : undefined,
     value,
   );
 
@@ -51,7 +61,9 @@ export function words(answer: unknown): string {
   const found = [
     pick(answer, 'choices', 0, 'message', 'content'),
     ...list(pick(answer, 'content')).map(block => pick(block, 'text')),
-    ...list(pick(answer, 'output')).flatMap(item => list(pick(item, 'content')).map(part => pick(part, 'text'))),
+    ...list(pick(answer, 'output')).flatMap(item =>
+      list(pick(item, 'content')).map(part => pick(part, 'text')),
+    ),
     ...list(pick(answer, 'candidates', 0, 'content', 'parts')).map(part => pick(part, 'text')),
   ];
   return found.filter(text => typeof text === 'string').join('');
@@ -59,6 +71,11 @@ export function words(answer: unknown): string {
 
 /** What an error answer says, in the format of any provider. */
 export function reason(answer: unknown): string | null {
-  const said = [pick(answer, 'error', 'message'), pick(answer, 'message'), pick(answer, 'detail'), pick(answer, 'error')];
+  const said = [
+    pick(answer, 'error', 'message'),
+    pick(answer, 'message'),
+    pick(answer, 'detail'),
+    pick(answer, 'error'),
+  ];
   return (said.find(text => typeof text === 'string') as string | undefined) ?? null;
 }

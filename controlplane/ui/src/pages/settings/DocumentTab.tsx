@@ -35,7 +35,8 @@ export function DocumentTab({
       )}
       <p className="faint config-keys-help">
         <Kbd>Ctrl</Kbd> <Kbd>Space</Kbd> completes, <Kbd>Ctrl</Kbd> <Kbd>S</Kbd> reviews, <Kbd>Esc</Kbd> then{' '}
-        <Kbd>Tab</Kbd> leaves the editor. Keys of providers are shown as stars; what stays as stars keeps its value.
+        <Kbd>Tab</Kbd> leaves the editor. Keys of providers are shown as stars; what stays as stars keeps its
+        value.
       </p>
     </div>
   );

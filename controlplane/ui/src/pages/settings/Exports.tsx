@@ -2,7 +2,7 @@ import { Upload } from 'lucide-react';
 import { type Schema, useApi, useMutationApi } from '@/api';
 import { Badge, Button, DataTable, EmptyState, ErrorState, Text, Time, toast } from '@/kit';
 
-type Exporter = Schema<'Exporter'>;
+type Exporter = Schema<'Export'>;
 
 /** Exporters: how far each has got, and a run without waiting for its time. */
 export function Exports() {
@@ -12,7 +12,7 @@ export function Exports() {
     onSuccess: started => toast({ title: `${started.name} runs` }),
     onError: problem => toast({ title: problem.title, text: problem.detail, tone: 'bad' }),
   });
-  if (list.error !== null) return <ErrorState error={list.error} onRetry={() => void list.refetch()} />;
+  if (list.error !== null) return <ErrorState problem={list.error} onRetry={() => void list.refetch()} />;
   return (
     <DataTable<Exporter>
       label="Exporters"
@@ -20,16 +20,31 @@ export function Exports() {
       rowId={row => row.name}
       loading={list.isPending}
       columns={[
-        { id: 'name', header: 'Name', value: row => row.name, cell: row => <Text text={row.name} clamp={60} /> },
+        {
+          id: 'name',
+          header: 'Name',
+          value: row => row.name,
+          cell: row => <Text text={row.name} clamp={60} />,
+        },
         { id: 'kind', header: 'Kind', value: row => row.kind },
-        { id: 'place', header: 'Where to', value: row => row.place, cell: row => <Text text={row.place} clamp={80} /> },
+        {
+          id: 'place',
+          header: 'Where to',
+          value: row => row.place,
+          cell: row => <Text text={row.place} clamp={80} />,
+        },
         { id: 'records', header: 'Records', value: row => row.records, align: 'end' },
         { id: 'lag', header: 'Waiting', value: row => row.lag_records, align: 'end' },
         {
           id: 'success',
           header: 'Last success',
           value: row => row.last_success,
-          cell: row => (row.last_success === null ? <span className="faint">never</span> : <Time time={row.last_success} relative />),
+          cell: row =>
+            row.last_success === null ? (
+              <span className="faint">never</span>
+            ) : (
+              <Time time={row.last_success} relative />
+            ),
         },
         {
           id: 'state',
@@ -37,7 +52,9 @@ export function Exports() {
           value: row => state(row),
           cell: row => (
             <div>
-              <Badge tone={row.disabled ? 'neutral' : row.last_error === null ? 'good' : 'bad'}>{state(row)}</Badge>
+              <Badge tone={row.disabled ? 'neutral' : row.last_error === null ? 'good' : 'bad'}>
+                {state(row)}
+              </Badge>
               {row.last_error !== null && <Text text={row.last_error.text} clamp={160} />}
             </div>
           ),
@@ -60,8 +77,8 @@ export function Exports() {
       ]}
       empty={
         <EmptyState icon={Upload} title="Nothing is exported">
-          Records can be sent to a bucket, a webhook, Splunk or OpenTelemetry: add an exporter under Visual → Exporters.
-          By hand, records are under Logs → Export.
+          Records can be sent to a bucket, a webhook, Splunk or OpenTelemetry: add an exporter under Visual →
+          Exporters. By hand, records are under Logs → Export.
         </EmptyState>
       }
     />

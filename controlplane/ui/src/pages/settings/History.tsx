@@ -15,7 +15,7 @@ export function History({
   onRolledBack: () => void;
 }) {
   const list = useApi('/api/config/history', {});
-  if (list.error !== null) return <ErrorState error={list.error} onRetry={() => void list.refetch()} />;
+  if (list.error !== null) return <ErrorState problem={list.error} onRetry={() => void list.refetch()} />;
   if (list.data === undefined) return <Skeleton height={320} />;
   const versions = [...list.data.versions].sort((a, b) => b.id - a.id);
   const [newest] = versions;
@@ -63,11 +63,11 @@ export function History({
 function Version({ id, current, onRolledBack }: { id: number; current: boolean; onRolledBack: () => void }) {
   const [asking, setAsking] = useState(false);
   const [against, setAgainst] = useState<'before' | 'current'>('before');
-  const version = useApi('/api/config/history/{id}', { path: { id: String(id) } }, { staleTime: 60_000 });
+  const version = useApi('/api/config/history/{id}', { path: { id } }, { staleTime: 60_000 });
   const now = useApi('/aperture/config', {}, { enabled: against === 'current', staleTime: 0 });
   const before = useApi(
     '/api/config/history/{id}',
-    { path: { id: String(version.data?.against ?? 0) } },
+    { path: { id: version.data?.against ?? 0 } },
     { enabled: against === 'before' && version.data?.against != null, staleTime: 60_000 },
   );
   const rollback = useMutationApi('post', '/api/config/rollback', {
@@ -82,7 +82,8 @@ function Version({ id, current, onRolledBack }: { id: number; current: boolean; 
       toast({ title: problem.title, text: problem.detail, tone: 'bad' });
     },
   });
-  if (version.error !== null) return <ErrorState error={version.error} onRetry={() => void version.refetch()} />;
+  if (version.error !== null)
+    return <ErrorState problem={version.error} onRetry={() => void version.refetch()} />;
   const { data } = version;
   if (data === undefined) return <Skeleton height={420} />;
   const old = against === 'current' ? now.data?.config : data.against === null ? '' : before.data?.config;
@@ -115,7 +116,12 @@ function Version({ id, current, onRolledBack }: { id: number; current: boolean; 
         <Skeleton height={420} />
       ) : (
         <div className="config-diff">
-          <Editor key={`${id}-${against}`} label={`Difference of version ${id}`} text={data.config} before={old} />
+          <Editor
+            key={`${id}-${against}`}
+            label={`Difference of version ${id}`}
+            text={data.config}
+            before={old}
+          />
         </div>
       )}
       <ConfirmDialog

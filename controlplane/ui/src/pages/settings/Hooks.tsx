@@ -8,7 +8,7 @@ type Letter = Schema<'DeadLetter'>;
 /** Hooks: what waits for each, and what could not be delivered. */
 export function Hooks() {
   const list = useApi('/api/hooks', {}, { refetchInterval: 10_000 });
-  if (list.error !== null) return <ErrorState error={list.error} onRetry={() => void list.refetch()} />;
+  if (list.error !== null) return <ErrorState problem={list.error} onRetry={() => void list.refetch()} />;
   return (
     <div className="stack">
       <DataTable<Hook>
@@ -23,7 +23,8 @@ export function Hooks() {
             value: row => row.name,
             cell: row => (
               <div>
-                <Text text={row.name} clamp={60} /> {!row.configured && <Badge tone="warn">no longer configured</Badge>}
+                <Text text={row.name} clamp={60} />{' '}
+                {!row.configured && <Badge tone="warn">no longer configured</Badge>}
                 <div className="faint">
                   <Text text={row.url ?? ''} clamp={80} />
                 </div>
@@ -39,7 +40,11 @@ export function Hooks() {
             header: 'Last delivered',
             value: row => row.last_delivered,
             cell: row =>
-              row.last_delivered === null ? <span className="faint">never</span> : <Time time={row.last_delivered} relative />,
+              row.last_delivered === null ? (
+                <span className="faint">never</span>
+              ) : (
+                <Time time={row.last_delivered} relative />
+              ),
           },
           {
             id: 'error',
@@ -50,8 +55,8 @@ export function Hooks() {
         ]}
         empty={
           <EmptyState icon={Webhook} title="There are no hooks">
-            A hook is a service of yours that is asked before a call, or told of it afterwards. Add one under Visual →
-            Hooks, and name it in a grant.
+            A hook is a service of yours that is asked before a call, or told of it afterwards. Add one under
+            Visual → Hooks, and name it in a grant.
           </EmptyState>
         }
       />
@@ -61,7 +66,10 @@ export function Hooks() {
 }
 
 function Letters() {
-  const letters = useInfiniteApi('/api/hooks/dead', { query: {} }, page => ({ rows: page.dead, next: page.next_cursor }));
+  const letters = useInfiniteApi('/api/hooks/dead', { query: {} }, page => ({
+    rows: page.dead,
+    next: page.next_cursor,
+  }));
   const done = { invalidates: ['/api/hooks', '/api/hooks/dead'] as const };
   const failed = (problem: { title: string; detail: string }) =>
     toast({ title: problem.title, text: problem.detail, tone: 'bad' });
@@ -83,14 +91,33 @@ function Letters() {
         label="Events that could not be delivered"
         rows={letters.rows}
         rowId={row => row.id}
-        more={{ has: letters.hasNextPage, loading: letters.isFetchingNextPage, load: () => void letters.fetchNextPage() }}
+        more={{
+          has: letters.hasNextPage,
+          loading: letters.isFetchingNextPage,
+          load: () => void letters.fetchNextPage(),
+        }}
         columns={[
           { id: 'died', header: 'Given up', value: row => row.died, cell: row => <Time time={row.died} /> },
-          { id: 'hook', header: 'Hook', value: row => row.hook, cell: row => <Text text={row.hook} clamp={60} /> },
+          {
+            id: 'hook',
+            header: 'Hook',
+            value: row => row.hook,
+            cell: row => <Text text={row.hook} clamp={60} />,
+          },
           { id: 'event', header: 'Event', value: row => row.event },
-          { id: 'user', header: 'User', value: row => row.user, cell: row => <Text text={row.user} clamp={60} /> },
+          {
+            id: 'user',
+            header: 'User',
+            value: row => row.user,
+            cell: row => <Text text={row.user} clamp={60} />,
+          },
           { id: 'tries', header: 'Tries', value: row => row.tries, align: 'end' },
-          { id: 'error', header: 'Error', value: row => row.error, cell: row => <Text text={row.error} clamp={160} /> },
+          {
+            id: 'error',
+            header: 'Error',
+            value: row => row.error,
+            cell: row => <Text text={row.error} clamp={160} />,
+          },
           {
             id: 'act',
             header: '',

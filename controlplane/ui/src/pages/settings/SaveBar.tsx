@@ -6,7 +6,15 @@ import type { Draft } from './draft';
 import { Messages } from './Messages';
 
 /** Under the document: whether it can be used, and the way to put it into use, which shows the difference first. */
-export function SaveBar({ draft, reviewing, onReview }: { draft: Draft; reviewing: boolean; onReview: (open: boolean) => void }) {
+export function SaveBar({
+  draft,
+  reviewing,
+  onReview,
+}: {
+  draft: Draft;
+  reviewing: boolean;
+  onReview: (open: boolean) => void;
+}) {
   const [refused, setRefused] = useState<ApiProblem | null>(null);
   const { report, dirty } = draft;
   const wrong = report?.messages.filter(message => message.severity !== 'notice').length ?? 0;

@@ -1,4 +1,5 @@
-import { ErrorState } from '@/kit';
+import { Braces } from 'lucide-react';
+import { EmptyState } from '@/kit';
 import type { Draft } from './draft';
 import { read, valueAt } from './hujson';
 import { Messages } from './Messages';
@@ -36,13 +37,16 @@ export function VisualTab({
   const { value, broken } = read(draft.text);
   if (broken || chosen === undefined) {
     return (
-      <ErrorState
-        error={new Error('The document cannot be read as it stands. Mend it under Document, or discard the changes.')}
-      />
+      <EmptyState icon={Braces} title="The document cannot be read as it stands">
+        Mend it under Document, or discard the changes.
+      </EmptyState>
     );
   }
   const messages = (draft.report?.messages ?? []).filter(
-    message => message.path === chosen.key || message.path.startsWith(`${chosen.key}.`) || message.path.startsWith(`${chosen.key}[`),
+    message =>
+      message.path === chosen.key ||
+      message.path.startsWith(`${chosen.key}.`) ||
+      message.path.startsWith(`${chosen.key}[`),
   );
   const present = valueAt(value, [chosen.key]);
   return (
@@ -68,7 +72,13 @@ export function VisualTab({
         <h2 id="config-section-title">{names[chosen.key] ?? chosen.key}</h2>
         <p className="muted">{chosen.node.description}</p>
         <Messages messages={messages} />
-        <Value path={[chosen.key]} node={chosen.node} value={present} text={draft.text} change={draft.change} />
+        <Value
+          path={[chosen.key]}
+          node={chosen.node}
+          value={present}
+          text={draft.text}
+          change={draft.change}
+        />
       </section>
     </div>
   );

@@ -48,7 +48,14 @@ export function useDraft(): Draft {
     cache.setQueryData(['/aperture/config', {}], now);
     setBase({ text: now.config, etag: now.etag, version: now.version, source: now.source });
     setText(now.config);
-    for (const path of ['/api/config/history', '/api/health', '/api/me', '/api/quotas', '/api/providers', '/api/models']) {
+    for (const path of [
+      '/api/config/history',
+      '/api/health',
+      '/api/me',
+      '/api/quotas',
+      '/api/providers',
+      '/api/models',
+    ]) {
       void cache.invalidateQueries({ queryKey: [path] });
     }
   };
@@ -93,7 +100,12 @@ function useReport(text: string, ready: boolean): Draft['report'] {
     const stop = new AbortController();
     const timer = setTimeout(async () => {
       try {
-        const answer = await fetchApi('post', '/aperture/config:validate', { body: { config: text } }, { signal: stop.signal });
+        const answer = await fetchApi(
+          'post',
+          '/aperture/config:validate',
+          { body: { config: text } },
+          { signal: stop.signal },
+        );
         if (asked.current === text) setReport(answer as NonNullable<Draft['report']>);
       } catch {
         // Saving says what is wrong; until then nothing is said instead of something that is not so.

@@ -15,7 +15,10 @@ about('changes leave the rest as it was', () => {
   test('set', () => {
     const next = set(text, ['providers', 'local', 'disabled'], true);
     expect(read(next)).toEqual({
-      value: { providers: { local: { baseurl: 'http://127.0.0.1:1', models: ['a'], disabled: true } }, grants: [] },
+      value: {
+        providers: { local: { baseurl: 'http://127.0.0.1:1', models: ['a'], disabled: true } },
+        grants: [],
+      },
       broken: false,
     });
     expect(next).toContain('// Who serves.');
@@ -27,7 +30,10 @@ about('changes leave the rest as it was', () => {
     expect(next).toContain('// Who serves.');
     expect(next).not.toContain('// ours');
     expect(read(set('{"a": [1, 2]}', ['a', 1], undefined))).toEqual({ value: { a: [1] }, broken: false });
-    expect(read(set('{"a": 1 /* , */ , "b": 2}', ['a'], undefined))).toEqual({ value: { b: 2 }, broken: false });
+    expect(read(set('{"a": 1 /* , */ , "b": 2}', ['a'], undefined))).toEqual({
+      value: { b: 2 },
+      broken: false,
+    });
     expect(set(text, ['none', 'x'], undefined)).toBe(text);
   });
   test('append', () => {
@@ -66,7 +72,11 @@ about('completion', () => {
     expect(found).not.toContain('baseurl');
   });
   test('values of an enumeration', () => {
-    expect(labels('{"providers": {"p": {"authorization": |}}}')).toEqual(['bearer', 'x-api-key', 'x-goog-api-key']);
+    expect(labels('{"providers": {"p": {"authorization": |}}}')).toEqual([
+      'bearer',
+      'x-api-key',
+      'x-goog-api-key',
+    ]);
     expect(labels('{"providers": {"p": {"authorization": "be|"}}}')).toContain('bearer');
   });
   test('truth values', () => {

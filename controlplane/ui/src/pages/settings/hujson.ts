@@ -9,7 +9,7 @@ import {
   parse,
   parseTree,
 } from 'jsonc-parser';
-import { keysAt, type Path, valuesOf, at } from './schema';
+import { at, keysAt, type Path, valuesOf } from './schema';
 
 const lenient = { allowTrailingComma: true, disallowComments: false } as const;
 
@@ -97,7 +97,8 @@ export interface Completion {
 export function complete(text: string, offset: number): { from: number; options: Completion[] } | null {
   const location = getLocation(text, offset);
   const previous = location.previousNode;
-  const inside = previous !== undefined && offset >= previous.offset && offset <= previous.offset + previous.length;
+  const inside =
+    previous !== undefined && offset >= previous.offset && offset <= previous.offset + previous.length;
   const word = /[\w-]*$/.exec(text.slice(0, offset))?.[0] ?? '';
   const from = inside ? previous.offset : offset - word.length;
   if (location.isAtPropertyKey) {

@@ -1,9 +1,8 @@
-import { Tabs } from 'radix-ui';
+import { Lock } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { useMe } from '@/api';
-import { EmptyState, ErrorState, Page, Skeleton } from '@/kit';
+import { EmptyState, ErrorState, Page, Skeleton, Tabs } from '@/kit';
 import { useSearchState } from '@/kit/search';
-import { Lock } from 'lucide-react';
 import { About } from './About';
 import { DocumentTab } from './DocumentTab';
 import { useDraft } from './draft';
@@ -16,12 +15,12 @@ import { VisualTab } from './VisualTab';
 import './settings.css';
 
 const tabs = [
-  ['visual', 'Visual'],
-  ['document', 'Document'],
-  ['history', 'History'],
-  ['exports', 'Exports'],
-  ['hooks', 'Hooks'],
-  ['about', 'About'],
+  { value: 'visual', label: 'Visual' },
+  { value: 'document', label: 'Document' },
+  { value: 'history', label: 'History' },
+  { value: 'exports', label: 'Exports' },
+  { value: 'hooks', label: 'Hooks' },
+  { value: 'about', label: 'About' },
 ] as const;
 
 export default function SettingsPage() {
@@ -30,8 +29,8 @@ export default function SettingsPage() {
     return (
       <Page title="Settings">
         <EmptyState icon={Lock} title="Settings are for administrators">
-          Who may call what, budgets, providers and guardrails are set here. Your role is user; ask whoever runs this
-          gateway.
+          Who may call what, budgets, providers and guardrails are set here. Your role is user; ask whoever
+          runs this gateway.
         </EmptyState>
       </Page>
     );
@@ -59,46 +58,51 @@ function Settings() {
       description={
         draft.saved === undefined ? undefined : (
           <>
-            Version {draft.saved.version} of the configuration is in use, from <code>{draft.saved.source}</code>.
+            Version {draft.saved.version} of the configuration is in use, from{' '}
+            <code>{draft.saved.source}</code>.
           </>
         )
       }
     >
-      <Tabs.Root value={tab} onValueChange={value => setSearch({ tab: value as Search['tab'] })}>
-        <Tabs.List className="tabs" aria-label="Parts of the settings">
-          {tabs.map(([value, label]) => (
-            <Tabs.Trigger key={value} value={value} className="tab">
-              {label}
-            </Tabs.Trigger>
-          ))}
-        </Tabs.List>
-        <Tabs.Content value={tab} className="tab-content">
-          {writing && draft.problem !== null && draft.saved === undefined && (
-            <ErrorState error={draft.problem} onRetry={draft.refetch} />
-          )}
-          {writing && draft.problem === null && draft.saved === undefined && <Skeleton height={420} />}
-          {writing && draft.saved !== undefined && (
-            <>
-              {tab === 'visual' ? (
-                <VisualTab draft={draft} section={search.section} onSection={section => setSearch({ section })} />
-              ) : (
-                <DocumentTab draft={draft} line={search.line} onSave={() => draft.dirty && setReviewing(true)} />
-              )}
-              <SaveBar draft={draft} reviewing={reviewing} onReview={setReviewing} />
-            </>
-          )}
-          {tab === 'history' && (
-            <History
-              selected={search.version}
-              onSelect={version => setSearch({ version })}
-              onRolledBack={draft.refetch}
-            />
-          )}
-          {tab === 'exports' && <Exports />}
-          {tab === 'hooks' && <Hooks />}
-          {tab === 'about' && <About />}
-        </Tabs.Content>
-      </Tabs.Root>
+      <Tabs
+        label="Parts of the settings"
+        tabs={tabs}
+        value={tab}
+        onChange={value => setSearch({ tab: value })}
+      >
+        {writing && draft.problem !== null && draft.saved === undefined && (
+          <ErrorState problem={draft.problem} onRetry={draft.refetch} />
+        )}
+        {writing && draft.problem === null && draft.saved === undefined && <Skeleton height={420} />}
+        {writing && draft.saved !== undefined && (
+          <>
+            {tab === 'visual' ? (
+              <VisualTab
+                draft={draft}
+                section={search.section}
+                onSection={section => setSearch({ section })}
+              />
+            ) : (
+              <DocumentTab
+                draft={draft}
+                line={search.line}
+                onSave={() => draft.dirty && setReviewing(true)}
+              />
+            )}
+            <SaveBar draft={draft} reviewing={reviewing} onReview={setReviewing} />
+          </>
+        )}
+        {tab === 'history' && (
+          <History
+            selected={search.version}
+            onSelect={version => setSearch({ version })}
+            onRolledBack={draft.refetch}
+          />
+        )}
+        {tab === 'exports' && <Exports />}
+        {tab === 'hooks' && <Hooks />}
+        {tab === 'about' && <About />}
+      </Tabs>
     </Page>
   );
 }

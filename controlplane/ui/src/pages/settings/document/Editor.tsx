@@ -91,7 +91,10 @@ export function Editor({ text, onChange, onSave, messages, before, line, label }
     const editor = view.current;
     if (editor === null || line === undefined) return;
     const at = editor.state.doc.line(Math.min(Math.max(line.number, 1), editor.state.doc.lines));
-    editor.dispatch({ selection: { anchor: at.from }, effects: EditorView.scrollIntoView(at.from, { y: 'center' }) });
+    editor.dispatch({
+      selection: { anchor: at.from },
+      effects: EditorView.scrollIntoView(at.from, { y: 'center' }),
+    });
     editor.focus();
   }, [line]);
 
@@ -119,7 +122,11 @@ function extensions({ label, editable, before, handlers }: Options): Extension[]
   ];
   if (before !== undefined) {
     shared.push(
-      unifiedMergeView({ original: before, mergeControls: false, collapseUnchanged: { margin: 3, minSize: 6 } }),
+      unifiedMergeView({
+        original: before,
+        mergeControls: false,
+        collapseUnchanged: { margin: 3, minSize: 6 },
+      }),
     );
   }
   if (!editable) {
@@ -178,7 +185,10 @@ function completions(context: CompletionContext): CompletionResult | null {
       apply: (view, _completion, from, to) => {
         // A closing quote that the editor has put in already is replaced, too.
         const end = view.state.sliceDoc(to, to + 1) === '"' ? to + 1 : to;
-        view.dispatch({ changes: { from, to: end, insert: option.text }, selection: { anchor: from + option.text.length } });
+        view.dispatch({
+          changes: { from, to: end, insert: option.text },
+          selection: { anchor: from + option.text.length },
+        });
       },
     })),
   };
@@ -188,7 +198,9 @@ function completions(context: CompletionContext): CompletionResult | null {
 function rank<T extends { label: string }>(options: readonly T[], typed: string): T[] {
   const word = typed.replaceAll('"', '').toLowerCase();
   const where = (option: T) => option.label.toLowerCase().indexOf(word);
-  return options.filter(option => where(option) >= 0).sort((a, b) => Number(where(a) > 0) - Number(where(b) > 0));
+  return options
+    .filter(option => where(option) >= 0)
+    .sort((a, b) => Number(where(a) > 0) - Number(where(b) > 0));
 }
 
 function explanation(view: EditorView, position: number) {

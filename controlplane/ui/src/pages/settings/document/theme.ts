@@ -11,7 +11,11 @@ export const theme = EditorView.theme({
     backgroundColor: 'var(--selection)',
   },
   '.cm-activeLine': { backgroundColor: 'color-mix(in srgb, var(--bg-hover) 70%, transparent)' },
-  '.cm-gutters': { backgroundColor: 'var(--bg-sunken)', color: 'var(--text-3)', borderRight: '1px solid var(--line)' },
+  '.cm-gutters': {
+    backgroundColor: 'var(--bg-sunken)',
+    color: 'var(--text-3)',
+    borderRight: '1px solid var(--line)',
+  },
   '.cm-activeLineGutter': { backgroundColor: 'var(--bg-hover)' },
   '.cm-tooltip': {
     backgroundColor: 'var(--bg-raised)',
@@ -32,6 +36,8 @@ export const theme = EditorView.theme({
   '.cm-changedLine, .cm-insertedLine': { backgroundColor: 'var(--good-soft) !important' },
   '.cm-changedText': { background: 'color-mix(in srgb, var(--good) 22%, transparent) !important' },
   '.cm-deletedChunk': { backgroundColor: 'var(--bad-soft) !important' },
-  '.cm-deletedChunk .cm-deletedText': { background: 'color-mix(in srgb, var(--bad) 22%, transparent) !important' },
+  '.cm-deletedChunk .cm-deletedText': {
+    background: 'color-mix(in srgb, var(--bad) 22%, transparent) !important',
+  },
   '.cm-collapsedLines': { background: 'var(--bg-sunken)', color: 'var(--text-2)' },
 });

@@ -27,7 +27,15 @@ export function Value(props: ValueProps) {
     );
   }
   const one = chosen(node, value);
-  if (one === null) return <Scalar node={onlyScalars(node)} value={value} label={show(path)} onChange={next => change(set(text, path, next))} />;
+  if (one === null)
+    return (
+      <Scalar
+        node={onlyScalars(node)}
+        value={value}
+        label={show(path)}
+        onChange={next => change(set(text, path, next))}
+      />
+    );
   if (one.type === 'array') return <List {...props} node={one} />;
   if (one.properties === undefined) return <Named {...props} node={one} />;
   return <Keys {...props} node={one} />;
@@ -38,7 +46,10 @@ function chosen(node: Node, value: unknown): Node | null {
   const all = alternatives(node);
   const kind = Array.isArray(value) ? 'array' : value !== null && typeof value === 'object' ? 'object' : null;
   if (value !== undefined && kind === null) return null;
-  return all.find(one => (kind === null ? one.type === 'object' || one.type === 'array' : one.type === kind)) ?? null;
+  return (
+    all.find(one => (kind === null ? one.type === 'object' || one.type === 'array' : one.type === kind)) ??
+    null
+  );
 }
 
 const onlyScalars = (node: Node): Node => ({
@@ -57,7 +68,9 @@ function List({ path, node, value, text, change }: ValueProps) {
       <Lines
         label={name}
         lines={items.map(String)}
-        onChange={lines => change(set(text, path, lines.length === 0 && value === undefined ? undefined : lines))}
+        onChange={lines =>
+          change(set(text, path, lines.length === 0 && value === undefined ? undefined : lines))
+        }
       />
     );
   }
@@ -98,7 +111,15 @@ function summary(entry: unknown, index: number): string {
   return `${index + 1}.`;
 }
 
-function Lines({ label, lines, onChange }: { label: string; lines: string[]; onChange: (lines: string[]) => void }) {
+function Lines({
+  label,
+  lines,
+  onChange,
+}: {
+  label: string;
+  lines: string[];
+  onChange: (lines: string[]) => void;
+}) {
   const joined = lines.join('\n');
   const [draft, setDraft] = useState<string | null>(null);
   return (
@@ -111,7 +132,10 @@ function Lines({ label, lines, onChange }: { label: string; lines: string[]; onC
       value={draft ?? joined}
       onChange={event => setDraft(event.target.value)}
       onBlur={() => {
-        const next = (draft ?? joined).split('\n').map(line => line.trim()).filter(line => line !== '');
+        const next = (draft ?? joined)
+          .split('\n')
+          .map(line => line.trim())
+          .filter(line => line !== '');
         setDraft(null);
         if (next.join('\n') !== joined) onChange(next);
       }}
@@ -142,7 +166,8 @@ function Named({ path, node, value, text, change }: ValueProps) {
               spellCheck={false}
               onBlur={event => {
                 const next = event.target.value.trim();
-                if (next === '' || next === key || entries.some(([other]) => other === next)) event.target.value = key;
+                if (next === '' || next === key || entries.some(([other]) => other === next))
+                  event.target.value = key;
                 else change(rename(text, [...path, key], next));
               }}
             />
@@ -152,7 +177,13 @@ function Named({ path, node, value, text, change }: ValueProps) {
               onClick={() => change(set(text, [...path, key], undefined))}
             />
           </div>
-          <Value path={[...path, key]} node={below(node, key)[0] ?? {}} value={entry} text={text} change={change} />
+          <Value
+            path={[...path, key]}
+            node={below(node, key)[0] ?? {}}
+            value={entry}
+            text={text}
+            change={change}
+          />
         </section>
       ))}
       <form

@@ -15,7 +15,11 @@ describe('texts become values of the schema', () => {
     [['providers', 'p', 'capture'], '10%', { value: '10%' }],
     [['providers', 'p', 'capture'], '200%', { problem: 'is not of the right form; an example: 10%' }],
     [['providers', 'p', 'authorization'], 'bearer', { value: 'bearer' }],
-    [['providers', 'p', 'authorization'], 'basic', { problem: 'is not of the right form; an example: bearer' }],
+    [
+      ['providers', 'p', 'authorization'],
+      'basic',
+      { problem: 'is not of the right form; an example: bearer' },
+    ],
     [['providers', 'p', 'baseurl'], 'http://x', { value: 'http://x' }],
   ])('%j %s', (path, text, expected) => expect(parse(node(...path), text)).toEqual(expected));
 });

@@ -15,21 +15,33 @@ export const written = (value: unknown): string =>
 export function parse(node: Node, text: string): Parsed {
   const all = alternatives(node);
   const typed = text.trim();
-  if (all.some(one => one.type === 'boolean') && /^(true|false)$/.test(typed)) return { value: typed === 'true' };
+  if (all.some(one => one.type === 'boolean') && /^(true|false)$/.test(typed))
+    return { value: typed === 'true' };
   const number = all.find(one => one.type === 'integer' || one.type === 'number');
   if (number !== undefined && /^-?\d+(\.\d+)?$/.test(typed)) {
     const value = Number(typed);
-    if (number.type === 'integer' && !Number.isSafeInteger(value)) return { problem: 'must be a whole number' };
-    if (number.minimum !== undefined && value < number.minimum) return { problem: `must be ${number.minimum} or more` };
-    if (number.maximum !== undefined && value > number.maximum) return { problem: `must be ${number.maximum} or less` };
+    if (number.type === 'integer' && !Number.isSafeInteger(value))
+      return { problem: 'must be a whole number' };
+    if (number.minimum !== undefined && value < number.minimum)
+      return { problem: `must be ${number.minimum} or more` };
+    if (number.maximum !== undefined && value > number.maximum)
+      return { problem: `must be ${number.maximum} or less` };
     return { value };
   }
   const texts = all.filter(one => one.type === 'string' || one.enum !== undefined);
-  if (texts.length === 0) return { problem: number === undefined ? 'must be true or false' : 'must be a number' };
+  if (texts.length === 0)
+    return { problem: number === undefined ? 'must be true or false' : 'must be a number' };
   const fits = texts.some(one =>
-    one.enum !== undefined ? one.enum.includes(typed) : one.pattern === undefined || new RegExp(one.pattern, 'u').test(text),
+    one.enum !== undefined
+      ? one.enum.includes(typed)
+      : one.pattern === undefined || new RegExp(one.pattern, 'u').test(text),
   );
   if (fits) return { value: text };
   const example = texts.flatMap(one => one.examples ?? one.enum ?? [])[0];
-  return { problem: example === undefined ? 'is not of the right form' : `is not of the right form; an example: ${written(example)}` };
+  return {
+    problem:
+      example === undefined
+        ? 'is not of the right form'
+        : `is not of the right form; an example: ${written(example)}`,
+  };
 }

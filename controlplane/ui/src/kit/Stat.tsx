@@ -1,0 +1,26 @@
+import type { ReactNode } from 'react';
+
+export interface StatProps {
+  label: string;
+  value: ReactNode;
+  /** What it counts, or how it compares. */
+  hint?: ReactNode;
+  /** A small chart under it. */
+  chart?: ReactNode;
+}
+
+/** One figure that matters, in a `StatGrid`. */
+export function Stat({ label, value, hint, chart }: StatProps) {
+  return (
+    <div className="stat">
+      <div className="stat-label">{label}</div>
+      <div className="stat-value">{value}</div>
+      {hint !== undefined && <div className="stat-hint">{hint}</div>}
+      {chart}
+    </div>
+  );
+}
+
+export function StatGrid({ children }: { children: ReactNode }) {
+  return <div className="stat-grid">{children}</div>;
+}
