@@ -13,6 +13,7 @@ mod exports;
 mod health;
 mod history;
 mod hooks;
+mod live;
 mod me;
 mod openapi;
 mod own_role;
@@ -47,6 +48,7 @@ use crate::identity::token::Tokens;
 use crate::ingest;
 use crate::ledger::Ledger;
 use crate::link::Link;
+use crate::live::Live;
 use crate::publish::Publisher;
 use crate::reload::{ConfigState, Configuration};
 use crate::socket::OwnListener;
@@ -68,6 +70,7 @@ pub(crate) struct Shown {
     pub(crate) config: Arc<ConfigState>,
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) exports: Arc<Exports>,
+    pub(crate) live: Arc<Live>,
     pub(crate) started: Instant,
 }
 

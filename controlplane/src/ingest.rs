@@ -37,6 +37,8 @@ use tokio::runtime::Handle;
 use crate::files;
 use crate::ledger::{Ledger, settle_aborted};
 use crate::link::chain;
+use crate::live::Live;
+use crate::reload;
 use crate::store::{Batch, Store, StoreError, When};
 pub(crate) use endings::{Endings, is_of_captures};
 use incarnation::{Incarnation, Progress};
@@ -61,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) probe: Duration,
     /// What the reader of captures is told.
     pub(crate) endings: Arc<Endings>,
+    /// Who shows what is going on.
+    pub(crate) live: Arc<Live>,
     /// Asked at every step; `true` ends the pass as a kill would.
     pub(crate) kill: Option<Arc<dyn Fn(Step) -> bool + Send + Sync>>,
 }
@@ -72,6 +76,7 @@ impl Default for Settings {
             gather: Duration::from_millis(200),
             probe: Duration::from_millis(250),
             endings: Arc::default(),
+            live: Live::new(reload::now()),
             kill: None,
         }
     }
@@ -146,6 +151,11 @@ impl Ingest {
     /// Runs until `stop` is sent to or dropped, then once more.
     pub(crate) fn run(mut self, stop: &Receiver<()>) {
         let mut stopping = false;
+        // Before anything new is stored, so that nothing is seen twice.
+        let recalled = self.settings.live.recall(&*self.store, reload::now());
+        if let Err(error) = self.runtime.block_on(recalled) {
+            tracing::warn!(error = %chain(&error), "what was going on before the start could not be read");
+        }
         let mut last = Instant::now();
         loop {
             let before = self.status.figures().records;
@@ -250,6 +260,9 @@ impl Ingest {
                 let done = self.runtime.block_on(self.store.ingest(&batch))?;
                 self.status.stored(&batch, &done);
                 self.ledger.ingested(&done);
+                if done.inserted > 0 {
+                    self.settings.live.feed(&batch.records, reload::now());
+                }
                 reached(&self.settings, Step::Committed)?;
             }
             for path in incarnation.take_obsolete() {
@@ -292,6 +305,9 @@ impl Ingest {
             .block_on(self.store.finish(number, &recovery.records, when))?;
         self.status.aborted(&done);
         self.ledger.ingested(&done);
+        if done.inserted > 0 {
+            self.settings.live.feed(&recovery.records, reload::now());
+        }
         tracing::info!(
             incarnation = number,
             aborted = done.inserted,

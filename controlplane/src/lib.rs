@@ -16,6 +16,7 @@ mod identity;
 mod ingest;
 mod ledger;
 mod link;
+mod live;
 mod lock;
 mod objects;
 mod publish;
@@ -53,6 +54,7 @@ use identity::token::Tokens;
 use ingest::{Endings, Ingest};
 use ledger::{Clock, Ledger};
 use link::Link;
+use live::Live;
 use publish::Publisher;
 pub use reload::SAVED as SAVED_CONFIG;
 use reload::{ConfigState, Configuration, First, Parts, Source};
@@ -199,6 +201,8 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let mut minding_keys = tokio::spawn(proofs.run());
     let status = Arc::new(ingest::Status::new(Instant::now()));
     let endings = Arc::new(Endings::default());
+    let live = Live::new(reload::now());
+    let mut telling = tokio::spawn(live.clone().run());
     let ingest = Ingest::new(
         &data,
         store.clone(),
@@ -208,6 +212,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         ingest::price::Bases::of(publisher.clone()),
         ingest::Settings {
             endings: endings.clone(),
+            live: live.clone(),
             ..ingest::Settings::default()
         },
     );
@@ -254,6 +259,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         config: state,
         configuration,
         exports,
+        live: live.clone(),
         started: Instant::now(),
     });
     let (stop_api, mut api_stopped) = watch::channel(false);
@@ -275,11 +281,15 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         _ = &mut minding_tokens => Err(Error::Ended("the care of tokens")),
         _ = &mut minding_keys => Err(Error::Ended("the care of keys")),
         _ = &mut exporting => Err(Error::Ended("the exports")),
+        _ = &mut telling => Err(Error::Ended("the live figures")),
     };
     drop(stop_ingest);
     drop(stop_captures);
     caring.abort();
     delivering.abort();
+    telling.abort();
+    // The API stops when its answers are finished, and these have no end of their own.
+    live.close();
     stop_api.send_replace(true);
     serving.abort();
     watching.abort();

@@ -10,6 +10,7 @@ pub(crate) mod captures;
 mod detail;
 pub(crate) mod export;
 mod ledger;
+mod matches;
 pub(crate) mod outbox;
 pub(crate) mod range;
 mod rollup;
@@ -36,6 +37,7 @@ pub(crate) use ledger::{
     Among, BucketId, BucketQuery, BucketRow, Definitions, HistoryQuery, LeaseAsk, LeaseOutcome, Other,
     QuotaEvent, RefillEntry, Refilled, Touched,
 };
+pub(crate) use rollup::is_error;
 pub(crate) use sqlite::Sqlite;
 pub(crate) use tokens::{StoredToken, TokenInfo};
 

@@ -30,6 +30,7 @@ pub(super) static FRAGMENTS: &[(&str, &str)] = &fragments! {
     "exports"
     "health"
     "hooks"
+    "live"
     "me"
     "openapi"
     "pricing"

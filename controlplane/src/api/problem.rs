@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::audit::AuditError;
 use crate::link::chain;
+use crate::live::NoSeat;
 use crate::store::StoreError;
 
 /// An error answer.
@@ -241,6 +242,14 @@ impl Problem {
             "captures",
             format!("{said}; the log says more"),
         )
+    }
+
+    pub(super) fn no_seat(why: NoSeat) -> Self {
+        let text = match why {
+            NoSeat::Full => "too many watch already, or you do yourself; close another page and try again",
+            NoSeat::Closed => "the control plane stops; try again shortly",
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "no-seat", text)
     }
 
     pub(super) fn internal() -> Self {

@@ -1,19 +1,22 @@
-//! `GET /api/providers`: what is configured, without keys. Users see what they need to choose a model; addresses are for
-//! admins.
+//! `GET /api/providers`: what is configured, without keys, and how it does; `GET /api/providers/{id}`: one of them, with
+//! its last hour. Users see what they need to choose a model; addresses and figures are for admins.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::Uri;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sluice_shared::api::Flag;
 use sluice_shared::snapshot::{AuthMode, Authorization, Provider};
+use sluice_shared::units::UnixMicros;
 
 use super::Shown;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, show_time};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
+use crate::live::health::{self, Figures, Histogram, View};
+use crate::reload;
 
 pub(super) async fn list(
     State(shown): State<Arc<Shown>>,
@@ -21,13 +24,14 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     Parameters::read(&uri, &[])?;
+    let now = reload::now();
     let current = shown.publisher.current();
     let snapshot = current.as_ref().map(|published| &published.snapshot);
     let providers: Vec<Value> = snapshot
         .into_iter()
         .flat_map(|snapshot| &snapshot.providers)
         .map(|provider| match principal.role {
-            Role::Admin => for_admin(provider),
+            Role::Admin => for_admin(provider, &shown.live.health().of(&provider.id, now)),
             Role::User => for_user(provider),
         })
         .collect();
@@ -36,11 +40,94 @@ pub(super) async fn list(
     ))
 }
 
+pub(super) async fn show(
+    State(shown): State<Arc<Shown>>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Json<Value>, Problem> {
+    Parameters::read(&uri, &[])?;
+    let now = reload::now();
+    let none = || Problem::not_found("there is no such provider");
+    let current = shown.publisher.current().ok_or_else(none)?;
+    let mut providers = current.snapshot.providers.iter();
+    let provider = providers.find(|provider| provider.id == id).ok_or_else(none)?;
+    let health = shown.live.health();
+    let hour = health.hour(&id, now);
+    let mut body = for_admin(provider, &health.of(&id, now));
+    body["epoch"] = current.snapshot.epoch.0.into();
+    body["minutes"] = hour.minutes.iter().map(|(start, f)| minute(*start, f)).collect();
+    body["by_model"] = hour.models.iter().map(|(name, f)| model(name, f)).collect();
+    Ok(Json(body))
+}
+
 fn for_user(p: &Provider) -> Value {
     json!({ "id": p.id, "name": p.name, "description": p.description, "models": p.models })
 }
 
-fn for_admin(p: &Provider) -> Value {
+fn minute(start: u64, figures: &Figures) -> Value {
+    json!({
+        "time": show_time(UnixMicros(start.saturating_mul(1_000_000))),
+        "requests": figures.requests,
+        "errors": figures.errors,
+        "ttft_p50_ms": milliseconds(&figures.ttft, 50),
+        "ttft_p95_ms": milliseconds(&figures.ttft, 95),
+    })
+}
+
+fn model(name: &str, figures: &Figures) -> Value {
+    json!({
+        "model": name,
+        "requests": figures.requests,
+        "errors": figures.errors,
+        "ttft_ms": percentiles(&figures.ttft),
+        "duration_ms": percentiles(&figures.duration),
+    })
+}
+
+/// How a provider does, see [`crate::live::health`].
+fn about_health(view: &View) -> Value {
+    let figures = &view.window;
+    let statuses = figures.by_status.iter();
+    let by_status: Map<String, Value> = statuses
+        .map(|(status, count)| (status.to_string(), Value::from(*count)))
+        .collect();
+    json!({
+        "state": health::State::of(figures.requests, figures.errors).name(),
+        "window_s": health::WINDOW_S,
+        "requests": figures.requests,
+        "errors": figures.errors,
+        "by_status": by_status,
+        "ttft_ms": percentiles(&figures.ttft),
+        "duration_ms": percentiles(&figures.duration),
+        "last_error": view.last_error.as_ref().map(|error| json!({
+            "time": show_time(error.time),
+            "code": error.code,
+            "status": error.status,
+        })),
+        "pool": Value::Null,
+    })
+}
+
+fn percentiles(times: &Histogram) -> Value {
+    if times.percentile(50).is_none() {
+        return Value::Null;
+    }
+    json!({
+        "p50": milliseconds(times, 50),
+        "p95": milliseconds(times, 95),
+        "p99": milliseconds(times, 99),
+    })
+}
+
+/// With one decimal: more would say more than is known.
+#[allow(clippy::cast_precision_loss, reason = "a time is shown with one decimal")]
+fn milliseconds(times: &Histogram, percent: u64) -> Option<f64> {
+    times
+        .percentile(percent)
+        .map(|micros| micros.saturating_add(50).div_euclid(100) as f64 / 10.0)
+}
+
+fn for_admin(p: &Provider, health: &View) -> Value {
     let flags: Vec<&str> = Flag::ALL
         .iter()
         .filter(|flag| p.serves(**flag))
@@ -71,5 +158,6 @@ fn for_admin(p: &Provider) -> Value {
         "weight": p.weight,
         "cost_basis": p.cost_basis,
         "max_connections": p.connections_max,
+        "health": about_health(health),
     })
 }

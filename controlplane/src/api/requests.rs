@@ -20,7 +20,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use crate::store::{RequestQuery, side_json};
 
-const KNOWN: [&str; 8] = [
+pub(super) const KNOWN: [&str; 8] = [
     "since", "until", "user", "model", "provider", "status", "limit", "cursor",
 ];
 /// Records of a page, unless asked otherwise, and at most.
@@ -65,7 +65,10 @@ pub(super) async fn show(
 }
 
 /// The query, with room for one record more than the page: whether there is a next page.
-fn query(parameters: &Parameters, _principal: &Principal) -> Result<(RequestQuery, usize), Problem> {
+pub(super) fn query(
+    parameters: &Parameters,
+    _principal: &Principal,
+) -> Result<(RequestQuery, usize), Problem> {
     let limit = parameters.number("limit", 1, LIMIT.1, LIMIT.0)?;
     let text = |name: &str| parameters.text(name).map(str::to_owned);
     let query = RequestQuery {

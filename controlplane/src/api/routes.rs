@@ -14,7 +14,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{
-    Shown, audit, captures, document, explain, exports, health, history, hooks, me, openapi, pricing,
+    Shown, audit, captures, document, explain, exports, health, history, hooks, live, me, openapi, pricing,
     providers, quotas, requests, sessions, tokens, tool_calls, usage,
 };
 
@@ -107,8 +107,10 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/exports"              Admin   => exports::list;
     Post   "/api/exports/{name}/run"   Admin   => exports::run;
     Get    "/api/health"               AnyRole => health::show;
+    Get    "/api/live"                 Own     => live::show;
     Get    "/api/me"                   AnyRole => me::show;
     Get    "/api/providers"            AnyRole => providers::list;
+    Get    "/api/providers/{id}"       Admin   => providers::show;
     Get    "/api/quotas"               Own     => quotas::list;
     Get    "/api/quotas/events"        Own     => quotas::events;
     Post   "/api/quotas/refill"        Admin   => quotas::refill;

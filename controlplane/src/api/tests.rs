@@ -114,6 +114,7 @@ impl Api {
             config: state,
             configuration: Configuration::new(source, loaded, seen, epoch, parts),
             exports,
+            live: Live::new(crate::reload::now()),
             started: Instant::now(),
         });
         let path = folder.path().join("api.sock");
@@ -362,6 +363,7 @@ async fn a_rejected_document_shows_with_its_place() {
         config: Arc::new(ConfigState::new(view.source, view.report, Some(report))),
         configuration: api.shown.configuration.clone(),
         exports: api.shown.exports.clone(),
+        live: api.shown.live.clone(),
         started: api.shown.started,
     });
     let path = api.path.with_file_name("second.sock");

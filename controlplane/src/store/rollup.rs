@@ -32,7 +32,7 @@ pub(super) struct Key {
 pub(super) type Sums = BTreeMap<Key, Totals>;
 
 /// Whether a request counts as failed.
-pub(super) const fn is_error(status: u16, ended: Ended) -> bool {
+pub(crate) const fn is_error(status: u16, ended: Ended) -> bool {
     status >= 400 || matches!(ended, Ended::UpstreamFailed | Ended::Aborted)
 }
 

@@ -57,8 +57,11 @@ fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Get, "/api/exports") => ("/api/exports", 200),
         (Method::Post, "/api/exports/{name}/run") => ("/api/exports/none/run", 404),
         (Method::Get, "/api/health") => ("/api/health", 200),
+        // Its answer has no end.
+        (Method::Get, "/api/live") => ("/api/live?tail=perhaps", 400),
         (Method::Get, "/api/me") => ("/api/me", 200),
         (Method::Get, "/api/providers") => ("/api/providers", 200),
+        (Method::Get, "/api/providers/{id}") => ("/api/providers/openai", 200),
         (Method::Get, "/api/quotas") => ("/api/quotas", 200),
         (Method::Get, "/api/quotas/events") => ("/api/quotas/events", 200),
         (Method::Post, "/api/quotas/refill") => ("/api/quotas/refill", 415),
