@@ -1,6 +1,7 @@
 // The components that pages are built from. One a file; README.md shows each.
 
 export { Badge, EndedBadge, StatusBadge, type Tone } from './Badge';
+export { type BarItem, BarList, type Bin, Histogram, Ring, type RingProps, Sparkline } from './Bars';
 export { Button, type ButtonProps } from './Button';
 export { Callout, type CalloutProps } from './Callout';
 export { Card, type CardProps } from './Card';
@@ -23,5 +24,7 @@ export { Switch, type SwitchProps } from './Switch';
 export { Tabs, type TabsProps } from './Tabs';
 export { Text, type TextProps } from './Text';
 export { Time, type TimeProps, useNow } from './Time';
+export { TimeRangePicker, type TimeRangePickerProps } from './TimeRangePicker';
+export { type Line, TimeSeries, type TimeSeriesProps } from './TimeSeries';
 export { type ToastOptions, toast } from './Toast';
 export { Tooltip, type TooltipProps } from './Tooltip';
