@@ -10,6 +10,7 @@
 mod aborted;
 mod clock;
 mod planes;
+mod sampling;
 mod thread;
 mod waiting;
 

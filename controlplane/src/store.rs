@@ -14,11 +14,15 @@ mod matches;
 pub(crate) mod outbox;
 pub(crate) mod range;
 mod rollup;
+pub(crate) mod samples;
+pub(crate) mod search;
 mod seen;
 pub(crate) mod sessions;
 mod sqlite;
 mod texts;
 mod tokens;
+pub(crate) mod tools;
+pub(crate) mod verdicts;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -244,7 +248,11 @@ pub(crate) trait Store:
     audit::AuditRows
     + captures::CaptureRows
     + outbox::OutboxRows
+    + samples::SampleRows
+    + search::SearchRows
     + sessions::SessionRows
+    + tools::ToolSumRows
+    + verdicts::VerdictRows
     + ExportRows
     + Send
     + Sync

@@ -7,6 +7,7 @@
 //! first, and sees nothing if that cannot be done.
 
 mod range;
+mod shadow;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use crate::store::captures::{
     UNFINISHED,
 };
 use range::Asked;
+pub(super) use shadow::shadow;
 
 const KNOWN: [&str; 10] = [
     "since",

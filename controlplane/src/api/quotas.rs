@@ -3,6 +3,7 @@
 //! A bucket is there from the first request that it counted for until it has been full for long; else it would be full. Admins see all of them, users
 //! what is in [`own`].
 
+mod burn;
 mod history;
 mod own;
 mod refill;
@@ -25,6 +26,8 @@ use super::principal::Principal;
 use super::problem::Problem;
 use crate::config::amount;
 use crate::store::{BucketQuery, BucketRow};
+use burn::Burn;
+pub(super) use burn::history;
 pub(super) use history::{events, refills};
 use own::View;
 pub(super) use refill::refill;
@@ -72,7 +75,12 @@ pub(super) async fn list(
             break;
         }
     }
-    let quotas: Vec<Value> = rows.iter().map(|row| about(row, now)).collect();
+    let burns = burn::of(&shown, &rows, now).await?;
+    let quotas: Vec<Value> = rows
+        .iter()
+        .zip(burns)
+        .map(|(row, burn)| about(row, burn, now))
+        .collect();
     Ok(Json(json!({
         "time": show_time(now),
         "quotas": quotas,
@@ -80,7 +88,7 @@ pub(super) async fn list(
     })))
 }
 
-fn about(row: &BucketRow, now: UnixMicros) -> Value {
+fn about(row: &BucketRow, burn: Option<Burn>, now: UnixMicros) -> Value {
     let Terms { capacity, rate } = row.account.terms;
     let (unit, balance) = (row.bucket.unit, row.account.balance);
     let mut out = named(&row.bucket);
@@ -93,6 +101,10 @@ fn about(row: &BucketRow, now: UnixMicros) -> Value {
         "rate": amount::show_rate(rate, unit)
             .map(|_| json!({ "amount": rate.amount, "per_s": rate.per_us / 1_000_000 })),
         "percent_used": percent_used(&row.account.terms, balance),
+        "burn": burn.map(|burn| burn.show()),
+        "empty_at": burn
+            .and_then(|burn| burn::empty_at(burn, &row.account.terms, balance, now))
+            .map(show_time),
         "full_at": full_at(&row.account.terms, balance, now).map(show_time),
         "display": {
             "capacity": amount::show(capacity, unit),
@@ -116,7 +128,7 @@ fn members(value: Value) -> Map<String, Value> {
 }
 
 /// Of the ceiling, rounded down; above 100 in debt.
-fn percent_used(terms: &Terms, balance: i64) -> u64 {
+pub(super) fn percent_used(terms: &Terms, balance: i64) -> u64 {
     let used = u128::from(unsigned(terms.ceiling().saturating_sub(balance)));
     let percent = used.saturating_mul(100).checked_div(u128::from(terms.capacity));
     u64::try_from(percent.unwrap_or(100)).unwrap_or(u64::MAX)

@@ -121,7 +121,7 @@ fn charge(charge: &Charge) -> Value {
     json!({ "bucket": charge.bucket, "unit": charge.unit.name(), "amount": charge.amount })
 }
 
-fn verdict(verdict: &Verdict) -> Value {
+pub(super) fn verdict(verdict: &Verdict) -> Value {
     json!({
         "judge": verdict.judge.name(),
         "name": verdict.name,

@@ -14,8 +14,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{
-    Shown, audit, captures, document, explain, exports, health, history, hooks, live, me, openapi, pricing,
-    providers, quotas, requests, sessions, tokens, tool_calls, usage,
+    Shown, audit, captures, document, explain, exports, guardrails, health, history, hooks, live, me, models,
+    openapi, pricing, providers, quotas, requests, search, sessions, tokens, tool_calls, usage,
 };
 
 /// Who may call a route.
@@ -92,6 +92,7 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/audit/verify"         Admin   => audit::verify;
     Get    "/api/captures"             Own     => captures::list;
     Get    "/api/captures/{id}"        Own     => captures::show;
+    Get    "/api/captures/{id}/shadow" Own     => captures::shadow;
     Get    "/api/captures/{id}/{part}" Own     => captures::part;
     Get    "/api/config"               Admin   => document::get_hashed;
     Put    "/api/config"               Admin   => document::put_hashed;
@@ -106,17 +107,23 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/export"               Own     => exports::by_hand;
     Get    "/api/exports"              Admin   => exports::list;
     Post   "/api/exports/{name}/run"   Admin   => exports::run;
+    Get    "/api/guardrails"           Admin   => guardrails::list;
+    Get    "/api/guardrails/hits"      Own     => guardrails::hits;
     Get    "/api/health"               AnyRole => health::show;
     Get    "/api/live"                 Own     => live::show;
     Get    "/api/me"                   AnyRole => me::show;
+    Get    "/api/models"               AnyRole => models::list;
+    Get    "/api/models/{*model}"      AnyRole => models::show;
     Get    "/api/providers"            AnyRole => providers::list;
     Get    "/api/providers/{id}"       Admin   => providers::show;
     Get    "/api/quotas"               Own     => quotas::list;
     Get    "/api/quotas/events"        Own     => quotas::events;
     Post   "/api/quotas/refill"        Admin   => quotas::refill;
     Get    "/api/quotas/refills"       Own     => quotas::refills;
+    Get    "/api/quotas/{id}/history"  Own     => quotas::history;
     Get    "/api/requests"             Own     => requests::list;
     Get    "/api/requests/{id}"        Own     => requests::show;
+    Get    "/api/search"               Own     => search::show;
     Get    "/api/sessions"             Own     => sessions::list;
     Get    "/api/sessions/{id}"        Own     => sessions::show;
     Get    "/api/sessions/{id}/requests" Own   => sessions::requests;
@@ -124,6 +131,7 @@ pub(super) static ROUTES: &[Route] = &table! {
     Post   "/api/tokens"               Own     => tokens::create;
     Delete "/api/tokens/{id}"          Own     => tokens::revoke;
     Get    "/api/tool-calls"           Own     => tool_calls::list;
+    Get    "/api/tool-calls/summary"   Own     => tool_calls::summary;
     Get    "/api/usage"                Own     => usage::sums;
 };
 

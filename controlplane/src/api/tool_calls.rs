@@ -1,5 +1,7 @@
 //! `GET /api/tool-calls`: what models asked tools to do, newest requests first, in each the calls in their order.
 
+mod summary;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -14,6 +16,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use super::requests::parse_cursor;
 use crate::store::captures::{ToolCallPlace, ToolCallQuery, ToolCallView};
+pub(super) use summary::summary;
 
 const KNOWN: [&str; 10] = [
     "since", "until", "user", "model", "provider", "session", "name", "request", "limit", "cursor",

@@ -9,6 +9,7 @@ use sluice_shared::wire::control::{BucketRef, LeaseAnswer};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use super::sampling::Sampling;
 use super::{Outcome, Question, Shared};
 use crate::link::chain;
 use crate::store::{Definitions, LeaseAsk, LeaseOutcome, StoreError};
@@ -32,6 +33,8 @@ pub(super) fn start(shared: Arc<Shared>, asked: Receiver<Question>) {
             runtime,
             prune_at: Instant::now() + PRUNE,
             prune_after: 0,
+            sample_at: Instant::now(),
+            sampling: Sampling::default(),
         };
         let thread = std::thread::Builder::new().name("ledger".to_owned());
         thread.spawn(move || work.run(&asked))
@@ -49,6 +52,9 @@ struct Work {
     prune_at: Instant,
     /// Where it begins.
     prune_after: u64,
+    /// When buckets are looked at for samples.
+    sample_at: Instant,
+    sampling: Sampling,
 }
 
 /// A question that is answered by the store, and where the answer goes.
@@ -60,7 +66,8 @@ struct Asked {
 impl Work {
     fn run(mut self, asked: &Receiver<Question>) {
         loop {
-            let pause = self.prune_at.saturating_duration_since(Instant::now());
+            let next = self.prune_at.min(self.sample_at);
+            let pause = next.saturating_duration_since(Instant::now());
             let pause = if self.shared.defined().pending {
                 pause.min(RETRY)
             } else {
@@ -76,6 +83,9 @@ impl Work {
             self.answer(questions);
             if self.prune_at <= Instant::now() {
                 self.prune();
+            }
+            if self.sample_at <= Instant::now() {
+                self.sample();
             }
         }
     }
@@ -180,6 +190,16 @@ impl Work {
         }
         shared.changed(&touched);
         Ok(())
+    }
+
+    fn sample(&mut self) {
+        let shared = &self.shared;
+        let step = self.sampling.step(&*shared.store, shared.clock.now());
+        let pause = self.runtime.block_on(step).unwrap_or_else(|error| {
+            tracing::warn!(error = %chain(&error), "cannot sample budgets");
+            Sampling::retry()
+        });
+        self.sample_at = Instant::now() + pause;
     }
 
     fn prune(&mut self) {

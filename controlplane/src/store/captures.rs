@@ -16,6 +16,7 @@ use sluice_shared::usage::{Capture, Ended};
 use super::detail::{TextId, int};
 use super::outbox::{self, NewEvent};
 use super::sqlite::Sqlite;
+use super::tools::Called;
 use super::writer::Writer;
 use super::{Pending, StoreError, detail};
 pub(crate) use list::{CaptureQuery, CaptureView, ToolCallPlace, ToolCallQuery, ToolCallView};
@@ -340,6 +341,7 @@ impl Writer {
         if added.is_err() {
             // What was remembered may have been rolled back.
             self.texts.forget();
+            self.tools.forget();
         }
         added
     }
@@ -348,6 +350,7 @@ impl Writer {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut called = Called::default();
         {
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO captures (segment,number,offset,length,request_id,time,user,provider,model,api,status,\
@@ -392,7 +395,7 @@ impl Writer {
                 count.execute(params![int(c.segment), int(c.time.0)])?;
                 outbox::enqueue(&transaction, c.segment, c.request_id, &c.events, batch.now)?;
                 for (at, call) in c.calls.iter().enumerate().filter(|_| c.kept) {
-                    insert_call.execute(params![
+                    let inserted = insert_call.execute(params![
                         int(c.segment),
                         int(c.number),
                         int(at as u64),
@@ -409,6 +412,10 @@ impl Writer {
                         int(call.arguments_bytes),
                         call.hosted,
                     ])?;
+                    if inserted > 0 {
+                        let (time, call) = (c.time.0, (call.name.as_str(), call.hosted));
+                        called.add(&transaction, &mut self.tools, user, time, call)?;
+                    }
                 }
             }
             for reach in &batch.reaches {
@@ -417,6 +424,7 @@ impl Writer {
                     .execute(params![int(reach.bytes), int(reach.segment)])?;
             }
         }
+        called.write(&transaction)?;
         transaction.commit()?;
         Ok(())
     }

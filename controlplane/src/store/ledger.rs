@@ -22,7 +22,8 @@ pub(crate) use definitions::Definitions;
 pub(super) use definitions::{prune, reconcile};
 pub(super) use history::{events, refill, refills};
 pub(super) use lease::{end_leases, holders, lease, resume};
-pub(super) use list::buckets;
+pub(super) use list::{after_prefix, bucket, buckets};
+pub(super) use rows::{ACCOUNT, Stored};
 
 /// Number of a bucket.
 pub(crate) type BucketId = u64;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 use sluice_shared::ids::RequestId;
 use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::{Ended, UsageRecord};
@@ -442,6 +442,12 @@ pub(super) async fn number_of(view: &mut SqliteConnection, text: &str) -> Result
         .fetch_optional(view)
         .await?;
     Ok(found.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// The same over the other connections.
+pub(super) fn number_in(connection: &Connection, text: &str) -> Result<Option<TextId>, StoreError> {
+    let mut select = connection.prepare_cached("SELECT id FROM texts WHERE text = ?")?;
+    Ok(select.query_row([text], |row| row.get(0)).optional()?)
 }
 
 fn unpack(row: &SqliteRow) -> Result<Row, StoreError> {

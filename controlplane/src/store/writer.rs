@@ -16,10 +16,12 @@ use super::ledger::{Charges, charge};
 use super::seen::Seen;
 use super::sessions::{self, Gathered};
 use super::texts::Numbers;
+use super::tools::Names;
+use super::verdicts::Judged;
 use super::{Amend, Cursor, Ingested, StoreError, Totals, When, rollup, seen};
 
 /// Schema changes, oldest first; the file's `user_version` says how many it has.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
@@ -28,6 +30,8 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("schema/0006.sql"),
     include_str!("schema/0007.sql"),
     include_str!("schema/0008.sql"),
+    include_str!("schema/0009.sql"),
+    include_str!("schema/0010.sql"),
 ];
 /// Bytes of a page: about forty records.
 const PAGE_BYTES: u32 = 8 << 10;
@@ -55,6 +59,8 @@ pub(super) fn check_version(found: i64) -> Result<usize, StoreError> {
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) texts: Numbers,
+    /// Tools that count by name.
+    pub(super) tools: Names,
     seen: Seen,
     /// What exporters want to hear of.
     pub(super) wants: Wants,
@@ -110,6 +116,7 @@ impl Writer {
             wants: Wants::open(&connection)?,
             connection,
             texts: Numbers::default(),
+            tools: Names::default(),
             seen: Seen::default(),
             upsert,
             detail: Vec::new(),
@@ -148,6 +155,7 @@ impl Writer {
         let mut groups: HashMap<Alike, Totals> = HashMap::new();
         let mut charges = Charges::default();
         let mut sessions = Gathered::default();
+        let mut judged = Judged::default();
         {
             let mut insert = transaction.prepare_cached(INSERT)?;
             for r in records {
@@ -179,6 +187,10 @@ impl Writer {
                 done.inserted += 1;
                 self.wants.record(&transaction, r)?;
                 charges.of(r, when);
+                if !r.verdicts.is_empty() {
+                    let names = r.verdicts.iter().map(|it| self.texts.of(&transaction, &it.name));
+                    judged.add(r, alike.user, &names.collect::<Result<Vec<_>, _>>()?);
+                }
                 sessions.add(
                     r,
                     alike.user,
@@ -201,6 +213,7 @@ impl Writer {
         });
         self.seen.add(&transaction, values)?;
         sessions.write(&transaction)?;
+        judged.write(&transaction)?;
         let charged = charge(&transaction, charges, holder, when.now)?;
         (done.charges_dropped, done.events) = (charged.dropped, charged.events);
         then(&transaction)?;

@@ -39,9 +39,19 @@ fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Get, "/api/audit/verify") => ("/api/audit/verify", 200),
         (Method::Get, "/api/captures") => ("/api/captures", 200),
         (Method::Get, "/api/captures/{id}") => ("/api/captures/00000000000000000000000000000001", 404),
+        (Method::Get, "/api/captures/{id}/shadow") => {
+            ("/api/captures/00000000000000000000000000000001/shadow", 404)
+        }
         (Method::Get, "/api/captures/{id}/{part}") => {
             ("/api/captures/00000000000000000000000000000001/answer", 404)
         }
+        (Method::Get, "/api/guardrails") => ("/api/guardrails", 200),
+        (Method::Get, "/api/guardrails/hits") => ("/api/guardrails/hits", 200),
+        (Method::Get, "/api/models") => ("/api/models", 200),
+        (Method::Get, "/api/models/{*model}") => ("/api/models/openai/gpt-5", 404),
+        (Method::Get, "/api/quotas/{id}/history") => ("/api/quotas/1/history", 404),
+        (Method::Get, "/api/search") => ("/api/search?q=a", 200),
+        (Method::Get, "/api/tool-calls/summary") => ("/api/tool-calls/summary", 200),
         (Method::Get, "/api/tool-calls") => ("/api/tool-calls", 200),
         (Method::Get, "/api/config") => ("/api/config", 200),
         (Method::Put, "/api/config") => ("/api/config", 415),

@@ -147,6 +147,7 @@ fn remove(connection: &Connection, id: BucketId) -> Result<(), StoreError> {
     for sql in [
         "DELETE FROM leases WHERE bucket = ?",
         "DELETE FROM buckets WHERE id = ?",
+        "DELETE FROM quota_sampled WHERE bucket = ?",
     ] {
         connection.prepare_cached(sql)?.execute([int(id)])?;
     }

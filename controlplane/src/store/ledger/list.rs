@@ -6,8 +6,9 @@ use sluice_shared::quota::unsigned;
 use sluice_shared::units::UnixMicros;
 
 use super::rows::{ACCOUNT, NAME, Stored, leases, name};
-use super::{Among, BucketQuery, BucketRow};
+use super::{Among, BucketId, BucketQuery, BucketRow};
 use crate::store::StoreError;
+use crate::store::detail::int;
 
 /// Longest literal beginning of a template that names are looked up by; longer names may have been cut.
 const PREFIX_BYTES_MAX: usize = 128;
@@ -45,21 +46,45 @@ pub(in crate::store) fn buckets(
         rows.dedup_by_key(|row| row.0);
         rows.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
     }
-    let finish = |(id, bucket, stored): (u64, _, Stored)| {
-        let mut account = stored.account;
-        account.refill(now);
-        let leases = leases(connection, id)?;
-        let leased = leases
-            .iter()
-            .map(|lease| unsigned(lease.outstanding(account.terms, account.as_of)));
-        Ok(BucketRow {
-            id,
-            bucket,
-            account,
-            leased: leased.fold(0, u64::saturating_add),
-        })
+    rows.into_iter()
+        .map(|found| finish(connection, found, now))
+        .collect()
+}
+
+/// The bucket of a number, refilled up to now.
+pub(in crate::store) fn bucket(
+    connection: &Connection,
+    id: BucketId,
+    now: UnixMicros,
+) -> Result<Option<BucketRow>, StoreError> {
+    let sql = format!("SELECT {NAME},id,{ACCOUNT} FROM buckets WHERE id = ?");
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut rows = select.query([int(id)])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
     };
-    rows.into_iter().map(finish).collect()
+    let found = (row.get(3)?, name(row, 0)?, Stored::read(row, 4)?);
+    finish(connection, found, now).map(Some)
+}
+
+/// A bucket that was read, refilled up to now, with what is leased of it.
+fn finish(
+    connection: &Connection,
+    (id, bucket, stored): Found,
+    now: UnixMicros,
+) -> Result<BucketRow, StoreError> {
+    let mut account = stored.account;
+    account.refill(now);
+    let leases = leases(connection, id)?;
+    let leased = leases
+        .iter()
+        .map(|lease| unsigned(lease.outstanding(account.terms, account.as_of)));
+    Ok(BucketRow {
+        id,
+        bucket,
+        account,
+        leased: leased.fold(0, u64::saturating_add),
+    })
 }
 
 type Found = (u64, sluice_shared::wire::control::Bucket, Stored);
@@ -148,7 +173,7 @@ fn literal(quota: &str) -> &str {
 }
 
 /// The least text that is greater than all that begin so, in the order of their bytes; `None`: there is none.
-fn after_prefix(prefix: &str) -> Option<String> {
+pub(in crate::store) fn after_prefix(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         // The next character; the gap of surrogates is none.

@@ -12,20 +12,20 @@ use crate::store::StoreError;
 use crate::store::detail::int;
 
 /// Columns of an account, in the order of [`Stored::read`].
-pub(super) const ACCOUNT: &str =
+pub(in crate::store) const ACCOUNT: &str =
     "capacity,rate_amount,rate_per_us,balance,remainder,as_of,charged,spilled,mark";
 /// Columns that name a bucket, in the order of [`name`].
 pub(super) const NAME: &str = "quota,name,unit";
 
 /// An account with the highest mark that was told.
-pub(super) struct Stored {
-    pub(super) account: Account,
+pub(in crate::store) struct Stored {
+    pub(in crate::store) account: Account,
     pub(super) mark: u8,
 }
 
 impl Stored {
     /// Reads the columns of [`ACCOUNT`], which begin at `at`.
-    pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
+    pub(in crate::store) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
         Ok(Self {
             account: Account {
                 terms: Terms {
