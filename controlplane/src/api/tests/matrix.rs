@@ -48,7 +48,7 @@ fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Get, "/api/guardrails") => ("/api/guardrails", 200),
         (Method::Get, "/api/guardrails/hits") => ("/api/guardrails/hits", 200),
         (Method::Get, "/api/models") => ("/api/models", 200),
-        (Method::Get, "/api/models/{*model}") => ("/api/models/openai/gpt-5", 404),
+        (Method::Get, "/api/models/{*model}") => ("/api/models/openai/gpt-5", 200),
         (Method::Get, "/api/quotas/{id}/history") => ("/api/quotas/1/history", 404),
         (Method::Get, "/api/search") => ("/api/search?q=a", 200),
         (Method::Get, "/api/tool-calls/summary") => ("/api/tool-calls/summary", 200),

@@ -120,7 +120,7 @@ async fn a_bucket_is_shown_exactly() {
         json!([{
             "quota": "daily:<user>", "bucket": "daily:user1", "unit": "usd", "id": id, "capacity": 10_000_000_000_u64,
             "balance": 1_500_000_000, "leased": leased, "charged": 8_500_000_000_u64, "rate": null, "percent_used": 85,
-            "full_at": null, "display": {"capacity": "$10.00", "balance": "$1.50", "rate": null},
+            "burn": null, "empty_at": null, "full_at": null, "display": {"capacity": "$10.00", "balance": "$1.50", "rate": null},
         }])
     );
     let tokens = api.look(ADMIN, "/api/quotas?bucket=daily:user1&unit=tokens");
