@@ -18,6 +18,7 @@ use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::Principal;
 use super::problem::Problem;
+use crate::store::sessions::SessionId;
 use crate::store::{RequestQuery, side_json};
 
 pub(super) const KNOWN: [&str; 8] = [
@@ -134,10 +135,16 @@ pub(super) fn verdict(verdict: &Verdict) -> Value {
     })
 }
 
+/// Where its session is shown; a request of nobody is in none.
+fn session_id(r: &UsageRecord) -> Option<String> {
+    let key = r.session.as_deref().filter(|_| !r.user.is_empty())?;
+    Some(SessionId::of(&r.user, key).to_string())
+}
+
 /// A record as it is shown; what is not known is `null`, never 0.
 pub(crate) fn record(r: &UsageRecord) -> Value {
     let u = &r.usage;
-    let fields: [(&str, Value); 53] = [
+    let fields: [(&str, Value); 54] = [
         ("request_id", Value::from(r.request_id.to_string())),
         ("time", Value::from(show_time(r.time))),
         ("user", Value::from(r.user.as_str())),
@@ -184,6 +191,7 @@ pub(crate) fn record(r: &UsageRecord) -> Value {
         ("ttft_us", Value::from(r.ttft_us)),
         ("duration_us", Value::from(r.duration_us)),
         ("session", Value::from(r.session.as_deref())),
+        ("session_id", Value::from(session_id(r))),
         ("session_source", Value::from(r.session_source.name())),
         ("agent", Value::from(r.agent.as_deref())),
         ("parent", Value::from(r.parent.as_deref())),

@@ -1,6 +1,8 @@
-import { type SearchOf, searchParams } from '@/kit/search';
+import { oneOf, type SearchOf, searchParams } from '@/kit/search';
 
-const shape = {};
+export const VIEWS = ['conversation', 'request', 'answer', 'events', 'raw', 'headers'] as const;
+
+const shape = { view: oneOf(VIEWS) };
 
 /** What the address of this page may say. */
 export const search = searchParams(shape);

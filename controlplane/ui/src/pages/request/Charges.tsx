@@ -1,0 +1,44 @@
+import { Link } from '@tanstack/react-router';
+import { useApi } from '@/api';
+import { visible } from '@/kit/visible';
+import { count } from '../logs/common/format';
+import { Panel, type RequestRow } from '../logs/common/parts';
+import { exactNanoUsd } from './costs';
+
+/** What was taken from which budgets. */
+export function Charges({ row }: { row: RequestRow }) {
+  const any = row.charges.length > 0;
+  const quotas = useApi('/api/quotas', { query: { limit: 1000 } }, { enabled: any, staleTime: 60_000 });
+  return (
+    <Panel title="Budgets">
+      {!any && <p className="muted">No budget was charged for this request.</p>}
+      {any && (
+        <table className="mini">
+          <tbody>
+            {row.charges.map(charge => {
+              const bucket = quotas.data?.quotas.find(one => one.id === charge.bucket && one.unit === charge.unit);
+              return (
+                <tr key={`${charge.bucket}-${charge.unit}`}>
+                  <td>
+                    {bucket === undefined ? (
+                      <span className="muted" title="It is not in use any more, or not shown to you.">
+                        bucket {charge.bucket}
+                      </span>
+                    ) : (
+                      <Link to="/quotas" title={`Of the quota ${visible(bucket.quota)}`}>
+                        {visible(bucket.bucket)}
+                      </Link>
+                    )}
+                  </td>
+                  <td className="num">
+                    {charge.unit === 'usd' ? exactNanoUsd(BigInt(charge.amount)) : `${count(charge.amount)} ${charge.unit}`}
+                  </td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      )}
+    </Panel>
+  );
+}

@@ -1,0 +1,50 @@
+import { visible } from '@/kit/visible';
+import { count, duration } from '../logs/common/format';
+import { Panel, type RequestRow, Tag } from '../logs/common/parts';
+import { ShadowButton } from './Shadow';
+
+const TONES = { allow: 'good', log: 'info', redact: 'warn', modify: 'warn', block: 'bad', failed: 'bad' } as const;
+const WORDS = { allow: 'allowed', log: 'noted', redact: 'redacted', modify: 'modified', block: 'blocked', failed: 'failed' } as const;
+
+/** What guardrails and hooks said of it. */
+export function Verdicts({ row, captured }: { row: RequestRow; captured: boolean }) {
+  return (
+    <Panel title="Guardrails and hooks" actions={captured ? <ShadowButton id={row.request_id} /> : undefined}>
+      {row.verdicts.length === 0 ? (
+        <p className="muted">None of them said anything about this request.</p>
+      ) : (
+        <table className="mini">
+          <tbody>
+            {row.verdicts.map((verdict, index) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: a record does not change
+              <tr key={index}>
+                <td>
+                  <span className="mono">{visible(verdict.name)}</span>
+                  <span className="faint"> {verdict.judge}</span>
+                </td>
+                <td>
+                  <Tag tone={verdict.shadow ? 'neutral' : TONES[verdict.action]}>
+                    {verdict.shadow ? 'would have ' : ''}
+                    {WORDS[verdict.action]}
+                  </Tag>
+                  {verdict.shadow && (
+                    <span className="faint" title="In shadow mode: counted, and nothing done.">
+                      {' '}
+                      shadow
+                    </span>
+                  )}
+                </td>
+                <td className="muted">
+                  {verdict.what !== '' && visible(verdict.what)}
+                  {verdict.count > 1 && ` × ${count(verdict.count)}`}
+                  {verdict.on_answer && ' in the answer'}
+                </td>
+                <td className="num faint">{verdict.took_us > 0 ? duration(verdict.took_us) : ''}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </Panel>
+  );
+}
