@@ -38,7 +38,11 @@ export function Actions({ row, capture }: { row: RequestRow; capture: CaptureDet
         </span>
         <CopyButton text={row.request_id} label="Copy id" />
       </span>
-      <Button icon={Terminal} disabled={capture === null} onClick={() => capture !== null && void copyCurl(row, capture)}>
+      <Button
+        icon={Terminal}
+        disabled={capture === null}
+        onClick={() => capture !== null && void copyCurl(row, capture)}
+      >
         Copy as curl
       </Button>
     </>
@@ -48,7 +52,8 @@ export function Actions({ row, capture }: { row: RequestRow; capture: CaptureDet
 async function copyCurl(row: RequestRow, capture: CaptureDetail): Promise<void> {
   try {
     const { request } = capture;
-    const small = !request.truncated && !request.encoded && request.kept > 0 && request.kept <= INLINE_MAX * 4;
+    const small =
+      !request.truncated && !request.encoded && request.kept > 0 && request.kept <= INLINE_MAX * 4;
     const read = small ? (await readPart(row.request_id, 'request', null)).bytes : null;
     const body = read !== null && isText(read) ? new TextDecoder().decode(read) : null;
     const query = capture.target.includes('?') ? capture.target.slice(capture.target.indexOf('?')) : '';
@@ -70,7 +75,11 @@ async function copyCurl(row: RequestRow, capture: CaptureDetail): Promise<void> 
         : 'Without credentials: add your own where the gateway asks for them.',
     });
   } catch {
-    toast({ title: 'The command could not be made', text: 'The body of the request could not be read. Try again.', tone: 'bad' });
+    toast({
+      title: 'The command could not be made',
+      text: 'The body of the request could not be read. Try again.',
+      tone: 'bad',
+    });
   }
 }
 
@@ -89,7 +98,8 @@ function useNeighbours(row: RequestRow): { previous: (() => void) | null; next: 
   const later = at === -1 ? undefined : ids[at - 1];
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
-      if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || typing(event.target)) return;
+      if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || typing(event.target))
+        return;
       if (document.querySelector('[role="dialog"]') !== null) return;
       const id = event.key === '[' ? earlier : event.key === ']' ? later : undefined;
       if (id !== undefined) void navigate({ to: '/requests/$id', params: { id }, search: true });

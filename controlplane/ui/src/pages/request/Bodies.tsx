@@ -1,10 +1,10 @@
 import type { UseQueryResult } from '@tanstack/react-query';
 import { FileX } from 'lucide-react';
 import type { ApiProblem } from '@/api';
-import { EmptyState, ErrorState, Skeleton } from '@/kit';
+import { Callout, EmptyState, ErrorState, Skeleton, Tabs } from '@/kit';
+import { bytes, count } from '@/kit/format';
 import { useSearchState } from '@/kit/search';
-import { bytes, count } from '../logs/common/format';
-import { type RequestRow, TabBar, type TabItem, TabPanel } from '../logs/common/parts';
+import type { RequestRow } from '../logs/common/parts';
 import type { CaptureDetail } from './Actions';
 import { ConversationTab } from './ConversationTab';
 import { HeadersTab } from './HeadersTab';
@@ -35,34 +35,40 @@ export function Bodies({
   }
   const found = capture.data;
   const view: View = search.view ?? 'conversation';
-  const tabs: TabItem<View>[] = [
-    { id: 'conversation', label: 'Conversation' },
-    { id: 'request', label: 'Request' },
-    { id: 'answer', label: 'Answer' },
-    ...(row.stream ? [{ id: 'events' as const, label: 'Events' }] : []),
-    { id: 'raw', label: 'Raw' },
-    { id: 'headers', label: 'Headers' },
+  const tabs: { value: View; label: string }[] = [
+    { value: 'conversation', label: 'Conversation' },
+    { value: 'request', label: 'Request' },
+    { value: 'answer', label: 'Answer' },
+    ...(row.stream ? [{ value: 'events' as const, label: 'Events' }] : []),
+    { value: 'raw', label: 'Raw' },
+    { value: 'headers', label: 'Headers' },
   ];
   return (
-    <div className="stack">
-      <TabBar label="Ways to look at it" tabs={tabs} value={view} onChange={view => setSearch({ view }, { replace: true })} />
+    <Tabs
+      label="Ways to look at it"
+      tabs={tabs}
+      value={view}
+      onChange={view => setSearch({ view }, { replace: true })}
+    >
       {found === undefined ? (
         <div aria-busy className="stack">
           <Skeleton height={64} />
           <Skeleton height={180} />
         </div>
       ) : (
-        <TabPanel id={view}>
+        <div className="stack">
           <Flags capture={found} />
           {view === 'conversation' && <ConversationTab row={row} capture={found} />}
-          {view === 'request' && <JsonTab id={row.request_id} parts={['request', 'assembled']} capture={found} />}
+          {view === 'request' && (
+            <JsonTab id={row.request_id} parts={['request', 'assembled']} capture={found} />
+          )}
           {view === 'answer' && <JsonTab id={row.request_id} parts={['assembled']} capture={found} />}
           {view === 'events' && <JsonTab id={row.request_id} parts={['events']} capture={found} />}
           {view === 'raw' && <RawTab id={row.request_id} capture={found} />}
           {view === 'headers' && <HeadersTab capture={found} />}
-        </TabPanel>
+        </div>
       )}
-    </div>
+    </Tabs>
   );
 }
 
@@ -75,19 +81,23 @@ function Flags({ capture }: { capture: CaptureDetail }) {
         `Of the ${what}, ${count(body.kept)} of ${count(body.bytes)} bytes (${bytes(body.bytes)}) are kept: it was longer than captures may be, or its end did not come.`,
       );
     }
-    if (body.encoded) notes.push(`The ${what} is kept as it came, encoded (${encoding ?? 'unknown'}): it could not be decoded within bounds.`);
+    if (body.encoded)
+      notes.push(
+        `The ${what} is kept as it came, encoded (${encoding ?? 'unknown'}): it could not be decoded within bounds.`,
+      );
   };
   of('request', capture.request, capture.request_encoding);
   of('answer', capture.answer, capture.answer_encoding);
   if (capture.unfinished) notes.push('This capture has no end: the process died while the request ran.');
-  else if (!capture.complete && capture.answer.kept > 0) notes.push('The answer did not come to its end, as far as it says itself.');
+  else if (!capture.complete && capture.answer.kept > 0)
+    notes.push('The answer did not come to its end, as far as it says itself.');
   if (notes.length === 0) return null;
   return (
-    <div className="note note-warn" role="note">
+    <Callout tone="warn">
       {notes.map(note => (
         <p key={note}>{note}</p>
       ))}
-    </div>
+    </Callout>
   );
 }
 
@@ -95,7 +105,8 @@ function NotKept({ row, admin }: { row: RequestRow; admin: boolean }) {
   if (row.capture === 'dropped') {
     return (
       <EmptyState icon={FileX} title="What was said was not kept: there was no room">
-        The capture was given up so that the request itself did not have to wait. Everything above was recorded nevertheless.
+        The capture was given up so that the request itself did not have to wait. Everything above was
+        recorded nevertheless.
         {admin && ' The health page tells how full the store of captures is.'}
       </EmptyState>
     );
@@ -117,9 +128,9 @@ function NotKept({ row, admin }: { row: RequestRow; admin: boolean }) {
 function Gone({ row }: { row: RequestRow }) {
   return (
     <EmptyState icon={FileX} title="What was said is not there any more">
-      It was captured ({bytes(row.request_bytes)} sent, {bytes(row.response_bytes)} received), and has been removed since: captures
-      are kept for a shorter time than records, and within a limit of space. A request that ended this moment may take a second to
-      be stored.
+      It was captured ({bytes(row.request_bytes)} sent, {bytes(row.response_bytes)} received), and has been
+      removed since: captures are kept for a shorter time than records, and within a limit of space. A request
+      that ended this moment may take a second to be stored.
     </EmptyState>
   );
 }

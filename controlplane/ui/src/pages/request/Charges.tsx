@@ -1,8 +1,9 @@
 import { Link } from '@tanstack/react-router';
 import { useApi } from '@/api';
+import { Card } from '@/kit';
+import { count } from '@/kit/format';
 import { visible } from '@/kit/visible';
-import { count } from '../logs/common/format';
-import { Panel, type RequestRow } from '../logs/common/parts';
+import type { RequestRow } from '../logs/common/parts';
 import { exactNanoUsd } from './costs';
 
 /** What was taken from which budgets. */
@@ -10,13 +11,15 @@ export function Charges({ row }: { row: RequestRow }) {
   const any = row.charges.length > 0;
   const quotas = useApi('/api/quotas', { query: { limit: 1000 } }, { enabled: any, staleTime: 60_000 });
   return (
-    <Panel title="Budgets">
+    <Card title="Budgets">
       {!any && <p className="muted">No budget was charged for this request.</p>}
       {any && (
         <table className="mini">
           <tbody>
             {row.charges.map(charge => {
-              const bucket = quotas.data?.quotas.find(one => one.id === charge.bucket && one.unit === charge.unit);
+              const bucket = quotas.data?.quotas.find(
+                one => one.id === charge.bucket && one.unit === charge.unit,
+              );
               return (
                 <tr key={`${charge.bucket}-${charge.unit}`}>
                   <td>
@@ -31,7 +34,9 @@ export function Charges({ row }: { row: RequestRow }) {
                     )}
                   </td>
                   <td className="num">
-                    {charge.unit === 'usd' ? exactNanoUsd(BigInt(charge.amount)) : `${count(charge.amount)} ${charge.unit}`}
+                    {charge.unit === 'usd'
+                      ? exactNanoUsd(BigInt(charge.amount))
+                      : `${count(charge.amount)} ${charge.unit}`}
                   </td>
                 </tr>
               );
@@ -39,6 +44,6 @@ export function Charges({ row }: { row: RequestRow }) {
           </tbody>
         </table>
       )}
-    </Panel>
+    </Card>
   );
 }

@@ -1,10 +1,10 @@
 import { Link } from '@tanstack/react-router';
 import { useApi } from '@/api';
-import { ErrorState, Skeleton } from '@/kit';
+import { Callout, Card, ErrorState, Skeleton } from '@/kit';
+import { count } from '@/kit/format';
 import { visible } from '@/kit/visible';
-import { count } from '../logs/common/format';
-import { Cost, Panel, type RequestRow } from '../logs/common/parts';
-import { exactNanoUsd, exactUsd, type Explained, explainBest, type Price } from './costs';
+import { Cost, type RequestRow } from '../logs/common/parts';
+import { type Explained, exactNanoUsd, exactUsd, explainBest, type Price } from './costs';
 
 /** What a request cost, part by part. */
 export function CostPanel({ row }: { row: RequestRow }) {
@@ -18,25 +18,25 @@ export function CostPanel({ row }: { row: RequestRow }) {
   const explained = explainBest(row, [...prices.filter(mine), ...prices.filter(price => !mine(price))]);
   const problem = prices.length === 0 ? (answered.error ?? asked.error) : null;
   return (
-    <Panel title="Cost" actions={<Cost row={row} />}>
-      {!needed && <p className="note">{whyNone(row)}</p>}
+    <Card title="Cost" actions={<Cost row={row} />}>
+      {!needed && <p className="muted">{whyNone(row)}</p>}
       {needed && loading && <Skeleton height={88} />}
       {needed && !loading && problem != null && problem.status !== 404 && (
         <ErrorState compact problem={problem} onRetry={() => void answered.refetch()} />
       )}
       {needed && !loading && explained === null && (problem == null || problem.status === 404) && (
-        <p className="note">
-          This model has no price any more, so that the cost cannot be explained part by part. It was recorded with the prices of
-          configuration {row.epoch}.
+        <p className="muted">
+          This model has no price any more, so that the cost cannot be explained part by part. It was recorded
+          with the prices of configuration {row.epoch}.
         </p>
       )}
       {needed && explained !== null && <Parts row={row} explained={explained} />}
       {row.stated_cost_nanousd !== null && (
-        <p className="note" title="Kept beside the computed cost, and not used for it.">
+        <p className="muted" title="Kept beside the computed cost, and not used for it.">
           The provider itself states {exactNanoUsd(BigInt(row.stated_cost_nanousd))}.
         </p>
       )}
-    </Panel>
+    </Card>
   );
 }
 
@@ -49,7 +49,8 @@ const usePrices = (model: string | null, enabled: boolean) =>
 
 function whyNone(row: RequestRow): string {
   if (row.provider === '') return 'It was refused before a provider was chosen: nothing was consumed.';
-  if (!row.priced) return 'No price was found for this model. Set one in the configuration, under prices, and later requests are priced.';
+  if (!row.priced)
+    return 'No price was found for this model. Set one in the configuration, under prices, and later requests are priced.';
   if (row.usage_known === 'unknown') return 'Nothing is known of the tokens, and so nothing of the cost.';
   return 'The record states nothing that this model is billed by.';
 }
@@ -73,9 +74,14 @@ function Parts({ row, explained }: { row: RequestRow; explained: Explained }) {
               <tr key={line.what}>
                 <td>{visible(line.what)}</td>
                 <td className="num">{count(line.count)}</td>
-                <td className="num" title={`$${line.rate} for ${line.unit === 'tokens' ? '1,000,000 tokens' : line.unit === 'ms' ? 'one second' : 'one'}`}>
+                <td
+                  className="num"
+                  title={`$${line.rate} for ${line.unit === 'tokens' ? '1,000,000 tokens' : line.unit === 'ms' ? 'one second' : 'one'}`}
+                >
                   ${line.rate}
-                  <span className="faint">{line.unit === 'tokens' ? ' /M' : line.unit === 'ms' ? ' /s' : ''}</span>
+                  <span className="faint">
+                    {line.unit === 'tokens' ? ' /M' : line.unit === 'ms' ? ' /s' : ''}
+                  </span>
                 </td>
                 <td className="num">{exactUsd(line.femto)}</td>
               </tr>
@@ -91,7 +97,9 @@ function Parts({ row, explained }: { row: RequestRow; explained: Explained }) {
           </tfoot>
         </table>
       </div>
-      {difference !== null && difference !== 0n && <Difference row={row} explained={explained} difference={difference} />}
+      {difference !== null && difference !== 0n && (
+        <Difference row={row} explained={explained} difference={difference} />
+      )}
       <p className="faint cost-source">
         {tier !== null && <>Prices of the service tier {tier}. </>}
         {above !== null && <>Prices for prompts of more than {count(above)} tokens. </>}
@@ -106,17 +114,27 @@ function Parts({ row, explained }: { row: RequestRow; explained: Explained }) {
 }
 
 /** Why the sum at the present prices is not the recorded cost. */
-function Difference({ row, explained, difference }: { row: RequestRow; explained: Explained; difference: bigint }) {
+function Difference({
+  row,
+  explained,
+  difference,
+}: {
+  row: RequestRow;
+  explained: Explained;
+  difference: bigint;
+}) {
   const reasons = [
     (row.hosted_tools ?? 0) > 0 && 'tools of the provider that are billed by the call',
-    explained.unpricedSide.length > 0 && `work of ${explained.unpricedSide.map(visible).join(', ')}, whose price is not shown here`,
+    explained.unpricedSide.length > 0 &&
+      `work of ${explained.unpricedSide.map(visible).join(', ')}, whose price is not shown here`,
     'prices that changed since',
   ].filter(reason => reason !== false);
   return (
-    <p className="note note-warn">
-      Recorded is {exactNanoUsd(BigInt(row.cost_nanousd ?? 0))}: {exactNanoUsd(difference < 0n ? -difference : difference)}{' '}
-      {difference > 0n ? 'more' : 'less'} than these prices give. That may be {reasons.join(', or ')}. What is recorded was
-      computed with configuration {row.epoch} and does not change.
-    </p>
+    <Callout tone="warn">
+      Recorded is {exactNanoUsd(BigInt(row.cost_nanousd ?? 0))}:{' '}
+      {exactNanoUsd(difference < 0n ? -difference : difference)} {difference > 0n ? 'more' : 'less'} than
+      these prices give. That may be {reasons.join(', or ')}. What is recorded was computed with configuration{' '}
+      {row.epoch} and does not change.
+    </Callout>
   );
 }

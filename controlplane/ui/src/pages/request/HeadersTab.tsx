@@ -1,5 +1,5 @@
+import { Badge, Card } from '@/kit';
 import { visible } from '@/kit/visible';
-import { Panel, Tag } from '../logs/common/parts';
 import type { CaptureDetail } from './Actions';
 import { HIDDEN_VALUE } from './curl';
 
@@ -7,7 +7,7 @@ import { HIDDEN_VALUE } from './curl';
 export function HeadersTab({ capture }: { capture: CaptureDetail }) {
   return (
     <div className="split">
-      <Panel title="Request">
+      <Card title="Request">
         <p className="mono head-line">
           {visible(capture.method)} {visible(capture.target)}
         </p>
@@ -17,11 +17,11 @@ export function HeadersTab({ capture }: { capture: CaptureDetail }) {
           </p>
         )}
         <Fields fields={capture.request_headers} />
-      </Panel>
-      <Panel title="Answer">
+      </Card>
+      <Card title="Answer">
         <p className="mono head-line">{capture.status === 0 ? 'no answer' : capture.status}</p>
         <Fields fields={capture.answer_headers} />
-      </Panel>
+      </Card>
     </div>
   );
 }
@@ -36,7 +36,7 @@ function Fields({ fields }: { fields: CaptureDetail['request_headers'] }) {
           <dt className="mono">{visible(name)}</dt>
           <dd className="mono">
             {value === HIDDEN_VALUE ? (
-              <Tag title="A credential: its value was never stored.">not kept</Tag>
+              <Badge title="A credential: its value was never stored.">not kept</Badge>
             ) : (
               visible(value)
             )}

@@ -1,7 +1,9 @@
 import { Link } from '@tanstack/react-router';
+import { Time } from '@/kit';
+import { bytes, count } from '@/kit/format';
 import { visible } from '@/kit/visible';
-import { API_NAMES, bytes, count } from '../logs/common/format';
-import { Facts, Person, type RequestRow, Unknown, When } from '../logs/common/parts';
+import { Facts, Person, type RequestRow, Unknown } from '../logs/common/parts';
+import { API_NAMES } from '../logs/common/words';
 
 /** Who asked what of whom. */
 export function Summary({ row, admin }: { row: RequestRow; admin: boolean }) {
@@ -9,11 +11,26 @@ export function Summary({ row, admin }: { row: RequestRow; admin: boolean }) {
   return (
     <Facts
       facts={[
-        ['Time', <When key="" time={row.time} full />],
+        ['Time', <Time key="" time={row.time} />],
         ['User', <Person key="" login={row.user} admin={admin} />],
-        row.node !== '' && row.node !== row.user && ['Node', <span key="" className="mono">{visible(row.node)}</span>],
+        row.node !== '' &&
+          row.node !== row.user && [
+            'Node',
+            <span key="" className="mono">
+              {visible(row.node)}
+            </span>,
+          ],
         row.tags.length > 0 && ['Tags', row.tags.map(visible).join(', ')],
-        ['Provider', row.provider === '' ? <span key="" className="faint">none was chosen</span> : visible(row.provider)],
+        [
+          'Provider',
+          row.provider === '' ? (
+            <span key="" className="faint">
+              none was chosen
+            </span>
+          ) : (
+            visible(row.provider)
+          ),
+        ],
         [
           'API',
           <span key="" title={`${row.api} · ${row.path}`}>
@@ -22,10 +39,28 @@ export function Summary({ row, admin }: { row: RequestRow; admin: boolean }) {
           </span>,
         ],
         ['Session', <Session key="" row={row} />],
-        row.agent !== null && ['Agent', <span key="" className="mono">{visible(row.agent)}</span>],
-        ['Client', row.user_agent === null ? <Unknown key="" why="It sent no user-agent." /> : visible(row.user_agent)],
-        ['Sent · received', <>{size(row.request_bytes)} · {size(row.response_bytes)}</>],
-        row.stop_reason !== null && ['Stopped by', <span key="" className="mono">{visible(row.stop_reason)}</span>],
+        row.agent !== null && [
+          'Agent',
+          <span key="" className="mono">
+            {visible(row.agent)}
+          </span>,
+        ],
+        [
+          'Client',
+          row.user_agent === null ? <Unknown key="" why="It sent no user-agent." /> : visible(row.user_agent),
+        ],
+        [
+          'Sent · received',
+          <>
+            {size(row.request_bytes)} · {size(row.response_bytes)}
+          </>,
+        ],
+        row.stop_reason !== null && [
+          'Stopped by',
+          <span key="" className="mono">
+            {visible(row.stop_reason)}
+          </span>,
+        ],
         row.tool_calls > 0 && ['Tool calls', count(row.tool_calls)],
       ]}
     />
@@ -35,7 +70,10 @@ export function Summary({ row, admin }: { row: RequestRow; admin: boolean }) {
 function Session({ row }: { row: RequestRow }) {
   if (row.session === null) return <span className="faint">none</span>;
   const text = <span className="mono clip session-key">{visible(row.session)}</span>;
-  const how = row.session_source === 'fingerprint' ? 'Told by the beginning of the conversation.' : `Told by the client, in the ${row.session_source}.`;
+  const how =
+    row.session_source === 'fingerprint'
+      ? 'Told by the beginning of the conversation.'
+      : `Told by the client, in the ${row.session_source}.`;
   if (row.session_id === null) return <span title={how}>{text}</span>;
   return (
     <Link to="/sessions/$id" params={{ id: row.session_id }} title={how}>

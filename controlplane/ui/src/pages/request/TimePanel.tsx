@@ -1,30 +1,32 @@
-import { duration } from '../logs/common/format';
-import { Panel, type RequestRow } from '../logs/common/parts';
+import { Card } from '@/kit';
+import { micros } from '@/kit/format';
+import type { RequestRow } from '../logs/common/parts';
 import { segments } from './timeline';
 
 /** Where the time of a request went. */
 export function TimePanel({ row }: { row: RequestRow }) {
   const parts = segments(row);
   const total = Math.max(row.duration_us, 1);
-  const speed = row.output !== null && row.ttft_us !== null && row.duration_us > row.ttft_us && row.stream
-    ? row.output / ((row.duration_us - row.ttft_us) / 1e6)
-    : null;
+  const speed =
+    row.output !== null && row.ttft_us !== null && row.duration_us > row.ttft_us && row.stream
+      ? row.output / ((row.duration_us - row.ttft_us) / 1e6)
+      : null;
   return (
-    <Panel
+    <Card
       title="Time"
-      actions={<span title={`${row.duration_us.toLocaleString('en')} µs`}>{duration(row.duration_us)}</span>}
+      actions={<span title={`${row.duration_us.toLocaleString('en')} µs`}>{micros(row.duration_us)}</span>}
     >
       <div
         className="bar"
         role="img"
-        aria-label={parts.map(part => `${part.label} ${duration(part.toUs - part.fromUs)}`).join(', ')}
+        aria-label={parts.map(part => `${part.label} ${micros(part.toUs - part.fromUs)}`).join(', ')}
       >
         {parts.map(part => (
           <span
             key={part.key}
             className={`bar-part time-${part.key}`}
             style={{ width: `${((part.toUs - part.fromUs) / total) * 100}%` }}
-            title={`${part.label}: ${duration(part.toUs - part.fromUs)}. ${part.what}`}
+            title={`${part.label}: ${micros(part.toUs - part.fromUs)}. ${part.what}`}
           />
         ))}
       </div>
@@ -36,7 +38,7 @@ export function TimePanel({ row }: { row: RequestRow }) {
                 <span className={`dot time-${part.key}`} aria-hidden /> {part.label}
               </td>
               <td className="num" title={`${(part.toUs - part.fromUs).toLocaleString('en')} µs`}>
-                {duration(part.toUs - part.fromUs)}
+                {micros(part.toUs - part.fromUs)}
               </td>
               <td className="num faint">{Math.round(((part.toUs - part.fromUs) / total) * 100)} %</td>
             </tr>
@@ -53,6 +55,6 @@ export function TimePanel({ row }: { row: RequestRow }) {
           )}
         </tbody>
       </table>
-    </Panel>
+    </Card>
   );
 }

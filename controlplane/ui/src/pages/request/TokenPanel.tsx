@@ -1,5 +1,7 @@
-import { count, KNOWN } from '../logs/common/format';
-import { Panel, type RequestRow, Tag, Unknown } from '../logs/common/parts';
+import { Badge, Card } from '@/kit';
+import { count } from '@/kit/format';
+import { type RequestRow, Unknown } from '../logs/common/parts';
+import { KNOWN } from '../logs/common/words';
 
 interface Part {
   key: string;
@@ -13,17 +15,74 @@ interface Part {
 function parts(row: RequestRow): Part[] {
   const plain = (row.output ?? 0) - (row.reasoning ?? 0);
   const all: Part[] = [
-    { key: 'uncached', label: 'Input, not cached', value: row.input_uncached, what: 'Tokens of the prompt that the provider read anew.' },
-    { key: 'read', label: 'Read from cache', value: row.cached_read, what: 'Tokens of the prompt read from the provider’s cache.' },
-    { key: 'write', label: 'Written to cache', value: row.cache_write, what: 'Tokens of the prompt written to the provider’s cache.' },
-    { key: 'write5', label: 'for 5 minutes', value: row.cache_write_5m, what: 'Of those written to the cache.', inner: true },
-    { key: 'write1', label: 'for 1 hour', value: row.cache_write_1h, what: 'Of those written to the cache.', inner: true },
+    {
+      key: 'uncached',
+      label: 'Input, not cached',
+      value: row.input_uncached,
+      what: 'Tokens of the prompt that the provider read anew.',
+    },
+    {
+      key: 'read',
+      label: 'Read from cache',
+      value: row.cached_read,
+      what: 'Tokens of the prompt read from the provider’s cache.',
+    },
+    {
+      key: 'write',
+      label: 'Written to cache',
+      value: row.cache_write,
+      what: 'Tokens of the prompt written to the provider’s cache.',
+    },
+    {
+      key: 'write5',
+      label: 'for 5 minutes',
+      value: row.cache_write_5m,
+      what: 'Of those written to the cache.',
+      inner: true,
+    },
+    {
+      key: 'write1',
+      label: 'for 1 hour',
+      value: row.cache_write_1h,
+      what: 'Of those written to the cache.',
+      inner: true,
+    },
     { key: 'output', label: 'Output', value: row.output, what: 'All generated tokens, reasoning included.' },
-    { key: 'reasoning', label: 'of which reasoning', value: row.reasoning, what: `Generated tokens that are thinking; ${count(Math.max(plain, 0))} are not.`, inner: true },
-    { key: 'ia', label: 'of the input, audio', value: row.input_audio, what: 'Audio in the prompt.', inner: true },
-    { key: 'ii', label: 'of the input, images', value: row.input_image, what: 'Images in the prompt.', inner: true },
-    { key: 'oa', label: 'of the output, audio', value: row.output_audio, what: 'Generated audio.', inner: true },
-    { key: 'oi', label: 'of the output, images', value: row.output_image, what: 'Generated images.', inner: true },
+    {
+      key: 'reasoning',
+      label: 'of which reasoning',
+      value: row.reasoning,
+      what: `Generated tokens that are thinking; ${count(Math.max(plain, 0))} are not.`,
+      inner: true,
+    },
+    {
+      key: 'ia',
+      label: 'of the input, audio',
+      value: row.input_audio,
+      what: 'Audio in the prompt.',
+      inner: true,
+    },
+    {
+      key: 'ii',
+      label: 'of the input, images',
+      value: row.input_image,
+      what: 'Images in the prompt.',
+      inner: true,
+    },
+    {
+      key: 'oa',
+      label: 'of the output, audio',
+      value: row.output_audio,
+      what: 'Generated audio.',
+      inner: true,
+    },
+    {
+      key: 'oi',
+      label: 'of the output, images',
+      value: row.output_image,
+      what: 'Generated images.',
+      inner: true,
+    },
   ];
   const main = new Set(['uncached', 'read', 'write', 'output', 'reasoning']);
   return all.filter(part => main.has(part.key) || (part.value ?? 0) > 0);
@@ -37,7 +96,11 @@ export function TokenPanel({ row }: { row: RequestRow }) {
     { key: 'uncached', label: 'Input, not cached', value: row.input_uncached },
     { key: 'read', label: 'Read from cache', value: row.cached_read },
     { key: 'write', label: 'Written to cache', value: row.cache_write },
-    { key: 'output', label: 'Output', value: row.output === null ? null : Math.max(0, row.output - (row.reasoning ?? 0)) },
+    {
+      key: 'output',
+      label: 'Output',
+      value: row.output === null ? null : Math.max(0, row.output - (row.reasoning ?? 0)),
+    },
     { key: 'reasoning', label: 'Reasoning', value: row.reasoning },
   ].filter(part => (part.value ?? 0) > 0);
   const sum = bars.reduce((all, part) => all + (part.value ?? 0), 0);
@@ -47,18 +110,22 @@ export function TokenPanel({ row }: { row: RequestRow }) {
     ['Other hosted tools', row.hosted_tools],
   ];
   return (
-    <Panel
+    <Card
       title="Tokens"
       actions={
-        <Tag tone={row.usage_known === 'reported' ? 'neutral' : 'warn'} title={known?.what}>
+        <Badge tone={row.usage_known === 'reported' ? 'neutral' : 'warn'} title={known?.what}>
           {known?.label ?? row.usage_known}
-        </Tag>
+        </Badge>
       }
     >
       <div
         className="bar"
         role="img"
-        aria-label={bars.length === 0 ? 'No tokens are known' : bars.map(part => `${part.label} ${count(part.value ?? 0)}`).join(', ')}
+        aria-label={
+          bars.length === 0
+            ? 'No tokens are known'
+            : bars.map(part => `${part.label} ${count(part.value ?? 0)}`).join(', ')
+        }
       >
         {bars.map(part => (
           <span
@@ -77,7 +144,11 @@ export function TokenPanel({ row }: { row: RequestRow }) {
                 <span className={`dot token-${part.key}`} aria-hidden /> {part.label}
               </td>
               <td className="num">
-                {part.value === null ? <Unknown why={`${part.label}: the provider did not say.`} /> : count(part.value)}
+                {part.value === null ? (
+                  <Unknown why={`${part.label}: the provider did not say.`} />
+                ) : (
+                  count(part.value)
+                )}
               </td>
             </tr>
           ))}
@@ -106,12 +177,13 @@ export function TokenPanel({ row }: { row: RequestRow }) {
                 {work.model != null && <span className="mono faint"> {work.model}</span>}
               </td>
               <td className="num">
-                {work.input === null ? '?' : count(work.input)} in · {work.output === null ? '?' : count(work.output)} out
+                {work.input === null ? '?' : count(work.input)} in ·{' '}
+                {work.output === null ? '?' : count(work.output)} out
               </td>
             </tr>
           ))}
         </tbody>
       </table>
-    </Panel>
+    </Card>
   );
 }

@@ -1,15 +1,30 @@
+import { Badge, Card } from '@/kit';
+import { count, micros } from '@/kit/format';
 import { visible } from '@/kit/visible';
-import { count, duration } from '../logs/common/format';
-import { Panel, type RequestRow, Tag } from '../logs/common/parts';
+import type { RequestRow } from '../logs/common/parts';
 import { ShadowButton } from './Shadow';
 
-const TONES = { allow: 'good', log: 'info', redact: 'warn', modify: 'warn', block: 'bad', failed: 'bad' } as const;
-const WORDS = { allow: 'allowed', log: 'noted', redact: 'redacted', modify: 'modified', block: 'blocked', failed: 'failed' } as const;
+const TONES = {
+  allow: 'good',
+  log: 'info',
+  redact: 'warn',
+  modify: 'warn',
+  block: 'bad',
+  failed: 'bad',
+} as const;
+const WORDS = {
+  allow: 'allowed',
+  log: 'noted',
+  redact: 'redacted',
+  modify: 'modified',
+  block: 'blocked',
+  failed: 'failed',
+} as const;
 
 /** What guardrails and hooks said of it. */
 export function Verdicts({ row, captured }: { row: RequestRow; captured: boolean }) {
   return (
-    <Panel title="Guardrails and hooks" actions={captured ? <ShadowButton id={row.request_id} /> : undefined}>
+    <Card title="Guardrails and hooks" actions={captured ? <ShadowButton id={row.request_id} /> : undefined}>
       {row.verdicts.length === 0 ? (
         <p className="muted">None of them said anything about this request.</p>
       ) : (
@@ -23,10 +38,10 @@ export function Verdicts({ row, captured }: { row: RequestRow; captured: boolean
                   <span className="faint"> {verdict.judge}</span>
                 </td>
                 <td>
-                  <Tag tone={verdict.shadow ? 'neutral' : TONES[verdict.action]}>
+                  <Badge tone={verdict.shadow ? 'neutral' : TONES[verdict.action]}>
                     {verdict.shadow ? 'would have ' : ''}
                     {WORDS[verdict.action]}
-                  </Tag>
+                  </Badge>
                   {verdict.shadow && (
                     <span className="faint" title="In shadow mode: counted, and nothing done.">
                       {' '}
@@ -39,12 +54,12 @@ export function Verdicts({ row, captured }: { row: RequestRow; captured: boolean
                   {verdict.count > 1 && ` × ${count(verdict.count)}`}
                   {verdict.on_answer && ' in the answer'}
                 </td>
-                <td className="num faint">{verdict.took_us > 0 ? duration(verdict.took_us) : ''}</td>
+                <td className="num faint">{verdict.took_us > 0 ? micros(verdict.took_us) : ''}</td>
               </tr>
             ))}
           </tbody>
         </table>
       )}
-    </Panel>
+    </Card>
   );
 }

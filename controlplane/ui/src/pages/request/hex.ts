@@ -6,7 +6,9 @@ export function hexDump(bytes: Uint8Array, from = 0): string {
     const numbers = row.map(byte => byte.toString(16).padStart(2, '0'));
     const left = numbers.slice(0, 8).join(' ').padEnd(23);
     const right = numbers.slice(8).join(' ').padEnd(23);
-    const characters = row.map(byte => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '·')).join('');
+    const characters = row
+      .map(byte => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '·'))
+      .join('');
     lines.push(`${(from + at).toString(16).padStart(8, '0')}  ${left}  ${right}  ${characters}`);
   }
   return lines.join('\n');

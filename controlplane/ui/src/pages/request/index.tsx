@@ -1,9 +1,9 @@
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ArrowLeft } from 'lucide-react';
 import { useApi, useIsAdmin } from '@/api';
-import { EmptyState, ErrorState, Page, Skeleton } from '@/kit';
+import { EmptyState, EndedBadge, ErrorState, Page, Skeleton, StatusBadge } from '@/kit';
 import { visible } from '@/kit/visible';
-import { End, Models, type RequestRow, Status } from '../logs/common/parts';
+import { Models, type RequestRow } from '../logs/common/parts';
 import { Actions } from './Actions';
 import { Bodies } from './Bodies';
 import { Charges } from './Charges';
@@ -45,8 +45,8 @@ function Shown({ row }: { row: RequestRow }) {
       heading={
         <span className="request-title">
           <Models row={row} />
-          <Status status={row.status} />
-          <End ended={row.ended} always />
+          <StatusBadge status={row.status} />
+          <EndedBadge ended={row.ended} />
         </span>
       }
       description={row.error === null ? undefined : <span className="mono">{visible(row.error)}</span>}
@@ -95,8 +95,8 @@ function Missing() {
           </Link>
         }
       >
-        It may be older than what this gateway keeps, or belong to somebody else: everybody sees their own requests only. A
-        request that has just ended shows up within a second.
+        It may be older than what this gateway keeps, or belong to somebody else: everybody sees their own
+        requests only. A request that has just ended shows up within a second.
       </EmptyState>
     </Page>
   );
