@@ -14,6 +14,7 @@ mod guardrails;
 mod health;
 mod history;
 mod hooks;
+mod limits;
 mod live;
 mod me;
 mod models;
@@ -30,6 +31,7 @@ pub(crate) mod requests;
 mod routes;
 mod search;
 mod sessions;
+mod tags;
 mod tokens;
 mod tool_calls;
 mod usage;
@@ -80,7 +82,8 @@ pub(crate) struct Shown {
 
 /// The API: the table of routes, and what is said about everything else.
 pub(crate) fn router(shown: Arc<Shown>) -> Router {
-    routes::router()
+    let limiter = Arc::new(limits::Limiter::new(shown.configuration.documents()));
+    routes::router(&limiter)
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
@@ -88,11 +91,14 @@ pub(crate) fn router(shown: Arc<Shown>) -> Router {
         .with_state(shown)
 }
 
-/// Nothing from here is to be kept by anybody, framed by a page, or taken for another type than it says.
+/// Nothing from here is to be framed by a page, taken for another type than it says, or kept by anybody who does not ask
+/// again before showing it: that may those whose answer has an entity tag.
 async fn private(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    let set: [(HeaderName, &'static str); 4] = [
-        (header::CACHE_CONTROL, "no-store"),
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    let set: [(HeaderName, &'static str); 3] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (
             header::CONTENT_SECURITY_POLICY,

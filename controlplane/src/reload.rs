@@ -379,7 +379,6 @@ impl Configuration {
     }
 
     /// The document in use, and each that takes its place.
-    #[allow(dead_code, reason = "used by what follows")]
     pub(crate) fn documents(&self) -> channel::Receiver<Arc<Document>> {
         self.documents.subscribe()
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
@@ -22,21 +22,10 @@ use crate::config::{Message, Report};
 use crate::reload::history::Author;
 use crate::reload::{IfMatch, Present, Save, SaveError, Saved, redact};
 
-pub(super) async fn get(
-    State(shown): State<Arc<Shown>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn get(State(shown): State<Arc<Shown>>, uri: Uri) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
     let present = shown.configuration.present();
     let etag = present.version.etag();
-    let known = headers.get_all(header::IF_NONE_MATCH).iter();
-    if known.filter_map(|value| value.to_str().ok()).any(|list| {
-        list.split(',')
-            .any(|tag| tag.trim().trim_start_matches("W/") == etag)
-    }) {
-        return Ok(tagged(&etag, StatusCode::NOT_MODIFIED.into_response()));
-    }
     let mut answer = about(&present);
     answer.insert("config".into(), shown_text(&present.text)?.into());
     answer.insert("source".into(), shown.config.view().source.into());

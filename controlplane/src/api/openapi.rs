@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::routes::{Access, ROUTES};
+use super::tags::NEVER_KEPT;
 
 macro_rules! fragments {
     ($($name:literal)*) => {
@@ -115,9 +116,40 @@ fn complete(operation: &mut Value, tag: &str, method: &str, path: &str) {
     if path.contains('{') {
         common.push(("404", "NotFound"));
     }
+    cached(operation, method, path);
     for (status, name) in common {
         if operation["responses"][status].is_null() {
             operation["responses"][status] = json!({ "$ref": format!("#/components/responses/{name}") });
+        }
+    }
+}
+
+/// What holds for every answer: limits, and for JSON that is read, entity tags.
+fn cached(operation: &mut Value, method: &str, path: &str) {
+    let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
+    let mut tagged = false;
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        for (status, response) in responses.iter_mut().filter(|(status, _)| status.starts_with('2')) {
+            let json = !response["content"]["application/json"].is_null();
+            if json
+                && status == "200"
+                && !path.starts_with(NEVER_KEPT)
+                && (method == "get" || path.ends_with("/config"))
+            {
+                response["headers"]["ETag"] = header("ETag");
+                tagged = method == "get";
+            }
+            for name in ["RateLimit", "RateLimit-Policy"] {
+                response["headers"][name] = header(name);
+            }
+        }
+    }
+    if tagged {
+        operation["responses"]["304"] = json!({ "$ref": "#/components/responses/NotModified" });
+        let parameter = json!({ "$ref": "#/components/parameters/IfNoneMatch" });
+        match operation["parameters"].as_array_mut() {
+            Some(parameters) => parameters.push(parameter),
+            None => operation["parameters"] = json!([parameter]),
         }
     }
 }

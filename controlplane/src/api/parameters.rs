@@ -34,10 +34,7 @@ impl Parameters {
                 return Err(Problem::bad_parameter(name, "is not percent-encoded UTF-8"));
             };
             if !known.contains(&name.as_str()) {
-                return Err(Problem::bad_parameter(
-                    &name,
-                    format_args!("is not known; known are {}", known.join(", ")),
-                ));
+                return Err(Problem::unknown_parameter(&name, known));
             }
             if !lists.contains(&name.as_str()) && list.iter().any(|(other, _)| *other == name) {
                 return Err(Problem::bad_parameter(&name, "stands twice"));

@@ -54,6 +54,16 @@ impl Problem {
         )
     }
 
+    /// A parameter that the route does not have, with those that it has.
+    pub(super) fn unknown_parameter(name: &str, known: &[&str]) -> Self {
+        let what = if known.is_empty() {
+            "is not known; there are none here".to_owned()
+        } else {
+            format!("is not known; known are {}", known.join(", "))
+        };
+        Self::bad_parameter(name, what).with("known", known)
+    }
+
     pub(super) fn no_role() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -96,6 +106,16 @@ impl Problem {
             "only-yourself",
             "with the role user you can ask about yourself only, without parameters that say who you are",
         )
+    }
+
+    /// The caller has used up what it may ask.
+    pub(super) fn too_fast(wait_s: u64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-fast",
+            format!("you ask faster than this API answers one caller; go on in {wait_s} s"),
+        )
+        .header(header::RETRY_AFTER, &wait_s.to_string())
     }
 
     pub(super) fn bad_header(name: &str) -> Self {

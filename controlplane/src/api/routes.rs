@@ -11,11 +11,12 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
+use super::limits::{self, Kind, Limiter};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{
     Shown, audit, captures, document, explain, exports, guardrails, health, history, hooks, live, me, models,
-    openapi, pricing, providers, quotas, requests, search, sessions, tokens, tool_calls, usage,
+    openapi, pricing, providers, quotas, requests, search, sessions, tags, tokens, tool_calls, usage,
 };
 
 /// Who may call a route.
@@ -136,24 +137,54 @@ pub(super) static ROUTES: &[Route] = &table! {
 };
 
 /// The router of the table.
-pub(super) fn router() -> Router<Arc<Shown>> {
+pub(super) fn router(limiter: &Arc<Limiter>) -> Router<Arc<Shown>> {
     ROUTES.iter().fold(Router::new(), |router, route| {
-        let guarded = (route.handler)(route.method.filter())
-            .route_layer(middleware::from_fn_with_state(route.access, guard));
+        let gate = Gate {
+            access: route.access,
+            cost: limits::cost(route.path),
+            limiter: limiter.clone(),
+        };
+        let guarded =
+            (route.handler)(route.method.filter()).route_layer(middleware::from_fn_with_state(gate, guard));
         router.route(route.path, guarded)
     })
 }
 
-/// Lets a request to its handler if the caller may call the route.
-async fn guard(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+/// What stands in front of a handler.
+#[derive(Clone)]
+struct Gate {
+    access: Access,
+    cost: u64,
+    limiter: Arc<Limiter>,
+}
+
+/// Lets a request to its handler if the caller may call the route, and has not called too often.
+async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let principal = match Principal::read(request.headers()) {
         Ok(principal) => principal,
         Err(problem) => return problem.into_response(),
     };
+    let kind = Kind::of(request.method());
+    let left = gate.limiter.take(&principal.login, kind, gate.cost);
+    let mut response = match left {
+        Some(left) if left.wait_s > 0 => Problem::too_fast(left.wait_s).into_response(),
+        _ => admitted(gate.access, principal, request, next).await,
+    };
+    if let Some(left) = left {
+        left.tell(response.headers_mut());
+    }
+    response
+}
+
+async fn admitted(access: Access, principal: Principal, mut request: Request, next: Next) -> Response {
     match (access, principal.role) {
         (Access::AnyRole | Access::Own, Role::User | Role::Admin) | (Access::Admin, Role::Admin) => {}
         (Access::Admin, Role::User) => return Problem::admins_only().into_response(),
     }
     request.extensions_mut().insert(principal);
-    next.run(request).await
+    if Kind::of(request.method()) == Kind::Changes {
+        return next.run(request).await;
+    }
+    let (path, asked) = (request.uri().path().to_owned(), request.headers().clone());
+    tags::tagged(&path, &asked, next.run(request).await).await
 }

@@ -14,13 +14,16 @@ use crate::store::{Batch, Sqlite};
 
 mod auditing;
 mod capturing;
+mod described;
 mod explaining;
 mod exports;
+mod limits;
 mod matrix;
 mod openapi;
 mod pricing;
 mod quotas;
 mod saving;
+mod schema;
 mod sessions;
 mod tokens;
 
@@ -38,6 +41,7 @@ const DOCUMENT: &str = r#"{
     "local": {"baseurl": "http://127.0.0.1:8000", "models": ["**"], "compatibility": {"ollama": true}, "auth_mode": "none"},
   },
   "grants": [{"src": ["*"], "capabilities": [{"role": "admin", "models": "**"}]}],
+  "limits": {"api_reads_per_s": 0, "api_changes_per_s": 0},
 }"#;
 
 impl Api {
@@ -146,21 +150,13 @@ impl Api {
     }
 }
 
+/// Status, content type and body of an answer, which is as the API is described.
 fn exchange(path: &Path, request: &str) -> (u16, String, Value) {
-    let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let kind = head
-        .lines()
-        .find_map(|l| l.strip_prefix("content-type: "))
-        .unwrap_or_default();
+    let answer = described::ask(path, request.as_bytes());
     (
-        status,
-        kind.to_owned(),
-        serde_json::from_str(body).unwrap_or(Value::Null),
+        answer.status,
+        answer.header("content-type").to_owned(),
+        answer.json(),
     )
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Document {
     pub(crate) identity: Identity,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) limits: Limits,
+    pub(crate) api_rates: ApiRates,
     /// Prices of the operator, in the order of the document.
     pub(crate) prices: Vec<PriceOverride>,
     /// Hooks that are not disabled.
@@ -39,6 +40,22 @@ pub(crate) struct Document {
     pub(crate) exporters: Vec<Exporter>,
     /// Every file that was read for it, sorted; a change of one is a change of the document.
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// How fast one principal may ask the admin API; 0: as fast as it can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ApiRates {
+    pub(crate) reads_per_s: u64,
+    pub(crate) changes_per_s: u64,
+}
+
+impl Default for ApiRates {
+    fn default() -> Self {
+        Self {
+            reads_per_s: 50,
+            changes_per_s: 5,
+        }
+    }
 }
 
 /// A provider that can be used, or could if it were not disabled.

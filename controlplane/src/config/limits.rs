@@ -2,16 +2,17 @@
 
 use sluice_shared::snapshot::{Limits, Timeouts};
 
+use super::domain::ApiRates;
 use super::hujson::Value;
 use super::keys::{self, MILLIS_MAX, Shape, Unit};
 use super::message::Messages;
 use super::reader::Field;
 use super::units;
 
-/// `limits`: keys are the names of the snapshot's fields.
-pub(crate) fn read(field: &Field<'_>, messages: &mut Messages<'_>) -> Limits {
-    let mut limits = Limits::default();
-    let rows: [(&str, &mut u64); 16] = [
+/// `limits`: keys are the names of the snapshot's fields; those of the admin API begin with `api_`.
+pub(crate) fn read(field: &Field<'_>, messages: &mut Messages<'_>) -> (Limits, ApiRates) {
+    let (mut limits, mut api) = (Limits::default(), ApiRates::default());
+    let rows: [(&str, &mut u64); 18] = [
         ("head_bytes", &mut limits.head_bytes),
         ("header_count", &mut limits.header_count),
         ("target_bytes", &mut limits.target_bytes),
@@ -28,16 +29,18 @@ pub(crate) fn read(field: &Field<'_>, messages: &mut Messages<'_>) -> Limits {
         ("connections", &mut limits.connections),
         ("drain_ms", &mut limits.drain_ms),
         ("identity_ms", &mut limits.identity_ms),
+        ("api_reads_per_s", &mut api.reads_per_s),
+        ("api_changes_per_s", &mut api.changes_per_s),
     ];
     let Some(fields) = field.open(&keys::LIMITS, messages) else {
-        return Limits::default();
+        return (limits, api);
     };
     for (key, target) in rows {
         if let Some(value) = fields.field(key).and_then(|f| quantity(&f, messages)) {
             *target = value;
         }
     }
-    limits
+    (limits, api)
 }
 
 /// `timeouts` of a provider: `connect`, `first_byte`, `idle`, `total`; 0 means none.

@@ -123,7 +123,7 @@ pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>
         read.into_iter().map(|read| read.listener).collect()
     };
     if let Some(field) = fields.field("limits") {
-        document.limits = limits::read(&field, messages);
+        (document.limits, document.api_rates) = limits::read(&field, messages);
     }
 
     if let Some(field) = quotas {

@@ -38,17 +38,11 @@ fn id(n: u32) -> String {
 
 /// Status, head and body of a GET with a range.
 fn ranged(api: &Api, target: &str, range: &str) -> (u16, String, Vec<u8>) {
-    let mut stream = std::os::unix::net::UnixStream::connect(&api.path).unwrap();
     let request = format!(
         "GET {target} HTTP/1.1\r\nhost: x\r\nx-sluice-role: user\r\nx-sluice-login: user1\r\n{range}connection: close\r\n\r\n"
     );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let at = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8(answer[..at].to_vec()).unwrap() + "\r\n";
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, head, answer[at + 4..].to_vec())
+    let answer = described::ask(&api.path, request.as_bytes());
+    (answer.status, answer.head, answer.body)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

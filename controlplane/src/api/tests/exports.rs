@@ -5,29 +5,17 @@ use crate::config::domain;
 
 /// The body of an answer that comes in chunks, put together.
 fn text(api: &Api, role: &str, login: &str, target: &str) -> (u16, String) {
-    let mut stream = std::os::unix::net::UnixStream::connect(&api.path).unwrap();
     let request = format!(
         "GET {target} HTTP/1.1\r\nhost: x\r\nx-sluice-role: {role}\r\nx-sluice-login: {login}\r\nconnection: close\r\n\r\n"
     );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, mut rest) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    assert!(
-        head.contains("transfer-encoding: chunked"),
-        "it is not built in memory: {head}"
+    let answer = described::ask(&api.path, request.as_bytes());
+    assert_eq!(
+        answer.header("transfer-encoding"),
+        "chunked",
+        "it is not built in memory: {}",
+        answer.head
     );
-    let mut body = String::new();
-    loop {
-        let (size, after) = rest.split_once("\r\n").unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap();
-        if size == 0 {
-            return (status, body);
-        }
-        body.push_str(&after[..size]);
-        rest = &after[size + 2..];
-    }
+    (answer.status, String::from_utf8(answer.body).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

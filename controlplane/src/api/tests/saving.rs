@@ -10,7 +10,7 @@ fn document(more: &str) -> String {
          \"apikey\": \"{CANARY}-1\", // never {CANARY}-1\n      \"models\": [\"gpt-*\"],\n      \
          \"add_headers\": [\"X-Team: {CANARY}-2\"]{more}\n    }},\n  }},\n  \
          \"grants\": [\n    {{\"src\": [\"root\", \"group:ops\"], \"capabilities\": [{{\"role\": \"admin\", \"models\": \"**\"}}]}},\n    \
-         {{\"src\": [\"*\"], \"capabilities\": [{{\"role\": \"user\", \"models\": \"**\"}}]}},\n  ],\n}}\n"
+         {{\"src\": [\"*\"], \"capabilities\": [{{\"role\": \"user\", \"models\": \"**\"}}]}},\n  ],\n  \"limits\": {{\"api_changes_per_s\": 0}},\n}}\n"
     )
 }
 
@@ -51,23 +51,18 @@ impl Api {
     }
 
     fn raw(&self, login: &str, method: &str, target: &str, headers: &str, body: &[u8]) -> Answer {
-        let mut stream = std::os::unix::net::UnixStream::connect(&self.path).unwrap();
-        let head = format!(
+        let mut request = format!(
             "{method} {target} HTTP/1.1\r\nhost: x\r\nx-sluice-role: admin\r\nx-sluice-login: {login}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        // An answer may come before a large body is taken.
-        let _ = stream.write_all(body);
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        let answer = described::ask(&self.path, &request);
         Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head: head.to_owned(),
-            body: serde_json::from_str(body).unwrap_or(Value::Null),
-            text: body.to_owned(),
+            status: answer.status,
+            body: answer.json(),
+            text: String::from_utf8(answer.body).unwrap(),
+            head: answer.head,
         }
     }
 

@@ -116,6 +116,20 @@ pub(crate) static LIMITS: Object = object(
             r#""500ms""#,
             "How long a new connection waits for its identity; then 503.",
         ),
+        count(
+            "api_reads_per_s",
+            0,
+            100_000,
+            "50",
+            "Reads of the admin API that one principal may go on making, with four seconds' worth at once; over it 429. 0: no limit.",
+        ),
+        count(
+            "api_changes_per_s",
+            0,
+            100_000,
+            "5",
+            "Changes through the admin API that one principal may go on making, with six seconds' worth at once; over it 429. 0: no limit.",
+        ),
     ],
 );
 
