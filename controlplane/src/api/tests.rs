@@ -14,6 +14,7 @@ use crate::store::{Batch, Sqlite};
 
 mod auditing;
 mod capturing;
+mod compatibility;
 mod described;
 mod explaining;
 mod exports;

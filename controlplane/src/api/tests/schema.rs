@@ -59,9 +59,14 @@ fn judge(schema: &Value, value: &Value, place: &str, out: &mut Vec<String>) {
             "maximum" => number(value)
                 .filter(|n| *n > number(rule).unwrap())
                 .map(|_| format!("{value} > {rule}")),
-            "minLength" => text(value)
-                .filter(|text| (text.chars().count() as u64) < rule.as_u64().unwrap())
-                .map(|_| format!("{value} is too short")),
+            "minLength" | "maxLength" => text(value)
+                .map(|text| text.chars().count())
+                .filter(|length| !within(word, *length, rule))
+                .map(|_| format!("{value} has not its length")),
+            "minItems" | "maxItems" => value
+                .as_array()
+                .filter(|items| !within(word, items.len(), rule))
+                .map(|_| format!("{word} is {rule}")),
             "pattern" => text(value)
                 .filter(|text| !regex::Regex::new(rule.as_str().unwrap()).unwrap().is_match(text))
                 .map(|_| format!("{value} does not match {rule}")),
@@ -128,6 +133,16 @@ fn members(schema: &Value, deep: bool, out: &mut Map<String, Value>) {
         if let Some(other) = referenced(schema) {
             members(other, true, out);
         }
+    }
+}
+
+/// Whether a length keeps to the bound whose name begins with `min` or `max`.
+fn within(word: &str, length: usize, rule: &Value) -> bool {
+    let (length, bound) = (length as u64, rule.as_u64().unwrap());
+    if word.starts_with("min") {
+        length >= bound
+    } else {
+        length <= bound
     }
 }
 
