@@ -9,10 +9,14 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 /** The gateway that the dev server shows. */
 const gateway = process.env.SLUICE_URL ?? 'http://127.0.0.1:8080';
 
+/** Who looks, for a gateway that believes the headers of `tailscale serve` on this machine. */
+const login = process.env.SLUICE_LOGIN;
+
 /** Relays to the gateway in a way that its checks of Host and Origin hold for. */
 const relay: ProxyOptions = {
   target: gateway,
   changeOrigin: true,
+  headers: login === undefined ? {} : { 'tailscale-user-login': login },
   configure: proxy => {
     proxy.on('proxyReq', request => {
       if (request.getHeader('origin') !== undefined) request.setHeader('origin', new URL(gateway).origin);

@@ -202,6 +202,12 @@ function Grid<Row>({ label, columns, list, rowId, href, onOpen, sort, order, sel
     estimateSize: () => ROW_PX,
     overscan: 16,
   });
+  const items = virtualizer.getVirtualItems();
+  // One stop of the Tab key for all rows: the one that had the focus last, or else the first of those that are drawn.
+  const [visited, setVisited] = useState<string>();
+  const drawn = virtual ? items.map(item => list?.[item.index]) : (list ?? []);
+  const ids = drawn.map(row => (row === undefined ? undefined : rowId(row)));
+  const stop = visited !== undefined && ids.includes(visited) ? visited : ids[0];
   const opens = href !== undefined || onOpen !== undefined;
   const open = (row: Row) => {
     if (onOpen !== undefined) onOpen(row);
@@ -232,7 +238,8 @@ function Grid<Row>({ label, columns, list, rowId, href, onOpen, sort, order, sel
   const draw = (row: Row) => (
     <tr
       key={rowId(row)}
-      tabIndex={0}
+      tabIndex={rowId(row) === stop ? 0 : -1}
+      onFocus={() => setVisited(rowId(row))}
       className={opens ? 'row-opens' : undefined}
       aria-current={selected === rowId(row) ? 'true' : undefined}
       onKeyDown={event => onKeyDown(event, row)}
@@ -245,7 +252,6 @@ function Grid<Row>({ label, columns, list, rowId, href, onOpen, sort, order, sel
       ))}
     </tr>
   );
-  const items = virtualizer.getVirtualItems();
   const above = items[0]?.start ?? 0;
   const below = virtualizer.getTotalSize() - (items.at(-1)?.end ?? 0);
   return (

@@ -4,7 +4,9 @@ import { FileText, Keyboard, Layers, Monitor, Moon, Sun } from 'lucide-react';
 import { Dialog } from 'radix-ui';
 import { useEffect, useState } from 'react';
 import { useIsAdmin } from '@/api';
+import { Text } from '@/kit/Text';
 import { toast } from '@/kit/Toast';
+import { found } from './found';
 import { navFor } from './nav';
 import { setOverlay } from './overlays';
 import { type PaletteItem, paletteSources } from './palette-sources';
@@ -24,8 +26,8 @@ function byId(query: string): readonly PaletteItem[] {
   const id = query.trim().toLowerCase();
   if (!ID.test(id)) return [];
   return [
-    { id: 'request', label: `Request ${id}`, icon: FileText, to: `/requests/${id}` },
-    { id: 'session', label: `Session ${id}`, icon: Layers, to: `/sessions/${id}` },
+    { id: 'request', label: `Request ${id}`, icon: FileText, to: '/requests/$id', params: { id } },
+    { id: 'session', label: `Session ${id}`, icon: Layers, to: '/sessions/$id', params: { id } },
   ];
 }
 
@@ -69,13 +71,16 @@ function matching(items: readonly PaletteItem[], query: string): readonly Palett
 
 /** What the registered sources find, after a pause of typing. */
 function useFound(query: string): { groups: readonly Group[]; searching: boolean } {
-  const [found, setFound] = useState<{ query: string; groups: readonly Group[] }>({ query: '', groups: [] });
+  const [result, setResult] = useState<{ query: string; groups: readonly Group[] }>({
+    query: '',
+    groups: [],
+  });
   useEffect(() => {
     if (query === '') return;
     const control = new AbortController();
     const timer = setTimeout(async () => {
       const groups = await Promise.all(
-        paletteSources().map(async ({ id, label, search }) => ({
+        [found, ...paletteSources()].map(async ({ id, label, search }) => ({
           id,
           label,
           // One source that fails leaves the others their places.
@@ -84,7 +89,7 @@ function useFound(query: string): { groups: readonly Group[]; searching: boolean
             .catch(() => []),
         })),
       );
-      if (!control.signal.aborted) setFound({ query, groups });
+      if (!control.signal.aborted) setResult({ query, groups });
     }, 120);
     return () => {
       control.abort();
@@ -92,8 +97,8 @@ function useFound(query: string): { groups: readonly Group[]; searching: boolean
     };
   }, [query]);
   return {
-    groups: query === '' ? [] : found.groups,
-    searching: query !== '' && found.query !== query && paletteSources().length > 0,
+    groups: query === '' ? [] : result.groups,
+    searching: query !== '' && result.query !== query,
   };
 }
 
@@ -115,7 +120,15 @@ export default function Palette() {
       hint: `g ${item.letter}`,
     }));
   const all: readonly Group[] = [
-    { id: 'ids', label: 'Open', items: byId(query) },
+    {
+      id: 'ids',
+      label: 'Open',
+      items: groups.some(group =>
+        group.items.some(item => item.id.startsWith('r:') || item.id.startsWith('s:')),
+      )
+        ? []
+        : byId(query),
+    },
     { id: 'pages', label: 'Pages', items: matching(pages, query) },
     ...groups,
     { id: 'actions', label: 'Actions', items: matching(ACTIONS, query) },
@@ -123,7 +136,9 @@ export default function Palette() {
 
   const choose = (item: PaletteItem) => {
     setOverlay(null);
-    if (item.to !== undefined) void navigate({ to: item.to });
+    if (item.to !== undefined) {
+      void navigate({ to: item.to, params: item.params, search: item.search } as never);
+    }
     item.run?.();
   };
 
@@ -152,7 +167,7 @@ export default function Palette() {
                     >
                       {item.icon !== undefined && <item.icon size={16} aria-hidden />}
                       <span className="palette-text">
-                        <bdi>{item.label}</bdi>
+                        <Text text={item.label} clamp={160} />
                       </span>
                       {item.hint !== undefined && <span className="palette-hint">{item.hint}</span>}
                     </Command.Item>

@@ -1,14 +1,10 @@
-import { useMe } from '@/api';
+import { useApi, useMe } from '@/api';
+import { Text } from '@/kit/Text';
 
 /** Who the gateway takes the viewer for, and whether it answers. */
 export function Who() {
   const me = useMe();
-  const state = me.isPending ? 'unknown' : me.isError ? 'bad' : 'good';
-  const health = {
-    unknown: 'Asking the gateway',
-    bad: 'The gateway does not answer',
-    good: 'The gateway answers',
-  }[state];
+  const { state, text: health } = useGateway();
   const login = me.data?.login;
   return (
     <div className="shell-me">
@@ -19,7 +15,7 @@ export function Who() {
       </span>
       <span className="shell-me-text">
         <div title={login}>
-          <bdi>{login ?? (me.isPending ? 'Loading' : 'Unknown')}</bdi>
+          {login === undefined ? me.isPending ? 'Loading' : 'Unknown' : <Text text={login} clamp={80} />}
         </div>
         <div className="faint">
           {me.data === undefined
@@ -31,4 +27,14 @@ export function Who() {
       </span>
     </div>
   );
+}
+
+/** How the gateway is, asked twice a minute while somebody looks. */
+function useGateway(): { state: 'unknown' | 'good' | 'warn' | 'bad'; text: string } {
+  const health = useApi('/api/health', {}, { refetchInterval: 30_000 });
+  if (health.isError) return { state: 'bad', text: 'The gateway does not answer' };
+  if (health.data === undefined) return { state: 'unknown', text: 'Asking the gateway' };
+  return health.data.status === 'ok'
+    ? { state: 'good', text: 'The gateway is well' }
+    : { state: 'warn', text: 'The gateway answers, but something is wrong: Settings, About says what' };
 }

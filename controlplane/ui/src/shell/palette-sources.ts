@@ -10,8 +10,10 @@ export interface PaletteItem {
   icon?: LucideIcon;
   /** Other words that it is found by. */
   words?: string;
-  /** Where it leads, below `/ui`; or what it does. */
+  /** Where it leads, as a route of the dashboard; or what it does. */
   to?: string;
+  params?: Record<string, string>;
+  search?: Record<string, unknown>;
   run?: () => void;
 }
 

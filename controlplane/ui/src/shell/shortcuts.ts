@@ -44,8 +44,11 @@ export function useShortcuts(): void {
       }
       if (event.key === 'g') chordAt = event.timeStamp;
       else if (event.key === '?') setOverlay('keys');
-      else if (event.key === '/') {
-        const filter = document.querySelector<HTMLElement>('[data-filter-text]');
+      else if (event.key === 'j') {
+        // From anywhere into the first table; within it, rows walk themselves.
+        document.querySelector<HTMLElement>('main .table tbody tr[tabindex="0"]')?.focus();
+      } else if (event.key === '/') {
+        const filter = document.querySelector<HTMLElement>('[data-filter-text], main .table-filter');
         if (filter !== null) {
           event.preventDefault();
           filter.focus();
