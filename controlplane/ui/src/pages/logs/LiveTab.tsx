@@ -105,7 +105,9 @@ export function LiveTab({ search, admin }: { search: Search; admin: boolean }) {
                   </td>
                   {admin && (
                     <td>
-                      <Text text={row.user} clamp={32} />
+                      <span className="clip cell-user">
+                        <Text text={row.user} clamp={60} />
+                      </span>
                     </td>
                   )}
                   <td>

@@ -125,7 +125,18 @@ function sessionColumns(admin: boolean): Column<SessionRow>[] {
       header: 'User',
       sortable: false,
       value: row => row.user,
-      cell: row => <Text text={row.user} clamp={32} />,
+      cell: row => (
+        <span className="clip cell-user">
+          <Text text={row.user} clamp={60} />
+        </span>
+      ),
+    },
+    {
+      id: 'last',
+      header: 'Last request',
+      align: 'end',
+      value: row => row.last,
+      cell: row => <Time time={row.last} relative />,
     },
     {
       id: 'requests',
@@ -189,14 +200,14 @@ function sessionColumns(admin: boolean): Column<SessionRow>[] {
       sortable: false,
       hint: 'From the first request to the last',
       value: row => row.duration_us,
-      cell: row => <Duration us={row.duration_us} />,
-    },
-    {
-      id: 'last',
-      header: 'Last request',
-      align: 'end',
-      value: row => row.last,
-      cell: row => <Time time={row.last} relative />,
+      cell: row =>
+        row.requests > 1 ? (
+          <Duration us={row.duration_us} />
+        ) : (
+          <span className="faint" title="It has one request">
+            –
+          </span>
+        ),
     },
     {
       id: 'first',

@@ -12,7 +12,13 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
       header: 'User',
       value: row => row.user,
       cell: row =>
-        row.user === '' ? <span className="faint">unknown</span> : <Text text={row.user} clamp={32} />,
+        row.user === '' ? (
+          <span className="faint">unknown</span>
+        ) : (
+          <span className="clip cell-user">
+            <Text text={row.user} clamp={60} />
+          </span>
+        ),
     },
     {
       id: 'model',
@@ -34,7 +40,9 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
             none
           </span>
         ) : (
-          <Text text={row.provider} clamp={24} />
+          <span className="clip cell-user">
+            <Text text={row.provider} clamp={40} />
+          </span>
         ),
     },
     {
@@ -48,6 +56,7 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
         </span>
       ),
     },
+    { id: 'marks', header: 'Marks', sortable: false, value: marks, cell: row => <Marks row={row} /> },
     { id: 'ended', header: 'Ended', hidden: true, value: row => row.ended },
     {
       id: 'error',
@@ -131,10 +140,13 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
       header: 'Agent',
       hidden: true,
       value: row => row.agent ?? '',
-      cell: row => <Text text={row.agent} clamp={24} mono />,
+      cell: row => (
+        <span className="clip cell-user">
+          <Text text={row.agent} clamp={60} mono />
+        </span>
+      ),
     },
     { id: 'api', header: 'API', hidden: true, value: row => API_NAMES[row.api] ?? row.api },
-    { id: 'marks', header: 'Marks', sortable: false, value: marks, cell: row => <Marks row={row} /> },
     {
       id: 'id',
       header: 'Id',
