@@ -215,6 +215,11 @@ pub struct UsageRecord {
     pub capture: Capture,
     /// What hooks and guardrails said of it, in order; at most [`VERDICTS_MAX`].
     pub verdicts: Vec<Verdict>,
+    /// From the head of the request until the whole of it was written to a provider, in microseconds: reading its body,
+    /// identity, hooks, guardrails, budgets, connecting. `None`: no provider got the whole of it, or the process died.
+    pub queued_us: Option<u64>,
+    /// Providers that were tried, the one that served it included; 0: it got that far to none.
+    pub attempts: u32,
 }
 
 /// Most verdicts of one record; findings beyond are added to the last of the same rule, or left out.
@@ -341,6 +346,8 @@ impl UsageRecord {
             parent: None,
             capture: Capture::Off,
             verdicts: Vec::new(),
+            queued_us: None,
+            attempts: 0,
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sluice_shared::ids::RequestId;
 use sluice_shared::quota::Charge;
 use sluice_shared::units::UnixMicros;
-use sluice_shared::usage::{UsageRecord, Verdict};
+use sluice_shared::usage::{Ended, UsageRecord, Verdict};
 
 use super::Shown;
 use super::parameters::{Parameters, show_time};
@@ -141,10 +141,16 @@ fn session_id(r: &UsageRecord) -> Option<String> {
     Some(SessionId::of(&r.user, key).to_string())
 }
 
+/// Providers that were tried; records of earlier versions do not say.
+fn attempts(r: &UsageRecord) -> Option<u32> {
+    let known = r.attempts > 0 || r.provider.is_empty() || r.ended == Ended::Blocked;
+    known.then_some(r.attempts)
+}
+
 /// A record as it is shown; what is not known is `null`, never 0.
 pub(crate) fn record(r: &UsageRecord) -> Value {
     let u = &r.usage;
-    let fields: [(&str, Value); 54] = [
+    let fields: [(&str, Value); 56] = [
         ("request_id", Value::from(r.request_id.to_string())),
         ("time", Value::from(show_time(r.time))),
         ("user", Value::from(r.user.as_str())),
@@ -188,6 +194,8 @@ pub(crate) fn record(r: &UsageRecord) -> Value {
         ("stop_reason", Value::from(r.stop_reason.as_deref())),
         ("charges", r.charges.iter().map(charge).collect()),
         ("tool_calls", Value::from(r.tool_calls)),
+        ("attempts", Value::from(attempts(r))),
+        ("queued_us", Value::from(r.queued_us)),
         ("ttft_us", Value::from(r.ttft_us)),
         ("duration_us", Value::from(r.duration_us)),
         ("session", Value::from(r.session.as_deref())),

@@ -12,7 +12,8 @@
 //! (a JSON array), session and side usage (JSON) as texts. Bits 27 to 30 are the counts in the order of [`later_counts`],
 //! bit 31 the charges: how many, then bucket, unit and amount of each. Bit 32 is where the session comes from, 33 and 34 are
 //! agent and parent (texts), bit 35 is the capture, bit 36 the verdicts: how many, then of each judge, action,
-//! shadow|on_answer<<1, count, microseconds, name and what (texts). What is not there is as in a draft. A text is either `number << 1`, of the table `texts`, or
+//! shadow|on_answer<<1, count, microseconds, name and what (texts). Bits 37 and 38 are when a provider had the request and how many
+//! were tried. What is not there is as in a draft. A text is either `number << 1`, of the table `texts`, or
 //! `length << 1 | 1` with its bytes behind: short texts that repeat are numbers, the rest stands where it is.
 //! Enumerations are written as their index: their order is part of the file's layout, which a test holds.
 
@@ -44,6 +45,9 @@ const LATER_COUNTS: usize = 4;
 const CHARGES_AT: usize = LATER_COUNTS_AT + LATER_COUNTS;
 /// Bit of where the session comes from; then agent, parent, capture, verdicts.
 const TRAIL_AT: usize = CHARGES_AT + 1;
+
+/// Bit of when a provider had the request; then how many were tried.
+const TIMELINE_AT: usize = TRAIL_AT + 5;
 
 /// The columns of `requests`, in the order of [`Row`].
 pub(super) const COLUMNS: &str = "time,request_id,user,provider,model_asked,model_answered,status,detail";
@@ -173,6 +177,8 @@ pub(super) fn pack<E>(
         r.parent.is_some(),
         r.capture != Capture::Off,
         !r.verdicts.is_empty(),
+        r.queued_us.is_some(),
+        r.attempts > 0,
     ];
     let present = counts
         .iter()
@@ -220,6 +226,12 @@ pub(super) fn pack<E>(
             text(out, &verdict.name, true)?;
             text(out, &verdict.what, false)?;
         }
+    }
+    if let Some(queued_us) = r.queued_us {
+        put(out, queued_us);
+    }
+    if r.attempts > 0 {
+        put(out, u64::from(r.attempts));
     }
     Ok(())
 }
@@ -490,6 +502,12 @@ impl Row {
         if has(TRAIL_AT + 4) {
             (r.verdicts, judges) = from.verdicts()?;
         }
+        if has(TIMELINE_AT) {
+            r.queued_us = Some(from.number()?);
+        }
+        if has(TIMELINE_AT + 1) {
+            r.attempts = from.small()?;
+        }
         from.0.is_empty().then_some(Self {
             record: r,
             user: columns.user,
@@ -652,7 +670,18 @@ mod tests {
         trail.parent = Some("p".into());
         let mut captured = record(5, 9);
         (captured.capture, captured.agent) = (Capture::Dropped, Some(String::new()));
-        for r in [full(), record(1, 5), long, charged, tier, trail, captured] {
+        let mut timeline = record(6, 10);
+        (timeline.queued_us, timeline.attempts) = (Some(0), 3);
+        for r in [
+            full(),
+            record(1, 5),
+            long,
+            charged,
+            tier,
+            trail,
+            captured,
+            timeline,
+        ] {
             let (columns, detail, texts) = packed(&r);
             let row = Row::unpack(&columns, &detail).unwrap();
             assert!(row.numbers().all(|number| texts.contains_key(&number)));

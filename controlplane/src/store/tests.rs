@@ -85,6 +85,8 @@ pub(crate) fn full() -> UsageRecord {
     record.tool_calls = 21;
     record.error = Some("e".into());
     record.ttft_us = Some(22);
+    record.queued_us = Some(30);
+    record.attempts = 31;
     record.duration_us = 23;
     record.session = Some("s".into());
     record.user_agent = Some("ua".into());

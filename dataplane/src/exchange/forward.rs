@@ -154,6 +154,7 @@ pub(super) async fn run(
                 .limit_total(Shard::now_ms().saturating_add(spec.timeouts.total_ms));
         }
         let guarded = inspection.edits();
+        tally.attempt();
         match attempt(
             conn, config, head, route, &admitted, candidate, clamped, guarded, &mut tally,
         )

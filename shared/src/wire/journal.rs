@@ -21,7 +21,7 @@ use crate::ids::{RequestId, ShardId};
 use crate::usage::{Ended, UsageRecord};
 
 /// Version of the layout.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Bytes of a segment header; the first record begins here.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 /// Bytes of a record header.
