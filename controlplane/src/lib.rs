@@ -202,7 +202,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let status = Arc::new(ingest::Status::new(Instant::now()));
     let endings = Arc::new(Endings::default());
     let live = Live::new(reload::now());
-    let mut telling = tokio::spawn(live.clone().run());
+    let mut telling = tokio::spawn(live.clone().run(link.clone()));
     let ingest = Ingest::new(
         &data,
         store.clone(),

@@ -9,6 +9,8 @@
 //! An answer that was looked up before a revocation and would go out after it is looked up again, so that no data plane
 //! believes what was revoked (see [`crate::identity::revocations`]).
 
+mod standing;
+
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use sluice_shared::ids::Epoch;
 use sluice_shared::wire::control::{
-    FrameError, HEADER_BYTES, Header, IdentityAnswer, LeaseAnswer, Proof, ToControl, ToData, Whom,
+    FrameError, HEADER_BYTES, Header, IdentityAnswer, LeaseAnswer, Proof, Standing, ToControl, ToData, Whom,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
@@ -30,6 +32,7 @@ use crate::ledger::{Ledger, Plane};
 use crate::publish::{Published, Publisher};
 use crate::socket::OwnListener;
 use crate::sys;
+use standing::Standings;
 
 /// A connection has this long for its hello, and for each frame once it has begun.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +43,8 @@ const QUESTIONS_MAX: usize = 64;
 const LEASES_MAX: usize = 1_024;
 /// Connections at a time; a node has one data plane, or two while it is upgraded.
 const CONNECTIONS_MAX: usize = 64;
+/// Data planes are waited for this long when they are asked what runs.
+const STANDING_PATIENCE: Duration = Duration::from_millis(200);
 /// Addresses and credentials that are revoked one by one; more are one message about everybody.
 const REVOKED_MAX: usize = 512;
 
@@ -49,6 +54,7 @@ pub(crate) struct Link {
     identities: Arc<Identities>,
     ledger: Arc<Ledger>,
     connected: AtomicUsize,
+    standings: Standings,
 }
 
 /// Why a connection ended.
@@ -77,12 +83,22 @@ impl Link {
             identities,
             ledger,
             connected: AtomicUsize::new(0),
+            standings: Standings::new(),
         })
     }
 
     /// Data planes that have said hello and are still there.
     pub(crate) fn connected(&self) -> usize {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// What runs in all data planes; `None` if none is connected or has said so lately. Waits for their answers, but not
+    /// for long.
+    pub(crate) async fn standing(&self) -> Option<Standing> {
+        if self.connected() == 0 {
+            return None;
+        }
+        self.standings.ask(STANDING_PATIENCE, || self.connected()).await
     }
 
     /// Tells every data plane to forget what changed.
@@ -142,6 +158,7 @@ impl Link {
             end = writer => end,
         };
         self.connected.fetch_sub(1, Ordering::Relaxed);
+        self.standings.gone(incarnation);
         match end {
             Ok(()) => tracing::info!(pid, incarnation, "data plane gone"),
             Err(error) => {
@@ -204,6 +221,10 @@ impl Link {
                     });
                     continue;
                 }
+                ToControl::Standing(standing) => {
+                    self.standings.told(incarnation, standing);
+                    continue;
+                }
                 ToControl::SnapshotApplied { epoch } => {
                     tracing::info!(epoch = epoch.0, "snapshot applied");
                     continue;
@@ -257,6 +278,7 @@ impl Link {
     ) -> Result<(), LinkError> {
         let mut snapshots: watch::Receiver<Option<Published>> = self.publisher.subscribe();
         let mut revocations = self.identities.revocations().subscribe();
+        let mut standing = self.standings.questions();
         let mut sent = Epoch(0);
         // The newest revocation that has gone out.
         let mut revoked = 0;
@@ -299,6 +321,10 @@ impl Link {
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
                 told = plane.next() => told,
+                asked = standing.changed() => match asked {
+                    Ok(()) => ToData::Stand,
+                    Err(_) => return Ok(()),
+                },
                 answer = answered.recv() => match answer {
                     Some(Answered::Identity { ticket, question, before, permit, .. }) if before < revoked => {
                         if let Some(answers) = answers.upgrade() {

@@ -25,6 +25,7 @@ use sluice_shared::units::UnixMicros;
 use sluice_shared::usage::UsageRecord;
 use tokio::sync::Notify;
 
+use crate::link::Link;
 use crate::reload;
 use crate::store::{RequestQuery, Store, StoreError};
 use health::Health;
@@ -247,7 +248,7 @@ impl Live {
     }
 
     /// Ticks while somebody watches, for ever.
-    pub(crate) async fn run(self: Arc<Self>) {
+    pub(crate) async fn run(self: Arc<Self>, link: Arc<Link>) {
         loop {
             if self.viewers() == 0 {
                 self.came.notified().await;
@@ -256,6 +257,11 @@ impl Live {
             // To the next moment at which a second is told of.
             let past = now.0.saturating_sub(SETTLE_US) % 1_000_000;
             tokio::time::sleep(Duration::from_micros(1_000_000 - past)).await;
+            let standing = link.standing().await;
+            self.set_running(standing.map(|standing| Running {
+                requests: standing.running,
+                streams: standing.streams,
+            }));
             self.tick(reload::now());
         }
     }

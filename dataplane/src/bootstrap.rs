@@ -105,6 +105,7 @@ pub(crate) fn run(options: DataplaneOptions) -> Result<(), RunError> {
                 quota_asks: link.quota_asks,
                 quota_unanswered: link.quota_unanswered,
                 quota_recalls: link.quota_recalls,
+                resident_bytes: resident_bytes(),
                 quota_marks: quota_marks(),
             }
         }),
@@ -321,6 +322,15 @@ fn ring_works() -> bool {
         let _ = done.send(nop().is_ok());
     });
     probe.is_ok() && wait.recv_timeout(PROBE_PATIENCE).unwrap_or(false)
+}
+
+/// Memory of this process that lies in RAM, in bytes, as the kernel says.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    // SAFETY: takes no pointers.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.checked_mul(u64::try_from(page).ok()?)
 }
 
 /// Half of what may be open, less what is kept back: a client's connection may need one to a provider.

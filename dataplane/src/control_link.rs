@@ -37,6 +37,7 @@ use crate::metrics::marks::{QuotaMark, QuotaMarks};
 use crate::quota::agent::{self, Agent};
 use crate::quota::{self, QuotaClient};
 use crate::service_thread;
+use crate::standing::StandingRounds;
 use crate::wake::{Bell, Ear, wake_pair};
 
 mod frames;
@@ -151,6 +152,8 @@ impl ControlLink {
             copy_path: options.data_dir.join("snapshot.bin"),
             incarnation: options.incarnation,
             outbox: Outbox::new(options.mailboxes),
+            shards,
+            standing: StandingRounds::new(),
             shared: Arc::clone(&shared),
             ear,
             bell: bell.clone(),
@@ -254,6 +257,8 @@ struct Worker {
     ear: Ear,
     /// Rings that ear.
     bell: Bell,
+    shards: usize,
+    standing: StandingRounds,
     questions: Questions,
     quota_questions: quota::Questions,
     identities: IdentityCache,
@@ -323,6 +328,11 @@ impl Worker {
             }
             while let Ok(round) = self.quota_questions.rounds.try_recv() {
                 self.budgets.returned(round, now, &mut self.budget_actions);
+            }
+            while let Ok(standing) = self.standing.over.try_recv() {
+                if let Err(error) = self.say(&ToControl::Standing(standing)) {
+                    self.lost(&error);
+                }
             }
             if let Err(error) = self.read(&mut buffer, &mut actions) {
                 self.lost(&error);
@@ -504,6 +514,13 @@ impl Worker {
             ToData::RecallBucket { bucket } => {
                 let out = &mut self.budget_actions;
                 self.budgets.recall(bucket, mono_now(), out);
+                Ok(())
+            }
+            ToData::Stand => {
+                if let Some(round) = self.standing.open(self.shards, &self.bell) {
+                    self.outbox
+                        .post_all(|| ShardMessage::Standing(Arc::clone(&round)));
+                }
                 Ok(())
             }
             ToData::QuotaMark { quota, percent } => {

@@ -21,6 +21,7 @@ use crate::dns::ResolveError;
 use crate::identity::IdentityAnswer;
 use crate::metrics::MetricsCollector;
 use crate::quota::QuotaMessage;
+use crate::standing::StandingRound;
 use crate::wake::{Bell, Ear, wake_pair};
 
 /// Messages that wait in a mailbox at most. Larger than the number of requests that usually start in one turn;
@@ -64,6 +65,8 @@ pub enum ShardMessage {
         /// Ticket given to [`MetricsCollector::new`].
         ticket: u64,
     },
+    /// Say what runs.
+    Standing(Arc<StandingRound>),
     /// Stop accepting, finish what runs, at the latest at the deadline.
     Drain {
         /// When what still runs is cut.

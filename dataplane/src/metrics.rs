@@ -134,6 +134,8 @@ pub struct Gauges {
     pub pool_idle: u64,
     /// Requests that run.
     pub requests_running: u64,
+    /// Of these: answers that are being streamed.
+    pub streams_running: u64,
     /// Bytes of bodies that are held.
     pub buffer_bytes: u64,
     /// Epoch of the configuration in use; 0 if none.
@@ -175,6 +177,8 @@ pub struct ProcessGauges {
     pub quota_unanswered: u64,
     /// Rounds in which all shards returned what they had idle of a bucket.
     pub quota_recalls: u64,
+    /// Memory of the process that lies in RAM, in bytes; `None` where the system does not say.
+    pub resident_bytes: Option<u64>,
     /// How often buckets have reached their marks.
     pub quota_marks: Vec<marks::QuotaMark>,
 }
@@ -386,6 +390,7 @@ impl Gauges {
         self.pool_open += other.pool_open;
         self.pool_idle += other.pool_idle;
         self.requests_running += other.requests_running;
+        self.streams_running += other.streams_running;
         self.buffer_bytes += other.buffer_bytes;
         self.quota_leases += other.quota_leases;
         self.quota_reservations += other.quota_reservations;

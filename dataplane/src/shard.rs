@@ -15,7 +15,7 @@ use sluice_shared::quota::Unit;
 use sluice_shared::quota::estimate::Estimates;
 use sluice_shared::units::{MonoMicros, NanoUsd, UnixMicros};
 use sluice_shared::usage::Usage;
-use sluice_shared::wire::control::{Proof, Whom};
+use sluice_shared::wire::control::{PoolStanding, Proof, Standing, Whom};
 
 use crate::certificate;
 use crate::clock;
@@ -211,6 +211,8 @@ pub(crate) struct Shard {
     sequence: Cell<u32>,
     /// Requests that run.
     pub(crate) running: Cell<u64>,
+    /// Of these: answers that are being streamed.
+    pub(crate) streaming: Cell<u64>,
     drain_deadline: Cell<Option<MonoMicros>>,
     drain_began: Slot<()>,
 }
@@ -257,6 +259,7 @@ impl Shard {
             metrics_waits: RefCell::new(HashMap::new()),
             sequence: Cell::new(0),
             running: Cell::new(0),
+            streaming: Cell::new(0),
             drain_deadline: Cell::new(None),
             drain_began: Slot::new(),
         })
@@ -574,6 +577,7 @@ impl Shard {
                 let mut metrics = self.metrics.borrow_mut();
                 metrics.gauges.connections_open = self.watches.len() as u64;
                 metrics.gauges.requests_running = self.running.get();
+                metrics.gauges.streams_running = self.streaming.get();
                 metrics.gauges.epoch = self.config.borrow().as_ref().map_or(0, |c| c.epoch.0);
                 metrics.gauges.quota_leases = self.quotas.len() as u64;
                 metrics.gauges.quota_reservations = self.quotas.reservations();
@@ -587,12 +591,33 @@ impl Shard {
                     slot.put(());
                 }
             }
+            ShardMessage::Standing(round) => round.hand_in(self.standing()),
             ShardMessage::Drain { deadline } => {
                 self.process.draining.store(true, Ordering::Relaxed);
                 self.drain_deadline.set(Some(deadline));
                 self.drain_began.put(());
                 self.watches.cut_idle();
             }
+        }
+    }
+
+    /// What runs here.
+    fn standing(&self) -> Standing {
+        let config = self.config.borrow();
+        let providers = config.iter().flat_map(|config| &config.providers);
+        let mut pools = self.pools.borrow_mut();
+        let pools = providers.map(|provider| {
+            let (open, idle) = pools.standing(provider.pool);
+            PoolStanding {
+                provider: provider.spec.id.clone(),
+                open,
+                idle,
+            }
+        });
+        Standing {
+            running: self.running.get(),
+            streams: self.streaming.get(),
+            pools: pools.collect(),
         }
     }
 

@@ -49,8 +49,12 @@ pub(crate) struct Tally {
     pub(crate) model_sent: String,
     /// A provider has the whole request.
     sent: Cell<bool>,
+    /// When it had, in microseconds since the head of the request.
+    queued_us: Cell<Option<u64>>,
     /// What is reserved; `None` where no quota counts.
     spend: Option<Spend>,
+    /// It counts among the answers that are being streamed.
+    streaming: bool,
     /// Bytes of the answer that had come when its budget was last looked at. Of a stream that is cut the client gets fewer,
     /// and the provider made them all the same.
     received: u64,
@@ -112,7 +116,9 @@ impl Tally {
             started,
             model_sent: String::new(),
             sent: Cell::new(false),
+            queued_us: Cell::new(None),
             spend: None,
+            streaming: false,
             received: 0,
             capture: Capturing::default(),
         }
@@ -227,6 +233,15 @@ impl Tally {
     /// Whether a provider has the whole request.
     pub(crate) fn note_sent(&self, whole: bool) {
         self.sent.set(whole);
+        self.queued_us
+            .set(whole.then(|| clock::mono_now().since(self.started)));
+    }
+
+    /// Another provider is tried.
+    pub(crate) fn attempt(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.attempts = record.attempts.saturating_add(1);
+        }
     }
 
     /// Reserves what a running request has used beyond its reservation. Returns the quota that has no more, if a stream
@@ -308,6 +323,10 @@ impl Tally {
         }
         record.status = status;
         record.ttft_us = Some(since);
+        if record.stream && !self.streaming {
+            self.streaming = true;
+            self.shard.streaming.set(self.shard.streaming.get() + 1);
+        }
         self.count(Counter::Status, u64::from(status));
         self.count(Counter::Ttft, since);
     }
@@ -352,6 +371,7 @@ impl Tally {
             record.status = status;
         }
         record.duration_us = clock::mono_now().since(self.started);
+        record.queued_us = self.queued_us.get();
         record.response_bytes = response_bytes;
         let began = outcome.is_some();
         if let Some(outcome) = outcome {
@@ -450,6 +470,10 @@ impl Drop for Tally {
     fn drop(&mut self) {
         self.settle(Ended::Aborted, 0, None, 0);
         self.shard.running.set(self.shard.running.get().saturating_sub(1));
+        if self.streaming {
+            let left = self.shard.streaming.get().saturating_sub(1);
+            self.shard.streaming.set(left);
+        }
     }
 }
 

@@ -351,6 +351,12 @@ impl Pools {
         self.row(pool).open
     }
 
+    /// Connections open to a place, and of these the idle ones.
+    pub(crate) fn standing(&mut self, pool: usize) -> (u64, u64) {
+        let row = self.row(pool);
+        (u64::from(row.open), row.idle.len() as u64)
+    }
+
     /// Counts a connection that was made.
     pub(crate) fn opened(&mut self, pool: usize) {
         self.row(pool).open += 1;

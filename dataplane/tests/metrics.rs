@@ -123,6 +123,7 @@ fn the_text_is_as_it_was() {
     second.hooks.count("presidio", HookOutcome::FailedOpen, 5_000_000);
     first.gauges.connections_open = 2;
     second.gauges.connections_open = 5;
+    (first.gauges.streams_running, second.gauges.streams_running) = (3, 4);
     first.gauges.quota_leases = 2;
     second.gauges.quota_reservations = 1;
     second.counts.quota_waits = 4;
@@ -149,6 +150,7 @@ fn the_text_is_as_it_was() {
         quota_asks: 9,
         quota_unanswered: 1,
         quota_recalls: 5,
+        resident_bytes: Some(40 << 20),
         quota_marks: vec![QuotaMark {
             quota: "daily:<user>".into(),
             percent: 80,

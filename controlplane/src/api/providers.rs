@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use sluice_shared::api::Flag;
 use sluice_shared::snapshot::{AuthMode, Authorization, Provider};
 use sluice_shared::units::UnixMicros;
+use sluice_shared::wire::control::Standing;
 
 use super::Shown;
 use super::parameters::{Parameters, show_time};
@@ -25,13 +26,23 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, Problem> {
     Parameters::read(&uri, &[])?;
     let now = reload::now();
+    let standing = match principal.role {
+        Role::Admin => shown.link.standing().await,
+        Role::User => None,
+    };
     let current = shown.publisher.current();
     let snapshot = current.as_ref().map(|published| &published.snapshot);
     let providers: Vec<Value> = snapshot
         .into_iter()
         .flat_map(|snapshot| &snapshot.providers)
         .map(|provider| match principal.role {
-            Role::Admin => for_admin(provider, &shown.live.health().of(&provider.id, now)),
+            Role::Admin => {
+                let health = about_health(
+                    &shown.live.health().of(&provider.id, now),
+                    pool(provider, standing.as_ref()),
+                );
+                for_admin(provider, health)
+            }
             Role::User => for_user(provider),
         })
         .collect();
@@ -47,13 +58,15 @@ pub(super) async fn show(
 ) -> Result<Json<Value>, Problem> {
     Parameters::read(&uri, &[])?;
     let now = reload::now();
+    let standing = shown.link.standing().await;
     let none = || Problem::not_found("there is no such provider");
     let current = shown.publisher.current().ok_or_else(none)?;
     let mut providers = current.snapshot.providers.iter();
     let provider = providers.find(|provider| provider.id == id).ok_or_else(none)?;
     let health = shown.live.health();
     let hour = health.hour(&id, now);
-    let mut body = for_admin(provider, &health.of(&id, now));
+    let pool = pool(provider, standing.as_ref());
+    let mut body = for_admin(provider, about_health(&health.of(&id, now), pool));
     body["epoch"] = current.snapshot.epoch.0.into();
     body["minutes"] = hour.minutes.iter().map(|(start, f)| minute(*start, f)).collect();
     body["by_model"] = hour.models.iter().map(|(name, f)| model(name, f)).collect();
@@ -85,7 +98,7 @@ fn model(name: &str, figures: &Figures) -> Value {
 }
 
 /// How a provider does, see [`crate::live::health`].
-fn about_health(view: &View) -> Value {
+fn about_health(view: &View, pool: Value) -> Value {
     let figures = &view.window;
     let statuses = figures.by_status.iter();
     let by_status: Map<String, Value> = statuses
@@ -104,7 +117,16 @@ fn about_health(view: &View) -> Value {
             "code": error.code,
             "status": error.status,
         })),
-        "pool": Value::Null,
+        "pool": pool,
+    })
+}
+
+/// Connections to a provider, as data planes say.
+fn pool(provider: &Provider, standing: Option<&Standing>) -> Value {
+    let pools = standing.into_iter().flat_map(|standing| &standing.pools);
+    let mut own = pools.filter(|pool| pool.provider == provider.id);
+    own.next().map_or(Value::Null, |pool| {
+        json!({ "open": pool.open, "idle": pool.idle, "in_flight": pool.open.saturating_sub(pool.idle) })
     })
 }
 
@@ -127,7 +149,7 @@ fn milliseconds(times: &Histogram, percent: u64) -> Option<f64> {
         .map(|micros| micros.saturating_add(50).div_euclid(100) as f64 / 10.0)
 }
 
-fn for_admin(p: &Provider, health: &View) -> Value {
+fn for_admin(p: &Provider, health: Value) -> Value {
     let flags: Vec<&str> = Flag::ALL
         .iter()
         .filter(|flag| p.serves(**flag))
@@ -158,6 +180,6 @@ fn for_admin(p: &Provider, health: &View) -> Value {
         "weight": p.weight,
         "cost_basis": p.cost_basis,
         "max_connections": p.connections_max,
-        "health": about_health(health),
+        "health": health,
     })
 }

@@ -19,6 +19,7 @@ mod described;
 mod explaining;
 mod exports;
 mod limits;
+mod live;
 mod matrix;
 mod openapi;
 mod pricing;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use sluice_shared::quota::ledger::Ask;
 use sluice_shared::snapshot::{Sealed, Snapshot, address_bits};
-use sluice_shared::wire::control::{Bucket, BucketRef, IdentityAnswer, PAYLOAD_BYTES_MAX};
+use sluice_shared::wire::control::{Bucket, BucketRef, IdentityAnswer, PAYLOAD_BYTES_MAX, PoolStanding};
 
 use super::*;
 use sluice_shared::snapshot::SourceKind;
@@ -505,4 +505,42 @@ async fn two_data_planes_share_a_budget() {
     );
     let (_, _, again) = two.granted();
     assert!(again >= theirs);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_is_the_sum_of_what_data_planes_say() {
+    let plane = Plane::start();
+    assert_eq!(plane.link.standing().await, None, "nobody is there");
+    let mut first = plane.hello_of(2, 0);
+    let mut second = plane.hello_of(3, 0);
+    first.snapshot();
+    second.snapshot();
+    let said = |running| Standing {
+        running,
+        streams: 1,
+        pools: vec![PoolStanding {
+            provider: "p".into(),
+            open: running,
+            idle: 0,
+        }],
+    };
+    let link = plane.link.clone();
+    let asked = tokio::spawn(async move { link.standing().await });
+    for (data, running) in [(&mut first, 4), (&mut second, 5)] {
+        while data.hear() != ToData::Stand {}
+        data.say(&ToControl::Standing(said(running)));
+    }
+    let sum = asked.await.unwrap().unwrap();
+    assert_eq!((sum.running, sum.streams), (9, 2));
+    assert_eq!((sum.pools.len(), sum.pools[0].open), (1, 9));
+    // One that does not answer counts with what it said, one that is gone does not.
+    drop(second);
+    let link = plane.link.clone();
+    let gone = async {
+        while link.connected() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
+    assert_eq!(plane.link.standing().await.map(|sum| sum.running), Some(4));
 }

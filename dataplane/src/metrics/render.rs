@@ -73,6 +73,14 @@ pub(super) fn render(sum: Option<&ShardMetrics>, process: &ProcessGauges, missin
     );
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     text.sample("sluice_build_info", &version, format_args!("1"));
+    if let Some(bytes) = process.resident_bytes {
+        text.single(
+            "sluice_resident_bytes",
+            "gauge",
+            "Memory of the data plane that lies in RAM.",
+            bytes,
+        );
+    }
     process_gauges(&mut text, process);
     text.single(
         "sluice_metrics_shards_missing",
@@ -595,6 +603,11 @@ fn gauges(text: &mut Text, gauges: &Gauges) {
             "sluice_requests_running",
             "Requests that run.",
             gauges.requests_running,
+        ),
+        (
+            "sluice_streams_running",
+            "Of these: answers that are being streamed.",
+            gauges.streams_running,
         ),
         (
             "sluice_quota_leases",

@@ -34,6 +34,8 @@ mod quotas_refused;
 mod refusals;
 mod sessions;
 mod spoofing;
+mod standing;
+mod timeline;
 mod tls_listener;
 mod vectors;
 

@@ -13,7 +13,7 @@ use sluice_shared::ids::Epoch;
 use sluice_shared::quota::Unit;
 use sluice_shared::snapshot::{Snapshot, seal};
 use sluice_shared::wire::control::{
-    HEADER_BYTES, Header, IdentityAnswer, Principal, Proof, ToControl, ToData, Whom,
+    HEADER_BYTES, Header, IdentityAnswer, Principal, Proof, Standing, ToControl, ToData, Whom,
 };
 
 use super::kernel::{sealed_memory_file, send_with_descriptor};
@@ -113,6 +113,10 @@ struct State {
     /// Addresses and ports that were asked about.
     asked: Vec<([u8; 16], u16)>,
     api: Vec<UnixStream>,
+    /// What the data plane said last of what runs.
+    standing: Option<Standing>,
+    /// Streams of `/api/live` whose reader has gone.
+    streams_left: usize,
     ledger: Ledger,
     ended: bool,
 }
@@ -141,6 +145,8 @@ impl Control {
             questions: 0,
             asked: Vec::new(),
             api: Vec::new(),
+            standing: None,
+            streams_left: 0,
             ledger: Ledger::default(),
             ended: false,
         }));
@@ -180,7 +186,12 @@ impl Control {
                 }
                 locked.api.push(stream.try_clone().unwrap());
                 drop(locked);
-                thread::spawn(move || echo(stream));
+                let state = state.clone();
+                thread::spawn(move || {
+                    if echo(stream) {
+                        lock(&state).streams_left += 1;
+                    }
+                });
             }
         });
     }
@@ -284,6 +295,27 @@ impl Control {
         reason.unwrap().1
     }
 
+    /// Streams of `/api/live` whose reader has gone.
+    pub fn streams_left(&self) -> usize {
+        lock(&self.state).streams_left
+    }
+
+    /// Asks what runs, and waits for the answer.
+    pub fn stand(&self) -> Standing {
+        self.wait_connected();
+        let mut state = lock(&self.state);
+        state.standing = None;
+        let mut link = state.link.as_ref().expect("the data plane is connected");
+        link.write_all(&ToData::Stand.encode().unwrap()).unwrap();
+        drop(state);
+        let mut standing = None;
+        wait_until("the data plane says what runs", || {
+            standing = lock(&self.state).standing.take();
+            standing.is_some()
+        });
+        standing.unwrap()
+    }
+
     /// Takes back what was said about an address, or about all, and ends what runs.
     pub fn revoke(&self, address: Option<[u8; 16]>) {
         self.forget(address.map_or(Whom::Everyone, Whom::Address), true);
@@ -379,6 +411,10 @@ fn serve_link(stream: UnixStream, state: &Mutex<State>) {
                     None => Ok(()),
                 }
             }
+            ToControl::Standing(standing) => {
+                state.standing = Some(standing.clone());
+                Ok(())
+            }
             ToControl::SnapshotApplied { epoch } => {
                 state.applied.push(*epoch);
                 Ok(())
@@ -402,8 +438,8 @@ fn serve_link(stream: UnixStream, state: &Mutex<State>) {
     }
 }
 
-/// Answers with the request itself, head and body.
-fn echo(mut stream: UnixStream) {
+/// Answers with the request itself, head and body; to `/api/live` with an event and no end. Whether such a stream was left.
+fn echo(mut stream: UnixStream) -> bool {
     let mut request = Vec::new();
     let mut piece = [0; 4_096];
     loop {
@@ -418,9 +454,14 @@ fn echo(mut stream: UnixStream) {
             }
         }
         match stream.read(&mut piece) {
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(_) => return false,
             Ok(n) => request.extend_from_slice(&piece[..n]),
         }
+    }
+    if request.starts_with(b"GET /api/live") {
+        let begun = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\nb\r\nevent: one\n\r\n";
+        let _ = stream.write_all(begun.as_bytes());
+        return matches!(stream.read(&mut piece), Ok(0) | Err(_));
     }
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nx-frame-options: DENY\r\n\r\n",
@@ -428,4 +469,5 @@ fn echo(mut stream: UnixStream) {
     );
     let _ = stream.write_all(head.as_bytes());
     let _ = stream.write_all(&request);
+    false
 }

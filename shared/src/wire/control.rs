@@ -22,7 +22,7 @@ use crate::quota::ledger::{Ask, Grant};
 use crate::snapshot::{AppValue, Capability, Role, Secret};
 
 /// Version of the frames. The sides must agree exactly.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// Bytes of a frame header.
 pub const HEADER_BYTES: usize = 16;
 /// Largest payload, in bytes. Snapshots do not travel in frames but as sealed memory files beside them.
@@ -79,6 +79,51 @@ pub enum ToControl {
         /// The question.
         ask: Ask,
     },
+    /// Answer to [`ToData::Stand`].
+    Standing(Standing),
+}
+
+/// What runs in a data plane at one moment.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Requests that run.
+    pub running: u64,
+    /// Of these: answers that are being streamed.
+    pub streams: u64,
+    /// Connections to providers, one entry a provider.
+    pub pools: Vec<PoolStanding>,
+}
+
+/// Connections to a provider at one moment.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolStanding {
+    /// Id of the provider.
+    pub provider: String,
+    /// Connections that are open.
+    pub open: u64,
+    /// Of these: carry no request.
+    pub idle: u64,
+}
+
+impl Standing {
+    /// Adds what runs elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        self.running = self.running.saturating_add(other.running);
+        self.streams = self.streams.saturating_add(other.streams);
+        for pool in &other.pools {
+            match self
+                .pools
+                .iter_mut()
+                .find(|known| known.provider == pool.provider)
+            {
+                Some(known) => {
+                    known.open = known.open.saturating_add(pool.open);
+                    known.idle = known.idle.saturating_add(pool.idle);
+                }
+                None => self.pools.push(pool.clone()),
+            }
+        }
+    }
 }
 
 /// What the control plane says.
@@ -129,6 +174,8 @@ pub enum ToData {
         /// 50, 80 or 100 percent.
         percent: u8,
     },
+    /// What runs? Answered by [`ToControl::Standing`] when every shard has said, at most one answer at a time.
+    Stand,
 }
 
 /// A bucket that is asked about. Only the first question of a stint names it; names are long, and a bucket that was
@@ -486,6 +533,15 @@ mod tests {
             }),
             ..Principal::default()
         };
+        let standing = Standing {
+            running: 3,
+            streams: 2,
+            pools: vec![PoolStanding {
+                provider: "p".into(),
+                open: 4,
+                idle: 1,
+            }],
+        };
         let answers = [
             IdentityAnswer::Known {
                 principal,
@@ -552,6 +608,7 @@ mod tests {
                     ..Ask::default()
                 },
             },
+            ToControl::Standing(standing),
         ];
         let whoms = [Whom::Everyone, Whom::Address([1; 16]), Whom::Proof([2; 32])];
         let mut to_data = vec![ToData::Snapshot {
@@ -585,6 +642,7 @@ mod tests {
                 quota: "daily:<user>".into(),
                 percent: 80,
             },
+            ToData::Stand,
         ]);
         to_data.extend(whoms.into_iter().map(|whom| ToData::Forget { whom, cut: true }));
         let control = to_control.iter().map(|frame| (frame.encode().unwrap(), true));
@@ -662,6 +720,31 @@ mod tests {
             head[8..12].copy_from_slice(&u32::try_from(length).unwrap().to_le_bytes());
             assert_eq!(Header::parse(&head).is_ok(), good, "{length}");
         }
+    }
+
+    #[test]
+    fn what_runs_adds_up_by_provider() {
+        let pool = |provider: &str, open, idle| PoolStanding {
+            provider: provider.into(),
+            open,
+            idle,
+        };
+        let mut sum = Standing {
+            running: 1,
+            streams: 1,
+            pools: vec![pool("a", 2, 1)],
+        };
+        sum.merge(&Standing {
+            running: 2,
+            streams: u64::MAX,
+            pools: vec![pool("b", 1, 0), pool("a", 3, 2)],
+        });
+        let expected = Standing {
+            running: 3,
+            streams: u64::MAX,
+            pools: vec![pool("a", 5, 3), pool("b", 1, 0)],
+        };
+        assert_eq!(sum, expected);
     }
 
     #[test]
