@@ -25,7 +25,7 @@ pub mod quota;
 mod service_thread;
 mod shard;
 mod sock;
-mod standing;
+pub mod standing;
 mod tally;
 pub mod tls;
 mod transport;
