@@ -34,6 +34,7 @@ mod sessions;
 mod tags;
 mod tokens;
 mod tool_calls;
+mod ui;
 mod usage;
 
 use std::sync::Arc;
@@ -41,7 +42,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use tokio::net::UnixStream;
@@ -107,7 +108,7 @@ async fn private(mut response: Response) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     for (name, value) in set {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }
@@ -136,13 +137,8 @@ impl axum::serve::Listener for OwnListener {
     }
 }
 
-async fn not_found(uri: Uri) -> Response {
-    let text = if uri.path().starts_with("/ui") {
-        "the dashboard is not part of this version; usage is at /api/usage and /api/requests"
-    } else {
-        "there is no such resource"
-    };
-    Problem::not_found(text).into_response()
+async fn not_found() -> Response {
+    Problem::not_found("there is no such resource").into_response()
 }
 
 async fn not_allowed() -> Response {

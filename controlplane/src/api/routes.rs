@@ -16,7 +16,7 @@ use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{
     Shown, audit, captures, document, explain, exports, guardrails, health, history, hooks, live, me, models,
-    openapi, pricing, providers, quotas, requests, search, sessions, tags, tokens, tool_calls, usage,
+    openapi, pricing, providers, quotas, requests, search, sessions, tags, tokens, tool_calls, ui, usage,
 };
 
 /// Who may call a route.
@@ -134,6 +134,9 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/tool-calls"           Own     => tool_calls::list;
     Get    "/api/tool-calls/summary"   Own     => tool_calls::summary;
     Get    "/api/usage"                Own     => usage::sums;
+    Get    "/ui"                       AnyRole => ui::begin;
+    Get    "/ui/"                      AnyRole => ui::index;
+    Get    "/ui/{*path}"               AnyRole => ui::file;
 };
 
 /// The router of the table.
@@ -162,7 +165,9 @@ struct Gate {
 async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let principal = match Principal::read(request.headers()) {
         Ok(principal) => principal,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => {
+            return ui::refused(request.uri(), request.headers()).unwrap_or_else(|| problem.into_response());
+        }
     };
     let kind = Kind::of(request.method());
     let left = gate.limiter.take(&principal.login, kind, gate.cost);

@@ -28,6 +28,7 @@ mod saving;
 mod schema;
 mod sessions;
 mod tokens;
+mod ui;
 
 struct Api {
     folder: tempfile::TempDir,

@@ -84,6 +84,10 @@ pub(super) fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Get, "/api/tokens") => ("/api/tokens", 200),
         (Method::Post, "/api/tokens") => ("/api/tokens", 415),
         (Method::Delete, "/api/tokens/{id}") => ("/api/tokens/none", 404),
+        (Method::Get, "/ui") => ("/ui", 308),
+        // Without npm there is no dashboard in the build.
+        (Method::Get, "/ui/") => ("/ui/", if sluice_ui::MISSING.is_some() { 404 } else { 200 }),
+        (Method::Get, "/ui/{*path}") => ("/ui/assets/none.js", 404),
         (Method::Get, "/api/usage") => ("/api/usage", 200),
         _ => return None,
     })
