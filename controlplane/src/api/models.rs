@@ -25,6 +25,7 @@ use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
+use crate::live::health::Figures;
 use crate::publish::Published;
 use crate::store::{GroupBy, RequestQuery, Totals, UsageQuery};
 use budgets::Budgets;
@@ -122,6 +123,8 @@ struct Look<'a> {
     proven: control::Principal,
     admin: bool,
     since: UnixMicros,
+    /// What is known of models of the last hour, by provider.
+    health: HashMap<String, HashMap<String, Figures>>,
 }
 
 /// What was used in the period.
@@ -150,6 +153,12 @@ impl<'a> Look<'a> {
         let (proven, address) = principal.proven();
         let glob = |model: &String| Glob::parse(model).ok();
         let globs = published.snapshot.providers.iter();
+        let (live, now) = (shown.live.health(), crate::reload::now());
+        let health = published.snapshot.providers.iter().map(|provider| {
+            let models = live.hour(&provider.id, now).models;
+            (provider.id.clone(), models.into_iter().collect())
+        });
+        let health = health.collect();
         Ok(Self {
             shown,
             granted: rules.granted(&proven, address),
@@ -161,6 +170,7 @@ impl<'a> Look<'a> {
             proven,
             admin: principal.role == Role::Admin,
             since,
+            health,
             published,
         })
     }
@@ -271,9 +281,31 @@ impl<'a> Look<'a> {
             "granted": first.is_some(),
             "providers": providers,
             "usage": usage,
-            "health": null,
+            "health": self.health(&serving),
             "quotas": quotas,
         }))
+    }
+
+    /// How a model does at the providers that serve it, in the last hour; `null`: nobody called it.
+    fn health(&self, serving: &[(&Provider, bool, &str)]) -> Value {
+        let mut all = Figures::default();
+        for (provider, _, model) in serving {
+            let of_provider = self.health.get(provider.id.as_str());
+            if let Some(figures) = of_provider.and_then(|models| models.get(*model)) {
+                all.merge(figures);
+            }
+        }
+        if all.requests == 0 {
+            return Value::Null;
+        }
+        let ms = |percent| all.ttft.percentile(percent).map(|micros| micros / 1_000);
+        // Counts of an hour are far below what a float holds exactly.
+        let float = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        json!({
+            "error_share": float(all.errors) / float(all.requests),
+            "ttft_p50_ms": ms(50),
+            "ttft_p95_ms": ms(95),
+        })
     }
 
     async fn usage(&self, name: &str, totals: &Totals) -> Result<Value, Problem> {

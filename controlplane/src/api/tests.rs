@@ -18,6 +18,7 @@ mod compatibility;
 mod described;
 mod explaining;
 mod exports;
+mod insights;
 mod limits;
 mod live;
 mod matrix;

@@ -198,7 +198,8 @@ impl Figures {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds what another one counted.
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
         for (status, more) in &other.by_status {

@@ -283,4 +283,4 @@ fn before_or_first(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -302,4 +302,4 @@ fn hits_sql(query: &HitQuery, [user, name]: [Option<TextId>; 2]) -> (String, Vec
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

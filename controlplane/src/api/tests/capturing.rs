@@ -7,7 +7,7 @@ use crate::ingest::Endings;
 use crate::store::audit::AuditQuery;
 
 /// Stores captures of three users: 0 to 5.
-async fn stored(api: &Api) {
+pub(super) async fn stored(api: &Api) {
     let mut plane = Plane::new(api.folder.path(), 1);
     for n in 0..6u32 {
         plane.whole(0, u64::from(n), &told(n));
@@ -32,7 +32,7 @@ fn ids(body: &Value, list: &str) -> Vec<String> {
         .collect()
 }
 
-fn id(n: u32) -> String {
+pub(super) fn id(n: u32) -> String {
     told(n).opened.request_id.to_string()
 }
 

@@ -27,7 +27,7 @@ const USER2: (&str, &str) = ("user", "user2");
 
 impl Api {
     /// Makes a bucket by asking for it, as a data plane does; its number.
-    async fn open(&self, quota: &str, name: &str, unit: Unit) -> u64 {
+    pub(super) async fn open(&self, quota: &str, name: &str, unit: Unit) -> u64 {
         let bucket = BucketRef::Named(Bucket {
             quota: quota.into(),
             name: name.into(),
