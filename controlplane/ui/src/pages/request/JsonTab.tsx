@@ -7,7 +7,7 @@ import { JsonTree } from './JsonTree';
 
 const TITLES: Record<Part, string> = {
   request: 'Request',
-  answer: 'Answer, as it came',
+  answer: 'Answer',
   assembled: 'Answer',
   events: 'Events of the stream',
 };
@@ -25,7 +25,13 @@ export function JsonTab({
   return (
     <div className={parts.length > 1 ? 'sides' : 'stack'}>
       {parts.map(part => (
-        <OneBody key={part} id={id} part={part} capture={capture} />
+        <OneBody
+          key={part}
+          id={id}
+          // What came whole is not put together a second time.
+          part={part === 'assembled' && !capture.assembled ? 'answer' : part}
+          capture={capture}
+        />
       ))}
     </div>
   );
@@ -34,8 +40,7 @@ export function JsonTab({
 function OneBody({ id, part, capture }: { id: string; part: Part; capture: CaptureDetail }) {
   const size = part === 'request' ? capture.request.kept : capture.answer.kept;
   const [wanted, setWanted] = useState(size <= READ_MAX);
-  const there =
-    part === 'request' ? size > 0 : part === 'events' ? capture.stream && size > 0 : capture.assembled;
+  const there = size > 0 && (part !== 'events' || capture.stream);
   const body = useBody(id, part, wanted && there);
   return (
     <Card
@@ -46,7 +51,7 @@ function OneBody({ id, part, capture }: { id: string; part: Part; capture: Captu
         )
       }
     >
-      {!there && <Nothing part={part} capture={capture} />}
+      {!there && <Nothing part={part} />}
       {there && !wanted && (
         <Callout action={<Button onClick={() => setWanted(true)}>Load {bytes(size)}</Button>}>
           This is large; reading it takes a moment. The tab Raw shows pieces of it at once.
@@ -70,13 +75,8 @@ function OneBody({ id, part, capture }: { id: string; part: Part; capture: Captu
   );
 }
 
-function Nothing({ part, capture }: { part: Part; capture: CaptureDetail }) {
-  const why =
-    part === 'request'
-      ? 'The request had no body.'
-      : capture.answer.kept === 0
-        ? 'There was no answer body.'
-        : 'The answer is nothing that can be put together; the tab Raw shows its bytes.';
+function Nothing({ part }: { part: Part }) {
+  const why = part === 'request' ? 'The request had no body.' : 'There was no answer body.';
   return (
     <EmptyState compact title="Nothing to show">
       {why}

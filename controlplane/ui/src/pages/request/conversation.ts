@@ -242,6 +242,7 @@ export function firstWords(turns: readonly Turn[], length = 90): string | undefi
       if (block.kind !== 'text') continue;
       // What clients put in front of a question is no title.
       const plain = block.text
+        .slice(0, 20_000)
         .replace(/<([a-z-]+)>[\s\S]*?<\/\1>/g, ' ')
         .replace(/\s+/g, ' ')
         .trim();

@@ -79,7 +79,11 @@ function OfAgent({
   const id = row?.request_id ?? '';
   const enabled = wanted && row !== undefined;
   const request = useBody(id, 'request', enabled);
-  const answer = useBody(id, 'assembled', enabled);
+  const assembled = useBody(id, 'assembled', enabled);
+  // What came whole is not put together a second time.
+  const whole = useBody(id, 'answer', enabled && assembled.error?.status === 404);
+  const answer = assembled.data === undefined ? whole : assembled;
+  const waiting = assembled.isLoading || whole.isLoading;
   const calls = useApi('/api/tool-calls', { query: { session: sessionKey, user, limit: 1000 } }, { enabled });
   const talk = useMemo(
     () => conversation(row?.api ?? '', request.data?.value ?? null, answer.data?.value ?? null),
@@ -113,7 +117,7 @@ function OfAgent({
   if (request.error !== null && request.error.status !== 404) {
     return <ErrorState compact problem={request.error} onRetry={() => void request.refetch()} />;
   }
-  if (request.isLoading || answer.isLoading) {
+  if (request.isLoading || waiting) {
     return (
       <div aria-busy className="stack">
         <Skeleton height={56} />
