@@ -1,7 +1,7 @@
 import { rangeParam } from '@/kit/range';
 import { type SearchOf, searchParams, text } from '@/kit/search';
 
-const shape = { range: rangeParam, since: text, until: text, q: text };
+const shape = { actor: text, action: text, range: rangeParam, since: text, until: text };
 
 /** What the address of this page may say. */
 export const search = searchParams(shape);

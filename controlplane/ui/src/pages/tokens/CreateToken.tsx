@@ -84,15 +84,42 @@ export function CreateToken({
           }}
         >
           <Field label="Name" hint="For people: what it is for.">
-            {ids => <Input {...ids} value={name} placeholder="Nightly build" onChange={event => setName(event.target.value)} />}
+            {ids => (
+              <Input
+                {...ids}
+                value={name}
+                placeholder="Nightly build"
+                onChange={event => setName(event.target.value)}
+              />
+            )}
           </Field>
           {admin && (
-            <Field label="Whose" hint="A login, or tags of a machine such as tag:ci. You, if nothing stands here.">
-              {ids => <Input {...ids} value={whose} placeholder={login} onChange={event => setWhose(event.target.value)} />}
+            <Field
+              label="Whose"
+              hint="A login, or tags of a machine such as tag:ci. You, if nothing stands here."
+            >
+              {ids => (
+                <Input
+                  {...ids}
+                  value={whose}
+                  placeholder={login}
+                  onChange={event => setWhose(event.target.value)}
+                />
+              )}
             </Field>
           )}
-          <Field label="Limited to models" hint="Patterns over provider/model, with commas between. All that its owner is granted, if nothing stands here.">
-            {ids => <Input {...ids} value={models} placeholder="openai/gpt-*" onChange={event => setModels(event.target.value)} />}
+          <Field
+            label="Limited to models"
+            hint="Patterns over provider/model, with commas between. All that its owner is granted, if nothing stands here."
+          >
+            {ids => (
+              <Input
+                {...ids}
+                value={models}
+                placeholder="openai/gpt-*"
+                onChange={event => setModels(event.target.value)}
+              />
+            )}
           </Field>
           {admin && (
             <Field label="Limited to the role">
@@ -111,7 +138,14 @@ export function CreateToken({
             </Field>
           )}
           <Field label="Ends after">
-            {ids => <Select {...ids} value={length} onChange={event => setLength(event.target.value)} options={lengths} />}
+            {ids => (
+              <Select
+                {...ids}
+                value={length}
+                onChange={event => setLength(event.target.value)}
+                options={lengths}
+              />
+            )}
           </Field>
           {create.error !== null && (
             <div className="field-error" role="alert">

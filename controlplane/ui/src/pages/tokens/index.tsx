@@ -38,7 +38,10 @@ export default function TokensPage() {
     },
   });
   const limits = (token: Token) =>
-    [token.models === null ? null : token.models.join(', '), token.role === null ? null : `role ${token.role}`]
+    [
+      token.models === null ? null : token.models.join(', '),
+      token.role === null ? null : `role ${token.role}`,
+    ]
       .filter(limit => limit !== null)
       .join('; ');
   const whose = (token: Token) => (token.tags.length > 0 ? token.tags.join(', ') : token.login);
@@ -54,8 +57,8 @@ export default function TokensPage() {
     >
       {list.data?.accepted === false && (
         <Callout tone="warn" title="Tokens are not accepted at the moment">
-          The configuration does not list tokens among the ways to prove who calls: add <code>"token"</code> to{' '}
-          <code>identity.sources</code> under Settings → Identity.
+          The configuration does not list tokens among the ways to prove who calls: add <code>"token"</code>{' '}
+          to <code>identity.sources</code> under Settings → Identity.
         </Callout>
       )}
       <DataTable<Token>
@@ -79,7 +82,12 @@ export default function TokensPage() {
               </div>
             ),
           },
-          { id: 'whose', header: 'Whose', value: whose, cell: token => <Text text={whose(token)} clamp={80} /> },
+          {
+            id: 'whose',
+            header: 'Whose',
+            value: whose,
+            cell: token => <Text text={whose(token)} clamp={80} />,
+          },
           {
             id: 'limits',
             header: 'Limited to',
@@ -134,8 +142,13 @@ export default function TokensPage() {
           },
         ]}
         empty={
-          <EmptyState icon={KeyRound} title="There are no tokens" snippet="sluice token create --tag tag:ci --expires 90d">
-            A CI job or a service outside your network shows a token as its key. Make one here, or where the gateway runs:
+          <EmptyState
+            icon={KeyRound}
+            title="There are no tokens"
+            snippet="sluice token create --tag tag:ci --expires 90d"
+          >
+            A CI job or a service outside your network shows a token as its key. Make one here, or where the
+            gateway runs:
           </EmptyState>
         }
       />
@@ -149,8 +162,8 @@ export default function TokensPage() {
         busy={revoke.isPending}
         onConfirm={() => revoking !== null && revoke.mutate({ path: { id: revoking.id } })}
       >
-        Calls that show <Text text={revoking?.name ?? ''} clamp={80} /> are refused from now on, and those under way end.
-        This cannot be undone.
+        Calls that show <Text text={revoking?.name ?? ''} clamp={80} /> are refused from now on, and those
+        under way end. This cannot be undone.
       </ConfirmDialog>
     </Page>
   );
