@@ -1,7 +1,7 @@
 import { rangeParam } from '@/kit/range';
 import { type SearchOf, searchParams, text } from '@/kit/search';
 
-const shape = { range: rangeParam, since: text, until: text };
+const shape = { range: rangeParam, since: text, until: text, rule: text, user: text };
 
 /** What the address of this page may say. */
 export const search = searchParams(shape);

@@ -1,6 +1,6 @@
-import { type SearchOf, searchParams, text } from '@/kit/search';
+import { oneOf, type SearchOf, searchParams, text } from '@/kit/search';
 
-const shape = { q: text };
+const shape = { q: text, sort: oneOf(['last', 'requests', 'cost', 'name']), order: oneOf(['desc', 'asc']) };
 
 /** What the address of this page may say. */
 export const search = searchParams(shape);
