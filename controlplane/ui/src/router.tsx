@@ -5,8 +5,8 @@ import { search as audit } from '@/pages/audit/search';
 import { search as connect } from '@/pages/connect/search';
 import { search as guardrails } from '@/pages/guardrails/search';
 import { search as logs } from '@/pages/logs/search';
-import { search as model } from '@/pages/model/search';
-import { search as models } from '@/pages/models/search';
+import { search as modelSearch } from '@/pages/model/search';
+import { search as modelsSearch } from '@/pages/models/search';
 import { search as overview } from '@/pages/overview/search';
 import { search as people } from '@/pages/people/search';
 import { search as person } from '@/pages/person/search';
@@ -25,6 +25,23 @@ import { Shell } from '@/shell/Shell';
 // Every page is a chunk of its own. What its address may say is in `search.ts` beside it and belongs to the first load, so that links are checked.
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
 const at = <const P extends string>(path: P) => ({ getParentRoute: () => root, path }) as const;
+
+// Nested, as the rest of a path may be empty: beside each other, `/models/$` would take `/models` as well.
+const modelsRoot = createRoute(at('/models'));
+const models = modelsRoot.addChildren([
+  createRoute({
+    getParentRoute: () => modelsRoot,
+    path: '/',
+    validateSearch: modelsSearch,
+    component: lazyRouteComponent(() => import('@/pages/models')),
+  }),
+  createRoute({
+    getParentRoute: () => modelsRoot,
+    path: '$',
+    validateSearch: modelSearch,
+    component: lazyRouteComponent(() => import('@/pages/model')),
+  }),
+]);
 
 const pages = root.addChildren([
   createRoute({
@@ -57,16 +74,7 @@ const pages = root.addChildren([
     validateSearch: adoption,
     component: lazyRouteComponent(() => import('@/pages/adoption')),
   }),
-  createRoute({
-    ...at('/models'),
-    validateSearch: models,
-    component: lazyRouteComponent(() => import('@/pages/models')),
-  }),
-  createRoute({
-    ...at('/models/$'),
-    validateSearch: model,
-    component: lazyRouteComponent(() => import('@/pages/model')),
-  }),
+  models,
   createRoute({
     ...at('/providers'),
     validateSearch: providers,

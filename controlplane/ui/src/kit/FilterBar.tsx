@@ -17,10 +17,7 @@ export type Filter<S> = { name: keyof S & string; label: string } & (
 export interface FilterBarProps<S extends object> {
   /** Both of `useSearchState`. */
   search: S;
-  onChange: (
-    change: Partial<Record<keyof S, S[keyof S] | undefined>>,
-    options?: { replace?: boolean },
-  ) => void;
+  onChange: (change: Partial<S>, options?: { replace?: boolean }) => void;
   filters?: readonly Filter<S>[];
   /** Offers a range of time; the parameters are `range`, `since` and `until`. */
   range?: { fallback?: Exclude<Range, 'custom'>; ranges?: readonly Range[] };
@@ -37,7 +34,7 @@ export function FilterBar<S extends object>({
   children,
 }: FilterBarProps<S>) {
   const set = (name: keyof S, value: unknown, replace = false) =>
-    onChange({ [name]: value } as Partial<Record<keyof S, S[keyof S] | undefined>>, { replace });
+    onChange({ [name]: value } as Partial<S>, { replace });
   const value = (name: keyof S): unknown => search[name];
   const used = filters.filter(filter => value(filter.name) !== undefined);
   return (
@@ -56,11 +53,7 @@ export function FilterBar<S extends object>({
           size="small"
           icon={X}
           onClick={() =>
-            onChange(
-              Object.fromEntries(used.map(filter => [filter.name, undefined])) as Partial<
-                Record<keyof S, S[keyof S] | undefined>
-              >,
-            )
+            onChange(Object.fromEntries(used.map(filter => [filter.name, undefined])) as Partial<S>)
           }
         >
           Clear filters
@@ -72,7 +65,7 @@ export function FilterBar<S extends object>({
         <TimeRangePicker
           {...range}
           value={search as RangeSearch}
-          onChange={change => onChange(change as Partial<Record<keyof S, S[keyof S] | undefined>>)}
+          onChange={change => onChange(change as Partial<S>)}
         />
       )}
     </search>

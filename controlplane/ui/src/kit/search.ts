@@ -97,12 +97,12 @@ export function stringifySearch(search: Record<string, unknown>): string {
  */
 export function useSearchState<S extends object>(): [
   S,
-  (change: Partial<Record<keyof S, S[keyof S] | undefined>>, options?: { replace?: boolean }) => void,
+  (change: Partial<S>, options?: { replace?: boolean }) => void,
 ] {
   const search = useSearch({ strict: false } as never) as S;
   const navigate = useNavigate();
   const set = useCallback(
-    (change: Partial<Record<keyof S, S[keyof S] | undefined>>, options?: { replace?: boolean }) => {
+    (change: Partial<S>, options?: { replace?: boolean }) => {
       void navigate({
         to: '.',
         search: ((previous: object) => ({ ...previous, ...change })) as never,

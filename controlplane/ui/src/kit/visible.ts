@@ -1,11 +1,11 @@
 /**
- * Makes what a reader cannot see visible: control characters as their pictures (␀ to ␡), bidi overrides and isolates,
- * zero-width characters and line separators as `⟨U+202E⟩`. New lines and tabs stay. Text that looks different from what
+ * Makes what a reader cannot see visible: control characters, bidi overrides and isolates, zero-width characters and line
+ * separators stand as `⟨U+202E⟩`. New lines and tabs stay, and a carriage return before a new line is left out. Text that looks different from what
  * it is would otherwise be a way to deceive whoever reads a log.
  */
 export function visible(text: string): string {
   if (!HIDDEN.test(text)) return text;
-  return text.replace(HIDDEN_ALL, sign);
+  return text.replaceAll('\r\n', '\n').replace(HIDDEN_ALL, sign);
 }
 
 // Controls but tab and new line; soft hyphen; Arabic letter mark; zero-width and directional marks; separators; bidi embeddings,
@@ -17,8 +17,5 @@ const HIDDEN_ALL = new RegExp(CLASS, 'gu');
 
 function sign(character: string): string {
   const code = character.codePointAt(0) ?? 0;
-  if (character === '\r') return '␍';
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  if (code === 0x7f) return '␡';
   return `⟨U+${code.toString(16).toUpperCase().padStart(4, '0')}⟩`;
 }

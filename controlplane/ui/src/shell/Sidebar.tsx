@@ -22,7 +22,7 @@ const MAC = /Mac|iPhone|iPad/.test(navigator.userAgent);
 export function Sidebar() {
   const admin = useIsAdmin() === true;
   return (
-    <div className="shell-side">
+    <aside className="shell-side" aria-label="Sluice">
       <Brand />
       <button type="button" className="shell-find" onClick={openPalette}>
         <Search size={14} aria-hidden />
@@ -60,6 +60,6 @@ export function Sidebar() {
         <Who />
         <ThemeSwitch />
       </div>
-    </div>
+    </aside>
   );
 }
