@@ -4,6 +4,7 @@
 //! because the socket is private and the kernel says that its peer is our own user or root; the data plane drops such
 //! headers when a client sends them. The command line asks over the same socket, in the same way, as the admin `(local)`.
 
+mod adoption;
 mod audit;
 mod body;
 mod captures;
@@ -21,6 +22,7 @@ mod models;
 mod openapi;
 mod own_role;
 pub(crate) mod parameters;
+mod people;
 mod period;
 pub(crate) mod pricing;
 mod principal;
@@ -30,7 +32,9 @@ mod quotas;
 pub(crate) mod requests;
 mod routes;
 mod search;
+mod series;
 mod sessions;
+mod sorted;
 mod tags;
 mod tokens;
 mod tool_calls;

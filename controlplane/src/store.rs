@@ -5,24 +5,30 @@
 //! under their request id, a second one of the same id is ignored; rollups count only what was really inserted. With the
 //! cursors in the same transaction, every journal record is stored exactly once, whatever is killed when.
 
+pub(crate) mod adoption;
 pub(crate) mod audit;
 pub(crate) mod captures;
+mod cells;
 mod detail;
 pub(crate) mod export;
 mod ledger;
 mod matches;
+mod narrow;
 pub(crate) mod outbox;
+pub(crate) mod people;
 pub(crate) mod range;
 mod rollup;
 pub(crate) mod samples;
 pub(crate) mod search;
 mod seen;
+pub(crate) mod series;
 pub(crate) mod sessions;
 mod sqlite;
 mod texts;
 mod tokens;
 pub(crate) mod tools;
 pub(crate) mod verdicts;
+mod views;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -67,6 +73,14 @@ pub enum StoreError {
         found: i64,
         /// Newest version that this build knows.
         known: i64,
+    },
+    /// The database was written by an earlier version, and what is asked for is not in it yet.
+    #[error(
+        "the store has schema version {found}: start this version once, so that it brings the store up to date"
+    )]
+    Older {
+        /// Version in the file.
+        found: i64,
     },
     /// A stored row does not read back; the database was changed by something else.
     #[error("stored column {0} holds something else than was written")]
@@ -162,6 +176,8 @@ pub enum GroupBy {
     Model,
     /// Provider id.
     Provider,
+    /// Wire format of the call.
+    Api,
     /// Hour, UTC.
     Hour,
     /// Day, UTC.
@@ -170,7 +186,14 @@ pub enum GroupBy {
 
 impl GroupBy {
     /// Every value, in the order of documentation.
-    pub const ALL: [Self; 5] = [Self::User, Self::Model, Self::Provider, Self::Hour, Self::Day];
+    pub const ALL: [Self; 6] = [
+        Self::User,
+        Self::Model,
+        Self::Provider,
+        Self::Api,
+        Self::Hour,
+        Self::Day,
+    ];
 
     /// The word used in queries.
     #[must_use]
@@ -179,6 +202,7 @@ impl GroupBy {
             Self::User => "user",
             Self::Model => "model",
             Self::Provider => "provider",
+            Self::Api => "api",
             Self::Hour => "hour",
             Self::Day => "day",
         }
@@ -202,6 +226,10 @@ pub struct UsageQuery {
     pub until: Option<UnixMicros>,
     /// Of this login only.
     pub user: Option<String>,
+    /// Of this model only, as clients name it.
+    pub model: Option<String>,
+    /// Of this provider only.
+    pub provider: Option<String>,
 }
 
 /// Sums over the requests of a group. Token sums hold what is known; `unknown` says how many requests say nothing.
@@ -234,7 +262,7 @@ pub struct Totals {
 /// A group with its sums.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageGroup {
-    /// User, model or provider; for hours and days its start as Unix seconds in decimal.
+    /// User, model, provider or API; for hours and days its start as Unix seconds in decimal.
     pub key: String,
     /// Sums.
     pub totals: Totals,
@@ -245,11 +273,14 @@ pub const GROUPS_MAX: usize = 10_000;
 
 /// A store.
 pub(crate) trait Store:
-    audit::AuditRows
+    adoption::AdoptionRows
+    + audit::AuditRows
     + captures::CaptureRows
     + outbox::OutboxRows
     + samples::SampleRows
     + search::SearchRows
+    + people::PeopleRows
+    + series::SeriesRows
     + sessions::SessionRows
     + tools::ToolSumRows
     + verdicts::VerdictRows

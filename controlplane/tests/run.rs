@@ -171,6 +171,8 @@ async fn from_document_to_record() {
         since: None,
         until: None,
         user: None,
+        model: None,
+        provider: None,
     };
     let groups = store::open_read_only(&data)
         .await

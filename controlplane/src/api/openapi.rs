@@ -24,6 +24,7 @@ macro_rules! fragments {
 
 /// Fragments by their names, which are the tags of their operations.
 pub(super) static FRAGMENTS: &[(&str, &str)] = &fragments! {
+    "adoption"
     "audit"
     "captures"
     "config"
@@ -36,6 +37,7 @@ pub(super) static FRAGMENTS: &[(&str, &str)] = &fragments! {
     "me"
     "models"
     "openapi"
+    "people"
     "pricing"
     "providers"
     "quotas"

@@ -15,8 +15,9 @@ use super::limits::{self, Kind, Limiter};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{
-    Shown, audit, captures, document, explain, exports, guardrails, health, history, hooks, live, me, models,
-    openapi, pricing, providers, quotas, requests, search, sessions, tags, tokens, tool_calls, ui, usage,
+    Shown, adoption, audit, captures, document, explain, exports, guardrails, health, history, hooks, live,
+    me, models, openapi, people, pricing, providers, quotas, requests, search, series, sessions, tags,
+    tokens, tool_calls, ui, usage,
 };
 
 /// Who may call a route.
@@ -89,6 +90,8 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/aperture/openapi.json"    AnyRole => openapi::show;
     Get    "/aperture/pricing"         AnyRole => pricing::list;
     Get    "/aperture/pricing/{*model}" AnyRole => pricing::show;
+    Get    "/api/adoption"             Admin   => adoption::show;
+    Get    "/api/adoption/users"       Admin   => adoption::users;
     Get    "/api/audit"                Admin   => audit::list;
     Get    "/api/audit/verify"         Admin   => audit::verify;
     Get    "/api/captures"             Own     => captures::list;
@@ -115,6 +118,8 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/me"                   AnyRole => me::show;
     Get    "/api/models"               AnyRole => models::list;
     Get    "/api/models/{*model}"      AnyRole => models::show;
+    Get    "/api/people"               Own     => people::list;
+    Get    "/api/people/{login}"       Own     => people::show;
     Get    "/api/providers"            AnyRole => providers::list;
     Get    "/api/providers/{id}"       Admin   => providers::show;
     Get    "/api/quotas"               Own     => quotas::list;
@@ -134,6 +139,7 @@ pub(super) static ROUTES: &[Route] = &table! {
     Get    "/api/tool-calls"           Own     => tool_calls::list;
     Get    "/api/tool-calls/summary"   Own     => tool_calls::summary;
     Get    "/api/usage"                Own     => usage::sums;
+    Get    "/api/usage/series"         Own     => series::show;
     Get    "/ui"                       AnyRole => ui::begin;
     Get    "/ui/"                      AnyRole => ui::index;
     Get    "/ui/{*path}"               AnyRole => ui::file;

@@ -12,6 +12,7 @@ use crate::reload::{First, Parts, Source};
 use crate::store::tests::record;
 use crate::store::{Batch, Sqlite};
 
+mod analytics;
 mod auditing;
 mod capturing;
 mod compatibility;

@@ -1,20 +1,20 @@
-//! `GET /api/usage`: sums by user, model, provider, hour or day.
+//! `GET /api/usage`: sums by user, model, provider, API, hour or day.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use serde_json::{Value, json};
-use sluice_shared::units::UnixMicros;
+use serde_json::{Map, Value, json};
 
 use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::Principal;
 use super::problem::Problem;
-use crate::store::{GROUPS_MAX, GroupBy, UsageGroup, UsageQuery};
+use super::series::{second, word};
+use crate::store::{GROUPS_MAX, GroupBy, Totals, UsageGroup, UsageQuery};
 
-const KNOWN: [&str; 4] = ["by", "since", "until", "user"];
+const KNOWN: [&str; 6] = ["by", "since", "until", "user", "model", "provider"];
 
 pub(super) async fn sums(
     State(shown): State<Arc<Shown>>,
@@ -22,15 +22,7 @@ pub(super) async fn sums(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     let parameters = Parameters::read(&uri, &KNOWN)?;
-    let by = match parameters.text("by") {
-        None => GroupBy::Model,
-        Some(text) => GroupBy::parse(text).ok_or_else(|| {
-            Problem::bad_parameter(
-                "by",
-                format_args!("must be one of {}", GroupBy::ALL.map(GroupBy::name).join(", ")),
-            )
-        })?,
-    };
+    let by = word(&parameters, "by", &GroupBy::ALL, GroupBy::name, GroupBy::Model)?;
     let asked = parameters.text("user").map(str::to_owned);
     let allowed = principal.may_ask_for(asked.as_deref());
     let query = UsageQuery {
@@ -38,6 +30,8 @@ pub(super) async fn sums(
         since: parameters.time("since")?,
         until: parameters.time("until")?,
         user: principal.only(asked),
+        model: parameters.text("model").map(str::to_owned),
+        provider: parameters.text("provider").map(str::to_owned),
     };
     let groups = if allowed {
         shown.store.usage(&query).await?
@@ -57,24 +51,32 @@ pub(super) async fn sums(
 
 fn group(by: GroupBy, group: &UsageGroup) -> Value {
     let key = match by {
-        GroupBy::Hour | GroupBy::Day => show_time(UnixMicros(
-            group.key.parse::<u64>().unwrap_or(0).saturating_mul(1_000_000),
-        )),
-        GroupBy::User | GroupBy::Model | GroupBy::Provider => group.key.clone(),
+        GroupBy::Hour | GroupBy::Day => second(group.key.parse().unwrap_or(0)),
+        GroupBy::User | GroupBy::Model | GroupBy::Provider | GroupBy::Api => group.key.clone(),
     };
-    let t = &group.totals;
-    json!({
-        "key": key,
-        "requests": t.requests,
-        "errors": t.errors,
-        "unknown": t.unknown,
-        "unpriced": t.unpriced,
-        "input": t.input,
-        "input_uncached": t.input_uncached,
-        "cached_read": t.cached_read,
-        "cache_write": t.cache_write,
-        "output": t.output,
-        "reasoning": t.reasoning,
-        "cost_nanousd": t.cost_nanousd,
-    })
+    let mut out = Map::new();
+    out.insert("key".into(), key.into());
+    out.extend(totals(&group.totals));
+    out.into()
+}
+
+/// Members of sums.
+pub(super) fn totals(t: &Totals) -> Map<String, Value> {
+    let mut out = Map::new();
+    for (name, value) in [
+        ("requests", t.requests),
+        ("errors", t.errors),
+        ("unknown", t.unknown),
+        ("unpriced", t.unpriced),
+        ("input", t.input),
+        ("input_uncached", t.input_uncached),
+        ("cached_read", t.cached_read),
+        ("cache_write", t.cache_write),
+        ("output", t.output),
+        ("reasoning", t.reasoning),
+        ("cost_nanousd", t.cost_nanousd),
+    ] {
+        out.insert(name.into(), value.into());
+    }
+    out
 }

@@ -53,8 +53,8 @@ fn csv_cell(value: &Value) -> String {
     }
 }
 
-/// A cell. What a spreadsheet would take for a formula gets a quote in front, and quotes around what needs them.
-fn cell(text: &str) -> String {
+/// A cell of a CSV. What a spreadsheet would take for a formula gets a quote in front, and quotes around what needs them.
+pub(crate) fn cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if formula {
         format!("'{text}")

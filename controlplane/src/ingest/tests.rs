@@ -511,6 +511,8 @@ fn scenario(kill_at: Option<(Step, usize)>) -> HashMap<Step, usize> {
         since: None,
         until: None,
         user: None,
+        model: None,
+        provider: None,
     };
     let groups = reader.runtime.block_on(reader.store.usage(&query)).unwrap();
     assert_eq!(groups[0].totals.requests, expected.len() as u64, "{kill_at:?}");

@@ -93,6 +93,13 @@ pub(super) fn add(sum: &mut Totals, more: &Totals) {
     }
 }
 
+/// Takes sums from sums that they are part of.
+pub(super) fn subtract(sum: &mut Totals, part: &Totals) {
+    for (sum, part) in columns_mut(sum).into_iter().zip(columns(part)) {
+        *sum = sum.saturating_sub(part);
+    }
+}
+
 /// Names of the sums, as columns and in answers.
 pub(super) const COLUMNS: [&str; 11] = [
     "requests",

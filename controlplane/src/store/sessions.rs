@@ -18,6 +18,7 @@ use sluice_shared::usage::{SessionSource, UsageRecord};
 
 use super::{Pending, StoreError, Totals};
 
+pub(crate) use client::client;
 pub(super) use gather::{Gathered, amend};
 
 /// Public identity of a session: stable, and telling neither login nor key.

@@ -7,7 +7,7 @@
 //! `requests` is clustered by `(time, request_id)`, the order of every list and of the list's cursor. Its rows hold
 //! numbers for texts and a packed rest (`detail.rs`); filtered lists find their seconds in `seen` (`seen.rs`).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,17 +21,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRo
 use sqlx::{Row as _, SqliteConnection};
 
 use super::detail::{COLUMNS, Columns, Row, TextId, int};
-use super::range::{Level, Part, cover};
-use super::texts::NO_TEXT;
+use super::views::Views;
 use super::writer::{Writer, amend, check_version, finish, set_cursor};
 use super::{
-    Batch, BucketId, BucketQuery, BucketRow, Cursor, Definitions, FILE, GROUPS_MAX, GroupBy, HistoryQuery,
-    Ingested, LeaseAsk, LeaseOutcome, Pending, QuotaEvent, RefillEntry, Refilled, RequestQuery, Store,
-    StoreError, StoredToken, Totals, Touched, UsageGroup, UsageQuery, When, ledger, rollup, seen, tokens,
+    Batch, BucketId, BucketQuery, BucketRow, Cursor, Definitions, FILE, HistoryQuery, Ingested, LeaseAsk,
+    LeaseOutcome, Pending, QuotaEvent, RefillEntry, Refilled, RequestQuery, Store, StoreError, StoredToken,
+    Touched, UsageGroup, UsageQuery, When, ledger, seen, tokens,
 };
-
-/// Records that are summed one by one are read in pieces of this many.
-const PIECE: i64 = 2_000;
 
 /// A store in a file.
 pub(crate) struct Sqlite {
@@ -41,11 +37,13 @@ pub(crate) struct Sqlite {
     /// Lists of captures, which may be long.
     looks: Arc<Mutex<Connection>>,
     pub(super) read: Reads,
+    /// Questions whose answers are added up.
+    pub(super) views: Views,
     path: PathBuf,
 }
 
 /// The connections that read.
-pub(crate) struct Reads(pub(super) SqlitePool);
+pub(crate) struct Reads(pub(super) SqlitePool, PathBuf);
 
 impl Sqlite {
     /// Opens the store of a data directory, makes it if it is missing, and brings its schema up to date.
@@ -55,12 +53,13 @@ impl Sqlite {
             let write = Mutex::new(Writer::open(&path)?);
             let lists = Mutex::new(open_lists(&path)?);
             let looks = Arc::new(Mutex::new(open_lists(&path)?));
-            let read = Reads::connect(SqliteConnectOptions::new().filename(&path)).await?;
+            let read = Reads::connect(&path, SqliteConnectOptions::new().filename(&path)).await?;
             Ok(Self {
                 write,
                 lists,
                 looks,
                 read,
+                views: Views::of(&path),
                 path,
             })
         })
@@ -112,7 +111,8 @@ impl Reads {
             if !path.exists() {
                 return Err(StoreError::Missing(data_dir.display().to_string()));
             }
-            let reads = Self::connect(SqliteConnectOptions::new().filename(&path).read_only(true)).await?;
+            let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+            let reads = Self::connect(&path, options).await?;
             let found = sqlx::query("PRAGMA user_version")
                 .fetch_one(&reads.0)
                 .await?
@@ -122,7 +122,7 @@ impl Reads {
         })
     }
 
-    async fn connect(options: SqliteConnectOptions) -> Result<Self, StoreError> {
+    async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let options = options
             .pragma("query_only", "on")
             .busy_timeout(Duration::from_secs(10));
@@ -132,7 +132,7 @@ impl Reads {
             .idle_timeout(Duration::from_secs(60))
             .connect_with(options)
             .await?;
-        Ok(Self(pool))
+        Ok(Self(pool, path.to_owned()))
     }
 }
 
@@ -193,7 +193,11 @@ impl Store for Sqlite {
     }
 
     fn usage<'a>(&'a self, query: &'a UsageQuery) -> Pending<'a, Vec<UsageGroup>> {
-        Box::pin(self.read.usage(query))
+        let query = query.clone();
+        Box::pin(
+            self.views
+                .ask(move |connection| super::series::usage(connection, &query)),
+        )
     }
 
     fn tokens(&self) -> Pending<'_, Vec<StoredToken>> {
@@ -345,62 +349,23 @@ impl Reads {
         Ok(records(&mut view, &rows).await?.pop())
     }
 
+    /// Of a store that this version has opened for writing before.
     pub(super) async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageGroup>, StoreError> {
-        let mut view = self.0.begin().await?;
-        let user = match &query.user {
-            None => None,
-            Some(user) => match number_of(&mut view, user).await? {
-                None => return Ok(Vec::new()),
-                known => known,
-            },
-        };
-        let longest = if query.by == GroupBy::Hour {
-            Level::Hour
-        } else {
-            Level::Day
-        };
-        let from = query.since.map_or(0, |time| time.0);
-        let to = query
-            .until
-            .map_or(u64::MAX, |time| time.0)
-            .min(i64::MAX.unsigned_abs());
-        let parts = cover(from, to, longest);
-        let mut edges = BTreeMap::new();
-        for part in parts.iter().filter(|part| part.level == Level::Raw) {
-            sum_records(&mut view, *part, query.by, user, &mut edges).await?;
-        }
-        let edges: Vec<Vec<i64>> = edges
-            .iter()
-            .map(|(key, totals)| {
-                let mut row = vec![*key];
-                row.extend(rollup::columns(totals).map(int));
-                row
-            })
-            .collect();
-        let sql = usage_sql(query.by, &parts);
-        let rows = sqlx::query(&sql)
-            .persistent(false)
-            .bind(serde_json::json!(edges).to_string())
-            .bind(user)
-            .fetch_all(&mut *view)
-            .await?;
-        let mut groups = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let mut totals = Totals::default();
-            for (at, total) in rollup::columns_mut(&mut totals).into_iter().enumerate() {
-                let high = natural(row.try_get(1 + 2 * at)?, "sum")?;
-                let low = natural(row.try_get(2 + 2 * at)?, "sum")?;
-                *total = high.saturating_mul(1 << 32).saturating_add(low);
+        let (path, query) = (self.1.clone(), query.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(Duration::from_secs(10))?;
+            let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            if check_version(found)? < super::narrow::VERSION {
+                return Err(StoreError::Older { found });
             }
-            groups.push(UsageGroup {
-                key: row.try_get(0)?,
-                totals,
-            });
-        }
-        if matches!(query.by, GroupBy::Hour | GroupBy::Day) {
-            groups.reverse();
-        }
-        Ok(groups)
+            let view = connection.unchecked_transaction()?;
+            super::series::usage(&view, &query)
+        });
+        asked
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Column("(the query ended early)")))
     }
 }
 
@@ -525,107 +490,6 @@ fn list_sql(query: &RequestQuery, [user, model, provider]: [Option<TextId>; 3]) 
         ),
         bound,
     }
-}
-
-/// Adds up the records of a stretch that no rollup covers: at most a minute at each end.
-async fn sum_records(
-    view: &mut SqliteConnection,
-    part: Part,
-    by: GroupBy,
-    user: Option<TextId>,
-    sums: &mut BTreeMap<i64, Totals>,
-) -> Result<(), StoreError> {
-    let only = if user.is_some() { " AND user = ?5" } else { "" };
-    let sql = format!(
-        "SELECT {COLUMNS} FROM requests WHERE (time, request_id) > (?1, ?2) AND time < ?3{only} \
-         ORDER BY time, request_id LIMIT ?4"
-    );
-    // A tuple without an id comes before those of its moment.
-    let (mut time, mut id) = (int(part.from), Vec::new());
-    loop {
-        let mut bound = sqlx::query(&sql)
-            .bind(time)
-            .bind(&id)
-            .bind(int(part.to))
-            .bind(PIECE);
-        if let Some(user) = user {
-            bound = bound.bind(user);
-        }
-        let rows = bound.fetch_all(&mut *view).await?;
-        for row in &rows {
-            let record = unpack(row)?;
-            let who = record.grouped();
-            let second = rollup::second(record.bare().time);
-            let key = match by {
-                GroupBy::User => who.user,
-                GroupBy::Model => rollup::counted_model(who.provider, who.model_asked),
-                GroupBy::Provider => who.provider,
-                GroupBy::Hour => int(second / 3_600 * 3_600),
-                GroupBy::Day => int(second / 86_400 * 86_400),
-            };
-            rollup::add(
-                sums.entry(key).or_default(),
-                &rollup::contribution(record.bare(), who.provider != NO_TEXT),
-            );
-        }
-        match rows.last() {
-            Some(last) if int(rows.len() as u64) == PIECE => {
-                time = last.try_get(0)?;
-                id = last.try_get(1)?;
-            }
-            _ => return Ok(()),
-        }
-    }
-}
-
-/// The statement that sums usage; only numbers and fixed words go into its text. `?1` are the sums of records at the
-/// edges, as JSON; `?2` is the number of the user, or null. Sums are taken in two halves of 32 bits, so that no
-/// provider's wild figures make the database's 64-bit sum overflow.
-fn usage_sql(by: GroupBy, parts: &[Part]) -> String {
-    let key = match by {
-        GroupBy::User => "user",
-        GroupBy::Model => "model",
-        GroupBy::Provider => "provider",
-        GroupBy::Hour => "bucket / 3600 * 3600",
-        GroupBy::Day => "bucket / 86400 * 86400",
-    };
-    let edges: Vec<String> = rollup::COLUMNS
-        .iter()
-        .enumerate()
-        .map(|(at, column)| format!("json_extract(value,'$[{}]') AS {column}", at + 1))
-        .collect();
-    let mut all = vec![format!(
-        "SELECT json_extract(value,'$[0]') AS k, {} FROM json_each(?1)",
-        edges.join(",")
-    )];
-    for part in parts.iter().filter(|part| part.level != Level::Raw) {
-        all.push(format!(
-            "SELECT {key} AS k, {} FROM rollups WHERE level = {} AND bucket >= {} AND bucket < {} \
-             AND (?2 IS NULL OR user = ?2)",
-            rollup::COLUMNS.join(","),
-            part.level.seconds(),
-            part.from / 1_000_000,
-            part.to.div_ceil(1_000_000),
-        ));
-    }
-    let sums = rollup::COLUMNS
-        .map(|c| format!("coalesce(sum({c} >> 32), 0), coalesce(sum({c} & 4294967295), 0)"))
-        .join(",");
-    let (name, order) = match by {
-        GroupBy::Hour | GroupBy::Day => ("CAST(k AS TEXT)", "k DESC"),
-        GroupBy::User | GroupBy::Model | GroupBy::Provider => (
-            "(SELECT text FROM texts WHERE id = k)",
-            "sum(requests) DESC, name",
-        ),
-    };
-    format!(
-        "SELECT {name} AS name, {sums} FROM ({}) GROUP BY k ORDER BY {order} LIMIT {GROUPS_MAX}",
-        all.join(" UNION ALL ")
-    )
-}
-
-fn natural(value: i64, column: &'static str) -> Result<u64, StoreError> {
-    u64::try_from(value).map_err(|_| StoreError::Column(column))
 }
 
 #[cfg(test)]

@@ -230,6 +230,8 @@ async fn compare_sums(store: &Sqlite, all: &[UsageRecord]) {
                     since: since.map(UnixMicros),
                     until: until.map(UnixMicros),
                     user: user.map(str::to_owned),
+                    model: None,
+                    provider: None,
                 };
                 let mut expected: BTreeMap<String, Totals> = BTreeMap::new();
                 for r in all {
@@ -336,6 +338,8 @@ async fn wild_figures_do_not_stop_the_sums() {
             since: None,
             until,
             user: None,
+            model: None,
+            provider: None,
         };
         let groups = store.usage(&query).await.unwrap();
         assert_eq!(groups[0].totals.requests, 30);
@@ -479,6 +483,8 @@ async fn readers_find_the_store_or_say_what_is_wrong() {
         since: None,
         until: None,
         user: None,
+        model: None,
+        provider: None,
     };
     let beside = open_read_only(folder.path()).await.unwrap();
     assert_eq!(beside.usage(&by_user).await.unwrap().len(), 1);

@@ -13,12 +13,14 @@ use sluice_shared::usage::UsageRecord;
 use super::detail::{Columns, Row, TextId, amended, int, pack};
 use super::export::Wants;
 use super::ledger::{Charges, charge};
+use super::narrow::people::Person;
+use super::narrow::{self, Narrow};
 use super::seen::Seen;
 use super::sessions::{self, Gathered};
 use super::texts::Numbers;
 use super::tools::Names;
 use super::verdicts::Judged;
-use super::{Amend, Cursor, Ingested, StoreError, Totals, When, rollup, seen};
+use super::{Amend, Cursor, Ingested, StoreError, When, rollup, seen};
 
 /// Schema changes, oldest first; the file's `user_version` says how many it has.
 const MIGRATIONS: [&str; 10] = [
@@ -62,6 +64,7 @@ pub(super) struct Writer {
     /// Tools that count by name.
     pub(super) tools: Names,
     seen: Seen,
+    narrow: Narrow,
     /// What exporters want to hear of.
     pub(super) wants: Wants,
     upsert: String,
@@ -99,6 +102,9 @@ impl Writer {
         let found = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
         for (at, script) in MIGRATIONS.iter().enumerate().skip(check_version(found)?) {
             transaction.execute_batch(script)?;
+            if at + 1 == narrow::VERSION {
+                narrow::fill(&transaction)?;
+            }
             transaction.pragma_update(None, "user_version", at + 1)?;
         }
         transaction.commit()?;
@@ -118,6 +124,7 @@ impl Writer {
             texts: Numbers::default(),
             tools: Names::default(),
             seen: Seen::default(),
+            narrow: Narrow::default(),
             upsert,
             detail: Vec::new(),
         })
@@ -137,6 +144,7 @@ impl Writer {
             // What was remembered may have been rolled back.
             self.texts.forget();
             self.seen.forget();
+            self.narrow.forget();
         }
         stored
     }
@@ -152,7 +160,7 @@ impl Writer {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut done = Ingested::default();
-        let mut groups: HashMap<Alike, Totals> = HashMap::new();
+        let mut groups: HashMap<Alike, Person> = HashMap::new();
         let mut charges = Charges::default();
         let mut sessions = Gathered::default();
         let mut judged = Judged::default();
@@ -197,16 +205,23 @@ impl Writer {
                     rollup::counted_model(alike.provider, alike.model_asked),
                 );
                 let more = rollup::contribution(r, !r.provider.is_empty());
-                rollup::add(groups.entry(alike).or_default(), &more);
+                let group = groups.entry(alike).or_insert_with(|| Person::at(r.time));
+                group.add(r.time, &more);
             }
         }
         let mut sums = rollup::Sums::new();
-        for (g, totals) in &groups {
+        let mut people = HashMap::new();
+        for (g, group) in &groups {
             for key in rollup::keys(g.second, g.user, g.provider, g.model_asked, g.api) {
-                rollup::add(sums.entry(key).or_default(), totals);
+                rollup::add(sums.entry(key).or_default(), &group.totals);
             }
+            Person::gather(&mut people, g.user, group);
         }
         add_sums(&transaction, &self.upsert, &sums)?;
+        let moments = groups
+            .keys()
+            .map(|g| (g.second, g.user, rollup::counted_model(g.provider, g.model_asked)));
+        self.narrow.add(&transaction, &sums, &people, moments, when)?;
         let values = groups.keys().flat_map(|g| {
             seen::values(g.user, g.provider, g.model_asked, g.model_answered, g.status)
                 .map(|value| (value, g.second))
@@ -322,13 +337,17 @@ pub(super) fn amend(connection: &Connection, wants: Wants, amend: &Amend) -> Res
          AND model = ? AND provider = ? AND api = ?",
     )?;
     let second = rollup::second(before.time);
-    for key in rollup::keys(
-        second,
-        columns.user,
-        columns.provider,
-        columns.model_asked,
-        before.api,
-    ) {
+    let keys = || {
+        rollup::keys(
+            second,
+            columns.user,
+            columns.provider,
+            columns.model_asked,
+            before.api,
+        )
+    };
+    narrow::amend(connection, keys(), columns.user, errors)?;
+    for key in keys() {
         update.execute((
             errors,
             int(key.level),

@@ -35,6 +35,8 @@ pub(super) fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Get, "/aperture/openapi.json") => ("/aperture/openapi.json", 200),
         (Method::Get, "/aperture/pricing") => ("/aperture/pricing", 200),
         (Method::Get, "/aperture/pricing/{*model}") => ("/aperture/pricing/openai/gpt-5", 200),
+        (Method::Get, "/api/adoption") => ("/api/adoption", 200),
+        (Method::Get, "/api/adoption/users") => ("/api/adoption/users", 200),
         (Method::Get, "/api/audit") => ("/api/audit", 200),
         (Method::Get, "/api/audit/verify") => ("/api/audit/verify", 200),
         (Method::Get, "/api/captures") => ("/api/captures", 200),
@@ -70,6 +72,8 @@ pub(super) fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         // Its answer has no end.
         (Method::Get, "/api/live") => ("/api/live?tail=perhaps", 400),
         (Method::Get, "/api/me") => ("/api/me", 200),
+        (Method::Get, "/api/people") => ("/api/people", 200),
+        (Method::Get, "/api/people/{login}") => ("/api/people/none", 404),
         (Method::Get, "/api/providers") => ("/api/providers", 200),
         (Method::Get, "/api/providers/{id}") => ("/api/providers/openai", 200),
         (Method::Get, "/api/quotas") => ("/api/quotas", 200),
@@ -89,6 +93,7 @@ pub(super) fn probe(method: Method, path: &str) -> Option<(&'static str, u16)> {
         (Method::Get, "/ui/") => ("/ui/", if sluice_ui::MISSING.is_some() { 404 } else { 200 }),
         (Method::Get, "/ui/{*path}") => ("/ui/assets/none.js", 404),
         (Method::Get, "/api/usage") => ("/api/usage", 200),
+        (Method::Get, "/api/usage/series") => ("/api/usage/series", 200),
         _ => return None,
     })
 }

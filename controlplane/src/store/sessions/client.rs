@@ -29,7 +29,7 @@ const BEGINNINGS: [(&str, Client); 22] = [
 ];
 
 /// The program of a user agent.
-pub(super) fn client(user_agent: Option<&str>) -> Client {
+pub(crate) fn client(user_agent: Option<&str>) -> Client {
     let Some(text) = user_agent.map(str::trim_start).filter(|text| !text.is_empty()) else {
         return Client::Unknown;
     };
