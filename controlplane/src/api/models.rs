@@ -238,6 +238,8 @@ impl<'a> Look<'a> {
             since: Some(self.since),
             until: None,
             user: (!self.admin).then(|| self.proven.login.clone()),
+            model: None,
+            provider: None,
         };
         let mut out = Used::default();
         for group in self.shown.store.usage(&query).await? {

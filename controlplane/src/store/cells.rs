@@ -63,7 +63,7 @@ pub(super) fn read(
     each: &mut dyn FnMut(Cell),
 ) -> Result<(), StoreError> {
     let to = to.min(i64::MAX.unsigned_abs());
-    let (from, to) = match only.user {
+    let (from, to) = match only.user.filter(|user| *user != NO_TEXT) {
         Some(user) => match person(connection, user)? {
             // Nothing of a person lies outside.
             Some((first, last)) => (from.max(first), to.min(last.saturating_add(1))),

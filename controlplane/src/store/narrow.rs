@@ -8,6 +8,8 @@ pub(super) mod active;
 pub(super) mod blocks;
 pub(super) mod people;
 mod totals;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 

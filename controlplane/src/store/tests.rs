@@ -224,19 +224,29 @@ async fn compare_sums(store: &Sqlite, all: &[UsageRecord]) {
     ];
     for (since, until) in stretches {
         for by in GroupBy::ALL {
-            for user in [None, Some("user1")] {
+            for (user, model, provider) in [
+                (None, None, None),
+                (Some("user1"), None, None),
+                (None, Some("model1"), None),
+                (None, None, Some("openai")),
+                (Some("user2"), Some("model0"), Some("openai")),
+            ] {
                 let query = UsageQuery {
                     by,
                     since: since.map(UnixMicros),
                     until: until.map(UnixMicros),
                     user: user.map(str::to_owned),
-                    model: None,
-                    provider: None,
+                    model: model.map(str::to_owned),
+                    provider: provider.map(str::to_owned),
                 };
                 let mut expected: BTreeMap<String, Totals> = BTreeMap::new();
                 for r in all {
                     let inside = since.is_none_or(|s| r.time.0 >= s) && until.is_none_or(|u| r.time.0 < u);
-                    if !inside || user.is_some_and(|u| u != r.user) {
+                    let counted = if r.provider.is_empty() { "" } else { &r.model_asked };
+                    let asked = user.is_none_or(|u| u == r.user)
+                        && model.is_none_or(|m| m == counted)
+                        && provider.is_none_or(|p| p == r.provider);
+                    if !inside || !asked {
                         continue;
                     }
                     let second = r.time.0 / 1_000_000;
@@ -245,6 +255,7 @@ async fn compare_sums(store: &Sqlite, all: &[UsageRecord]) {
                         GroupBy::Model if r.provider.is_empty() => String::new(),
                         GroupBy::Model => r.model_asked.clone(),
                         GroupBy::Provider => r.provider.clone(),
+                        GroupBy::Api => r.api.name().to_owned(),
                         GroupBy::Hour => (second / 3_600 * 3_600).to_string(),
                         GroupBy::Day => (second / 86_400 * 86_400).to_string(),
                     };
