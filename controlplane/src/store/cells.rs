@@ -104,13 +104,14 @@ pub(super) fn person(connection: &Connection, user: TextId) -> Result<Option<(u6
 
 /// The statement for rows of sums. `?1`: level, `?2` and `?3`: from and to; then what is bound besides.
 fn sql(rows: &Rows, by: By, only: Only) -> (String, Vec<i64>) {
-    let (from, user) = match rows {
-        Rows::Totals => ("totals r", None),
-        Rows::Rollups => ("rollups r", only.user),
+    const STRETCH: &str = "r.bucket >= ?2 AND r.bucket < ?3";
+    let (from, when, user) = match rows {
+        Rows::Totals => ("totals r", STRETCH, None),
+        Rows::Rollups => ("rollups r", STRETCH, only.user),
         Rows::User(user) => (
             "(WITH RECURSIVE b(bucket) AS (SELECT ?2 WHERE ?2 < ?3 UNION ALL \
-             SELECT bucket + ?1 FROM b WHERE bucket + ?1 < ?3) SELECT bucket FROM b) b CROSS JOIN rollups r \
-             ON r.bucket = b.bucket",
+             SELECT bucket + ?1 FROM b WHERE bucket + ?1 < ?3) SELECT bucket FROM b) b CROSS JOIN rollups r",
+            "r.bucket = b.bucket",
             Some(*user),
         ),
     };
@@ -131,9 +132,7 @@ fn sql(rows: &Rows, by: By, only: Only) -> (String, Vec<i64>) {
     };
     let sums = rollup::COLUMNS.map(|column| format!("r.{column}")).join(",");
     (
-        format!(
-            "SELECT r.bucket,{key},{sums} FROM {from} WHERE r.level = ?1 AND r.bucket >= ?2 AND r.bucket < ?3{filter}"
-        ),
+        format!("SELECT r.bucket,{key},{sums} FROM {from} WHERE r.level = ?1 AND {when}{filter}"),
         bound,
     )
 }

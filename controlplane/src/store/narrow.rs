@@ -7,9 +7,9 @@
 pub(super) mod active;
 pub(super) mod blocks;
 pub(super) mod people;
-mod totals;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::collections::HashMap;
 

@@ -140,24 +140,30 @@ impl Tables {
                 row(found);
             }
         };
-        each(&format!("SELECT level,bucket,model,provider,api,{sums} FROM totals"), &mut |row| {
-            let key = (
-                row.get(0).unwrap(),
-                row.get(1).unwrap(),
-                text(row.get(2).unwrap()),
-                text(row.get(3).unwrap()),
-                row.get(4).unwrap(),
-            );
-            tables.totals.insert(key, cells(row, 5));
-        });
+        each(
+            &format!("SELECT level,bucket,model,provider,api,{sums} FROM totals"),
+            &mut |row| {
+                let key = (
+                    row.get(0).unwrap(),
+                    row.get(1).unwrap(),
+                    text(row.get(2).unwrap()),
+                    text(row.get(3).unwrap()),
+                    row.get(4).unwrap(),
+                );
+                tables.totals.insert(key, cells(row, 5));
+            },
+        );
         let mut logins = BTreeMap::new();
-        each(&format!("SELECT number,user,first,last,{sums} FROM people"), &mut |row| {
-            let login = text(row.get(1).unwrap());
-            logins.insert(row.get::<_, u32>(0).unwrap(), login.clone());
-            tables
-                .people
-                .insert(login, (row.get(2).unwrap(), row.get(3).unwrap(), cells(row, 4)));
-        });
+        each(
+            &format!("SELECT number,user,first,last,{sums} FROM people"),
+            &mut |row| {
+                let login = text(row.get(1).unwrap());
+                logins.insert(row.get::<_, u32>(0).unwrap(), login.clone());
+                tables
+                    .people
+                    .insert(login, (row.get(2).unwrap(), row.get(3).unwrap(), cells(row, 4)));
+            },
+        );
         each("SELECT model,bucket,block,people FROM active", &mut |row| {
             let model: TextId = row.get(0).unwrap();
             let mut set = active::Set::default();
@@ -167,10 +173,17 @@ impl Tables {
             let people = set.numbers().map(|number| logins[&number].clone());
             tables.active.entry(key).or_default().extend(people);
         });
-        each(&format!("SELECT level,bucket,user,{sums} FROM user_sums"), &mut |row| {
-            let key = (row.get(0).unwrap(), row.get(1).unwrap(), text(row.get(2).unwrap()));
-            tables.users.insert(key, cells(row, 3));
-        });
+        each(
+            &format!("SELECT level,bucket,user,{sums} FROM user_sums"),
+            &mut |row| {
+                let key = (
+                    row.get(0).unwrap(),
+                    row.get(1).unwrap(),
+                    text(row.get(2).unwrap()),
+                );
+                tables.users.insert(key, cells(row, 3));
+            },
+        );
         tables
     }
 
@@ -201,14 +214,18 @@ impl Tables {
             ..Self::default()
         };
         for r in all.iter().filter(|r| !r.user.is_empty()) {
-            let person = tables
-                .people
-                .entry(r.user.clone())
-                .or_insert((r.time.0, r.time.0, Totals::default()));
+            let person =
+                tables
+                    .people
+                    .entry(r.user.clone())
+                    .or_insert((r.time.0, r.time.0, Totals::default()));
             (person.0, person.1) = (person.0.min(r.time.0), person.1.max(r.time.0));
             rollup::add(&mut person.2, &sum([r]));
             let mut mark = |model: Option<&str>, bucket: u64| {
-                let set = tables.active.entry((model.map(str::to_owned), bucket)).or_default();
+                let set = tables
+                    .active
+                    .entry((model.map(str::to_owned), bucket))
+                    .or_default();
                 set.insert(r.user.clone());
             };
             mark(None, second(r) / 3_600 * 3_600);
@@ -227,7 +244,10 @@ async fn the_tables_are_what_the_records_say() {
         let all = life(&store, seed).await;
         let found = Tables::stored(&store.writer().connection);
         let newest = all.iter().map(|r| r.time.0 / 1_000_000).max().unwrap();
-        assert!(found.until > START + 20 * DAY, "days are summed when they are over");
+        assert!(
+            found.until > START + 20 * DAY,
+            "days are summed when they are over"
+        );
         assert!(found.until + DAY + 3_600 > newest / 60 * 60, "{}", found.until);
         assert_eq!(found, Tables::expected(&all, found.until), "{seed}");
         assert!(found.users.keys().any(|(level, _, _)| *level == 28 * DAY));
@@ -252,7 +272,13 @@ async fn a_store_of_an_earlier_version_gets_the_same_tables() {
         .unwrap();
     fill(&writer.connection).unwrap();
     let after = Tables::stored(&writer.connection);
-    assert_eq!(after, Tables { until: before.until, ..Tables::expected(&all, after.until) });
+    assert_eq!(
+        after,
+        Tables {
+            until: before.until,
+            ..Tables::expected(&all, after.until)
+        }
+    );
     assert_eq!(after, before);
 }
 
@@ -307,8 +333,14 @@ async fn series_agree_with_adding_up_records() {
     let mut checked = 0;
     for (step, spans) in [
         (Step::Minute, [(middle, middle + 3_600), (middle, middle + 60)]),
-        (Step::Hour, [(START, START + 50 * DAY), (middle, middle + 3 * DAY + 60)]),
-        (Step::Day, [(START - DAY, START + 99 * DAY), (middle - 30 * DAY, middle + 120)]),
+        (
+            Step::Hour,
+            [(START, START + 50 * DAY), (middle, middle + 3 * DAY + 60)],
+        ),
+        (
+            Step::Day,
+            [(START - DAY, START + 99 * DAY), (middle - 30 * DAY, middle + 120)],
+        ),
     ] {
         for (since, until) in spans {
             for split in Split::ALL {
@@ -346,16 +378,29 @@ async fn check(store: &Sqlite, all: &[UsageRecord], query: &SeriesQuery) -> u64 
     assert_eq!(times.len() as u64, query.count());
     assert!(times[0] <= query.since && query.until <= times.last().unwrap() + query.step.seconds());
     for time in &times {
-        let shift = if query.step == Step::Day { query.offset_s } else { 0 };
+        let shift = if query.step == Step::Day {
+            query.offset_s
+        } else {
+            0
+        };
         let local = i64::try_from(*time).unwrap() + shift;
-        assert_eq!(local % i64::try_from(query.step.seconds()).unwrap(), 0, "{query:?}");
+        assert_eq!(
+            local % i64::try_from(query.step.seconds()).unwrap(),
+            0,
+            "{query:?}"
+        );
     }
     let asked: Vec<&UsageRecord> = all
         .iter()
         .filter(|r| (query.since..query.until).contains(&(r.time.0 / 1_000_000)))
         .filter(|r| query.user.as_ref().is_none_or(|user| *user == r.user))
         .filter(|r| query.model.as_ref().is_none_or(|asked| asked == model(r)))
-        .filter(|r| query.provider.as_ref().is_none_or(|provider| *provider == r.provider))
+        .filter(|r| {
+            query
+                .provider
+                .as_ref()
+                .is_none_or(|provider| *provider == r.provider)
+        })
         .collect();
     let series = |key: Option<String>, records: &[&UsageRecord]| Series {
         key,
@@ -389,12 +434,23 @@ async fn check(store: &Sqlite, all: &[UsageRecord], query: &SeriesQuery) -> u64 
         assert!(rank <= before, "{query:?}");
         before = rank;
     }
-    let rest: Vec<&UsageRecord> = asked.iter().filter(|r| keys.contains_key(&of(r, query.split))).copied().collect();
+    let rest: Vec<&UsageRecord> = asked
+        .iter()
+        .filter(|r| keys.contains_key(&of(r, query.split)))
+        .copied()
+        .collect();
     for records in keys.values() {
         let left = sum(records.iter().copied());
-        assert!((left.cost_nanousd, left.requests) <= before, "the largest are shown: {query:?}");
+        assert!(
+            (left.cost_nanousd, left.requests) <= before,
+            "the largest are shown: {query:?}"
+        );
     }
-    assert_eq!(found.other, (!rest.is_empty()).then(|| series(None, &rest)), "{query:?}");
+    assert_eq!(
+        found.other,
+        (!rest.is_empty()).then(|| series(None, &rest)),
+        "{query:?}"
+    );
     found.series.len() as u64
 }
 
@@ -417,11 +473,19 @@ async fn adoption_agrees_with_counting_people() {
     ] {
         let found = store.adoption(Days { since, until }).await.unwrap();
         let before = |from: u64| all.iter().filter(|r| r.time.0 / 1_000_000 < from);
-        let known = |from: u64| before(from).filter(|r| !r.user.is_empty()).map(|r| &r.user).collect::<BTreeSet<_>>();
+        let known = |from: u64| {
+            before(from)
+                .filter(|r| !r.user.is_empty())
+                .map(|r| &r.user)
+                .collect::<BTreeSet<_>>()
+        };
         assert_eq!(found.total, known(until).len() as u64);
         assert_eq!(found.new, (known(until).len() - known(since).len()) as u64);
         assert_eq!(found.active, count(since, until));
-        assert_eq!(found.active_last, [1, 7, 30].map(|days| count(until - days * DAY, until)));
+        assert_eq!(
+            found.active_last,
+            [1, 7, 30].map(|days| count(until - days * DAY, until))
+        );
         assert_eq!(found.days.len() as u64, (until - since) / DAY);
         for day in &found.days {
             let (from, to) = (day.time, day.time + DAY);
@@ -433,18 +497,29 @@ async fn adoption_agrees_with_counting_people() {
         for used in &found.models {
             let name = &used.group.key;
             let last = until.div_ceil(DAY) * DAY;
-            assert_eq!(used.users, people(whole_days, last, &|r| model(r) == name).len() as u64, "{name}");
+            assert_eq!(
+                used.users,
+                people(whole_days, last, &|r| model(r) == name).len() as u64,
+                "{name}"
+            );
         }
         let mut users = store.adoption_users(Days { since, until }).await.unwrap();
         users.sort_by(|a, b| a.person.login.cmp(&b.person.login));
         let expected = people(since, until, &|_| true);
-        assert_eq!(users.iter().map(|user| &user.person.login).collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+        assert_eq!(
+            users.iter().map(|user| &user.person.login).collect::<Vec<_>>(),
+            expected.iter().collect::<Vec<_>>()
+        );
         assert_eq!(found.users.len(), users.len());
         for user in &users {
             let login = &user.person.login;
             let own = |r: &&UsageRecord| r.user == *login;
             let inside = |r: &&UsageRecord| (since..until).contains(&(r.time.0 / 1_000_000));
-            assert_eq!(user.person.totals, sum(all.iter().filter(own).filter(inside)), "{login}");
+            assert_eq!(
+                user.person.totals,
+                sum(all.iter().filter(own).filter(inside)),
+                "{login}"
+            );
             let days: BTreeSet<u64> = all
                 .iter()
                 .filter(own)
@@ -453,7 +528,10 @@ async fn adoption_agrees_with_counting_people() {
                 .collect();
             assert_eq!(user.days_active, days.len() as u64, "{login}");
             let times = || all.iter().filter(own).map(|r| r.time);
-            assert_eq!((Some(user.person.first), Some(user.person.last)), (times().min(), times().max()));
+            assert_eq!(
+                (Some(user.person.first), Some(user.person.last)),
+                (times().min(), times().max())
+            );
         }
     }
 }
