@@ -282,6 +282,7 @@ pub(crate) trait Store:
     + people::PeopleRows
     + series::SeriesRows
     + sessions::SessionRows
+    + sessions::top::TopSessionRows
     + tools::ToolSumRows
     + verdicts::VerdictRows
     + ExportRows

@@ -15,6 +15,7 @@ use super::parameters::{Parameters, show_time};
 use super::principal::Principal;
 use super::problem::Problem;
 use super::requests::{cursor as request_cursor, parse_cursor as parse_request_cursor, record};
+use crate::store::sessions::top::{Size, TopSessions};
 use crate::store::sessions::{
     Client, ModelRow, PARTS_MAX, SessionDetail, SessionId, SessionQuery, SessionRow, Sum,
 };
@@ -27,31 +28,46 @@ pub(super) async fn list(
     principal: Principal,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    let known = ["since", "until", "user", "client", "model", "limit", "cursor"];
+    let known = [
+        "since", "until", "user", "client", "model", "sort", "limit", "cursor",
+    ];
     let parameters = Parameters::read(&uri, &known)?;
     let (limit, page) = limit(&parameters)?;
     let text = |name: &str| parameters.text(name).map(str::to_owned);
     let user = text("user");
+    let size = size(&parameters)?;
+    let after = parameters.text("cursor").map(parse_cursor).transpose()?;
     let query = SessionQuery {
         client: parameters.text("client").map(client).transpose()?,
         model: text("model"),
         since: parameters.time("since")?,
         until: parameters.time("until")?,
-        after: parameters.text("cursor").map(parse_cursor).transpose()?,
+        after,
         // One more than the page: whether there is a next one.
         limit: limit + 1,
         user: principal.only(user.clone()),
     };
-    let mut sessions = if principal.may_ask_for(user.as_deref()) {
-        shown.store.sessions(&query).await?
-    } else {
-        Vec::new()
+    let found = match size {
+        _ if !principal.may_ask_for(user.as_deref()) => TopSessions::default(),
+        None => TopSessions {
+            sessions: shown.store.sessions(&query).await?,
+            considered_since: None,
+        },
+        Some(size) => {
+            let after = after.map(|(size, number)| (size.0, number));
+            shown.store.top_sessions(&query, size, after).await?
+        }
     };
+    let mut sessions = found.sessions;
     let more = sessions.len() > page;
     sessions.truncate(page);
-    let next = sessions.last().filter(|_| more).map(cursor);
+    let next = sessions.last().filter(|_| more).map(|last| cursor(last, size));
     let sessions: Vec<Value> = sessions.iter().map(|row| Value::Object(session(row))).collect();
-    Ok(Json(json!({ "sessions": sessions, "next_cursor": next })))
+    Ok(Json(json!({
+        "sessions": sessions,
+        "considered_since": found.considered_since.map(show_time),
+        "next_cursor": next,
+    })))
 }
 
 pub(super) async fn show(
@@ -126,8 +142,24 @@ fn client(text: &str) -> Result<Client, Problem> {
     })
 }
 
-fn cursor(session: &SessionRow) -> String {
-    format!("{}-{}", session.last.0, session.number)
+/// What the list is sorted by; `None`: by the last request.
+fn size(parameters: &Parameters) -> Result<Option<Size>, Problem> {
+    match parameters.text("sort") {
+        None | Some("last") => Ok(None),
+        Some("cost") => Ok(Some(Size::Cost)),
+        Some("requests") => Ok(Some(Size::Requests)),
+        Some("tokens") => Ok(Some(Size::Tokens)),
+        Some(_) => Err(Problem::bad_parameter(
+            "sort",
+            "must be one of last, cost, requests, tokens",
+        )),
+    }
+}
+
+/// Where a session stands in the list: what it is sorted by, and its number.
+fn cursor(session: &SessionRow, size: Option<Size>) -> String {
+    let place = size.map_or(session.last.0, |size| size.of(session));
+    format!("{place}-{}", session.number)
 }
 
 fn parse_cursor(text: &str) -> Result<(UnixMicros, i64), Problem> {

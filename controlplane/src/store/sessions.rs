@@ -10,6 +10,7 @@ mod gather;
 mod read;
 #[cfg(test)]
 mod tests;
+pub(crate) mod top;
 
 use ring::digest::{Context, SHA256};
 use sluice_shared::ids::RequestId;

@@ -92,6 +92,19 @@ impl SessionRows for Sqlite {
     }
 }
 
+impl Sqlite {
+    /// A session as it is listed.
+    pub(super) async fn session_row(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        let mut view = self.read.0.begin().await?;
+        let sql = format!("SELECT {} FROM sessions s WHERE id = ?", columns());
+        let rows = sqlx::query(&sql)
+            .bind(id.0.as_slice())
+            .fetch_all(&mut *view)
+            .await?;
+        Ok(sessions(&mut view, &rows).await?.pop())
+    }
+}
+
 fn columns() -> String {
     let all: Vec<String> = OWN
         .split(',')
