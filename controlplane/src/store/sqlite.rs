@@ -492,6 +492,10 @@ fn list_sql(query: &RequestQuery, [user, model, provider]: [Option<TextId>; 3]) 
     }
 }
 
+fn natural(value: i64, column: &'static str) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| StoreError::Column(column))
+}
+
 #[cfg(test)]
 impl Sqlite {
     /// Pretends that another version wrote the file.

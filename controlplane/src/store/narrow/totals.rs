@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use rusqlite::{Connection, params_from_iter};
 
 use super::upsert;
+use crate::store::StoreError;
 use crate::store::detail::int;
 use crate::store::rollup::{self, Key, Sums};
-use crate::store::{StoreError, Totals};
 
 static UPSERT: LazyLock<String> = LazyLock::new(|| {
     upsert(
