@@ -472,7 +472,7 @@ async fn adoption_agrees_with_counting_people() {
         (START + 5 * DAY, START + 5 * DAY),
     ] {
         let found = store.adoption(Days { since, until }).await.unwrap();
-        let before = |from: u64| all.iter().filter(|r| r.time.0 / 1_000_000 < from);
+        let before = |from: u64| all.iter().filter(move |r| r.time.0 / 1_000_000 < from);
         let known = |from: u64| {
             before(from)
                 .filter(|r| !r.user.is_empty())

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use sluice_shared::units::UnixMicros;
 
-use super::{SessionId, SessionQuery, SessionRow, SessionRows as _};
+use super::{SessionId, SessionQuery, SessionRow};
 use crate::store::cells::number;
 use crate::store::detail::{TextId, int};
 use crate::store::sqlite::Sqlite;
