@@ -293,7 +293,10 @@ mod tests {
                     provider: (bits & 2 == 2).then_some(2),
                 };
                 for rows in [Rows::Totals, Rows::Rollups, Rows::User(3)] {
-                    statements.push(sql(&rows, by, only).0);
+                    // Sums of all users together know none.
+                    if !(matches!(rows, Rows::Totals) && by == By::User) {
+                        statements.push(sql(&rows, by, only).0);
+                    }
                 }
             }
         }

@@ -106,7 +106,7 @@ pub(super) fn fill(connection: &Connection) -> Result<(), StoreError> {
     people::refine(connection)?;
     active::fill(connection)?;
     let newest: Option<u64> =
-        connection.query_row("SELECT max(bucket) FROM rollups WHERE level = 86400", [], |row| {
+        connection.query_row("SELECT max(bucket) FROM rollups WHERE level = 60", [], |row| {
             row.get(0)
         })?;
     newest.map_or(Ok(()), |newest| blocks::close(connection, newest))

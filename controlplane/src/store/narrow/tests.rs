@@ -249,7 +249,11 @@ async fn the_tables_are_what_the_records_say() {
             "days are summed when they are over"
         );
         assert!(found.until + DAY + 3_600 > newest / 60 * 60, "{}", found.until);
-        assert_eq!(found, Tables::expected(&all, found.until), "{seed}");
+        let expected = Tables::expected(&all, found.until);
+        assert_eq!(found.totals, expected.totals, "{seed}");
+        assert_eq!(found.people, expected.people, "{seed}");
+        assert_eq!(found.active, expected.active, "{seed}");
+        assert_eq!(found.users, expected.users, "{seed}");
         assert!(found.users.keys().any(|(level, _, _)| *level == 28 * DAY));
     }
 }
@@ -272,14 +276,9 @@ async fn a_store_of_an_earlier_version_gets_the_same_tables() {
         .unwrap();
     fill(&writer.connection).unwrap();
     let after = Tables::stored(&writer.connection);
-    assert_eq!(
-        after,
-        Tables {
-            until: before.until,
-            ..Tables::expected(&all, after.until)
-        }
-    );
-    assert_eq!(after, before);
+    assert!(after == Tables::expected(&all, after.until), "as the records say");
+    assert_eq!(after.until, before.until);
+    assert!(after == before, "as it was");
 }
 
 #[tokio::test]
