@@ -140,7 +140,7 @@ impl<'a> Look<'a> {
         let parameters = Parameters::read(uri, &["since"])?;
         let now = shown.ledger.now().0;
         let since = parameters.time("since")?;
-        let since = since.unwrap_or(UnixMicros(now.saturating_sub(DAYS * 86_400_000_000)));
+        let since = since.unwrap_or_else(|| UnixMicros(now.saturating_sub(DAYS * 86_400_000_000)));
         Self::at(shown, principal, since)
     }
 

@@ -29,7 +29,7 @@ impl Period {
         let until = parameters.time("until")?.map(|time| time.0.div_ceil(1_000_000));
         let to = until.unwrap_or(now).div_ceil(HOUR).saturating_mul(HOUR);
         let since = parameters.time("since")?.map(|time| time.0 / 1_000_000);
-        let from = since.unwrap_or(to.saturating_sub(days * DAY)) / HOUR * HOUR;
+        let from = since.unwrap_or_else(|| to.saturating_sub(days.saturating_mul(DAY))) / HOUR * HOUR;
         let step = match parameters.text("step") {
             None if to.saturating_sub(from) <= HOURLY_MAX => HOUR,
             None | Some("day") => DAY,

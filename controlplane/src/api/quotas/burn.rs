@@ -104,7 +104,7 @@ pub(in super::super) async fn history(
     let now = shown.ledger.now();
     let until = parameters.time("until")?.unwrap_or(now);
     let since = parameters.time("since")?;
-    let since = since.unwrap_or(UnixMicros(until.0.saturating_sub(24 * HOUR_US)));
+    let since = since.unwrap_or_else(|| UnixMicros(until.0.saturating_sub(24 * HOUR_US)));
     let asked = match parameters.text("step") {
         None => None,
         Some("5m") => Some(FINE_S),

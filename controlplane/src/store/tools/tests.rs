@@ -225,3 +225,78 @@ fn long_names_are_cut_at_a_character() {
     check(&"x".repeat(NAME_BYTES_MAX + 1), NAME_BYTES_MAX);
     check(&format!("x{}", "é".repeat(NAME_BYTES_MAX)), NAME_BYTES_MAX - 1);
 }
+
+/// A store of the version before there were sums: what is kept of calls then is summed once.
+#[tokio::test]
+async fn calls_of_before_are_summed_when_the_store_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Connection::open(folder.path().join(super::super::FILE)).unwrap();
+    for script in [
+        include_str!("../schema/0001.sql"),
+        include_str!("../schema/0002.sql"),
+        include_str!("../schema/0003.sql"),
+        include_str!("../schema/0004.sql"),
+        include_str!("../schema/0005.sql"),
+        include_str!("../schema/0006.sql"),
+        include_str!("../schema/0007.sql"),
+        include_str!("../schema/0008.sql"),
+    ] {
+        old.execute_batch(script).unwrap();
+    }
+    old.pragma_update(None, "user_version", 8).unwrap();
+    old.execute_batch("INSERT INTO texts (id, text) VALUES (1, 'u1'), (2, 'u2')")
+        .unwrap();
+    let mut insert = old
+        .prepare(
+            "INSERT INTO tool_calls (segment,capture,call,request_id,time,user,provider,model,name,call_id,arguments,\
+             arguments_bytes,hosted) VALUES (1,?1,0,x'00',?2,?3,0,0,?4,'','',0,?5)",
+        )
+        .unwrap();
+    let long = "n".repeat(NAME_BYTES_MAX + 5);
+    let calls = [
+        (0, 1, "read", 0),
+        (1, 1, "read", 1),
+        (2, 2, "read", 0),
+        (3_600, 2, long.as_str(), 0),
+    ];
+    for (number, (second, user, name, hosted)) in (0..).zip(calls) {
+        let time = int((START + second) * 1_000_000);
+        insert.execute(params![number, time, user, name, hosted]).unwrap();
+    }
+    // More names in an hour than count by name.
+    for number in 10..10 + NAMES_MAX + 5 {
+        let time = int((START + 7_200) * 1_000_000);
+        let name = format!("made-up-{number:04}");
+        insert
+            .execute(params![int(number as u64), time, 1, name, 0])
+            .unwrap();
+    }
+    drop(insert);
+    drop(old);
+    let store = Sqlite::open(folder.path()).await.unwrap();
+    let found = store.tool_sums(&hours(0, 2)).await.unwrap();
+    let told: Vec<(&str, u64, u64, Option<u64>)> = found
+        .tools
+        .iter()
+        .map(|tool| (tool.name.as_str(), tool.calls, tool.hosted, tool.users))
+        .collect();
+    let cut = &long[..NAME_BYTES_MAX];
+    assert_eq!(told, [("read", 3, 1, Some(2)), (cut, 1, 0, Some(1))]);
+    let own = ToolSumsQuery {
+        user: Some("u1".into()),
+        ..hours(0, 2)
+    };
+    assert_eq!(store.tool_sums(&own).await.unwrap().calls, 2);
+    let many = store.tool_sums(&hours(2, 3)).await.unwrap();
+    assert_eq!(many.calls, NAMES_MAX as u64 + 5);
+    let rows: u64 = store
+        .writer()
+        .connection
+        .query_row(
+            "SELECT count(*) FROM tool_sums WHERE user = -1 AND hour = ?",
+            [int(START + 7_200)],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(rows, NAMES_MAX as u64 + 1);
+}
