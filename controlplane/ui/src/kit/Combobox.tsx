@@ -1,5 +1,5 @@
 import { X } from 'lucide-react';
-import { type KeyboardEvent, useEffect, useId, useState } from 'react';
+import { type KeyboardEvent, useEffect, useId, useLayoutEffect, useRef, useState } from 'react';
 import { Text } from './Text';
 
 export interface Option {
@@ -29,6 +29,8 @@ export interface ComboboxProps {
 /** Most options that are drawn. */
 const SHOWN_MAX = 50;
 const PAUSE_MS = 150;
+/** Room that the list may want. */
+const LIST_PX = 300;
 
 /** Options whose value or label holds the text; those that begin with it first. */
 export function matchOptions(options: readonly Option[], query: string): readonly Option[] {
@@ -96,6 +98,13 @@ export function Combobox({
   const [open, setOpen] = useState(false);
   const [active, setActive] = useState(-1);
   const found = useOptions(open, typed ?? '', options, suggest);
+  const place = useRef<HTMLDivElement>(null);
+  const [atEnd, setAtEnd] = useState(false);
+  // The list is wider than the field: where there is no room on the right it grows to the left.
+  useLayoutEffect(() => {
+    const left = place.current?.getBoundingClientRect().left ?? 0;
+    if (open) setAtEnd(left + LIST_PX > document.documentElement.clientWidth);
+  }, [open]);
   const chosen = options?.find(option => option.value === value);
 
   const close = () => {
@@ -127,7 +136,7 @@ export function Combobox({
     }
   };
   return (
-    <div className={value === undefined ? 'combobox' : 'combobox combobox-set'}>
+    <div ref={place} className={value === undefined ? 'combobox' : 'combobox combobox-set'}>
       <input
         id={id}
         className="input"
@@ -163,7 +172,7 @@ export function Combobox({
           <X size={13} aria-hidden />
         </button>
       )}
-      <div className="combobox-pop" hidden={!open}>
+      <div className={atEnd ? 'combobox-pop combobox-end' : 'combobox-pop'} hidden={!open}>
         <div id={listId} role="listbox" aria-label={label}>
           {found.options.map((option, index) => (
             // biome-ignore lint/a11y/useKeyWithClickEvents: keys are the field's

@@ -38,7 +38,7 @@ export function FilterBar<S extends object>({
   const value = (name: keyof S): unknown => search[name];
   const used = filters.filter(filter => value(filter.name) !== undefined);
   return (
-    <search className="filters">
+    <search className="filter-bar">
       {filters.map(filter => (
         <Control
           key={filter.name}
@@ -59,7 +59,7 @@ export function FilterBar<S extends object>({
           Clear filters
         </Button>
       )}
-      <span className="filters-space" />
+      <span className="filter-bar-space" />
       {children}
       {range !== undefined && (
         <TimeRangePicker
@@ -96,7 +96,7 @@ function Control<S>({
       return (
         <Select
           aria-label={filter.label}
-          className={value === undefined ? 'filter-unset' : ''}
+          className={value === undefined ? 'filter-bar-unset' : ''}
           value={typeof value === 'string' ? value : ''}
           onChange={event => onChange(event.target.value || undefined)}
           options={[{ value: '', label: filter.any ?? `${filter.label}: any` }, ...filter.options]}
@@ -115,7 +115,7 @@ function Control<S>({
       );
     case 'flag':
       return (
-        <label className="filter-flag" htmlFor={id}>
+        <label className="filter-bar-flag" htmlFor={id}>
           <input
             id={id}
             type="checkbox"
@@ -162,7 +162,7 @@ function TextFilter({
     return () => clearTimeout(timer);
   }, [typed]);
   return (
-    <span className="filter-text">
+    <span className="filter-bar-text">
       <Search size={14} aria-hidden />
       <input
         className="input"

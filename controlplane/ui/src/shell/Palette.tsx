@@ -1,5 +1,5 @@
 import { useNavigate } from '@tanstack/react-router';
-import { Command, defaultFilter } from 'cmdk';
+import { Command } from 'cmdk';
 import { FileText, Keyboard, Layers, Monitor, Moon, Sun } from 'lucide-react';
 import { Dialog } from 'radix-ui';
 import { useEffect, useState } from 'react';
@@ -56,15 +56,22 @@ const ACTIONS: readonly PaletteItem[] = [
   { id: 'keys', label: 'Keyboard shortcuts', icon: Keyboard, words: 'help', run: () => setOverlay('keys') },
 ];
 
+/** How well an item fits: words of its label count more than others, their beginnings more than their middles. */
+function weight({ label, words = '' }: PaletteItem, query: string): number {
+  const needle = query.toLowerCase();
+  const name = label.toLowerCase();
+  if (name.startsWith(needle)) return 4;
+  if (name.includes(` ${needle}`)) return 3;
+  if (` ${words}`.includes(` ${needle}`)) return 2;
+  return needle.length > 2 && name.includes(needle) ? 1 : 0;
+}
+
 /** Those that match, best first; all of them for no text. */
 function matching(items: readonly PaletteItem[], query: string): readonly PaletteItem[] {
   if (query === '') return items;
   return items
-    .map(item => ({
-      item,
-      score: defaultFilter(item.label, query, item.words === undefined ? [] : [item.words]),
-    }))
-    .filter(({ score }) => score > 0.01)
+    .map(item => ({ item, score: weight(item, query) }))
+    .filter(({ score }) => score > 0)
     .sort((a, b) => b.score - a.score)
     .map(({ item }) => item);
 }
