@@ -62,7 +62,7 @@ export function Histogram({
 }) {
   const shares = heights(bins.map(bin => bin.value));
   return (
-    <ol className="histogram" aria-label={label} style={{ height }}>
+    <ol className="histogram" aria-label={label} style={{ height }} tabIndex={0}>
       {bins.map((bin, index) => (
         <li key={bin.label} title={`${bin.label}: ${bin.text}`}>
           <span className="histogram-value figure">{bin.text}</span>

@@ -23,6 +23,7 @@ export { Kbd } from './Kbd';
 export { KeyValue } from './KeyValue';
 export { LiveDot } from './LiveDot';
 export { Menu, type MenuItem, type MenuProps } from './Menu';
+export { Metric, type MetricProps, Metrics } from './Metric';
 export { Page, type PageProps } from './Page';
 export { Progress, type ProgressProps } from './Progress';
 export { Skeleton, type SkeletonProps } from './Skeleton';

@@ -17,13 +17,13 @@ describe('ranges of a histogram', () => {
     count(1, 2, '1');
     count(2, 5, '2–4');
     count(1_000, 2_000, '1,000–1,999');
-    count(10_000, null, '10,000 or more');
+    count(10_000, null, '10,000+');
     const cost = (from: number, to: number | null, text: string) =>
       expect(costLabel({ from, to }, value => `$${value}`)).toBe(text);
     cost(0, 1, 'Nothing');
     cost(0, 10, 'Below $10');
     cost(10, 100, '$10–$100');
-    cost(100, null, '$100 or more');
+    cost(100, null, '$100+');
   });
 
   it('know where the middle is', () => {

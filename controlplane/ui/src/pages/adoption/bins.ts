@@ -12,15 +12,15 @@ export function trimmed<B extends { users: number }>(bins: readonly B[]): readon
   return first < 0 ? [] : bins.slice(first, last + 1);
 }
 
-/** A range of whole numbers as words: `1`, `2–4`, `1,000 or more`. */
+/** A range of whole numbers as words: `1`, `2–4`, `1,000+`. */
 export function countLabel({ from, to }: Omit<CountBin, 'users'>, show: (value: number) => string): string {
-  if (to === null) return `${show(from)} or more`;
+  if (to === null) return `${show(from)}+`;
   return to - from <= 1 ? show(from) : `${show(from)}–${show(to - 1)}`;
 }
 
 /** A range of amounts as words: `$1–$10`, `Nothing` for that of 0 alone. */
 export function costLabel({ from, to }: Omit<CountBin, 'users'>, show: (value: number) => string): string {
-  if (to === null) return `${show(from)} or more`;
+  if (to === null) return `${show(from)}+`;
   if (from === 0) return to <= 1 ? 'Nothing' : `Below ${show(to)}`;
   return `${show(from)}–${show(to)}`;
 }

@@ -1,6 +1,7 @@
-import { type SearchOf, searchParams } from '@/kit/search';
+import { rangeParam } from '@/kit/range';
+import { type SearchOf, searchParams, text } from '@/kit/search';
 
-const shape = {};
+const shape = { range: rangeParam, since: text, until: text };
 
 /** What the address of this page may say. */
 export const search = searchParams(shape);

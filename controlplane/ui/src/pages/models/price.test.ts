@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { firstOffer, type Offer, priceState, pricesDiffer, rateNumber, showRate } from './price';
+import { type Offer, priceState, pricesDiffer, rateNumber, showRate } from './price';
 
 describe('rates', () => {
   const check = (text: string | undefined | null, shown: string | null, number: number | null) => {
@@ -20,26 +20,17 @@ describe('rates', () => {
 });
 
 describe('offers', () => {
-  const offer = (preference: number, input: string | null): Offer => ({
-    preference,
-    price: input === null ? null : { input },
-  });
-  it('are taken by preference, the first of equals', () => {
-    const offers = [offer(0, '1'), offer(2, '2'), offer(2, '3')];
-    expect(firstOffer(offers)).toBe(offers[1]);
-    expect(firstOffer([])).toBeNull();
-    expect(firstOffer([offer(-3, null)])?.preference).toBe(-3);
-  });
+  const offer = (input: string | null): Offer => ({ price: input === null ? null : { input } });
   it('say whether a price is known', () => {
     const check = (offers: Offer[], state: string) => expect(priceState(offers)).toBe(state);
     check([], 'unserved');
-    check([offer(0, '1')], 'priced');
-    check([offer(0, null)], 'unpriced');
-    check([offer(0, null), offer(0, '1')], 'partly');
+    check([offer('1')], 'priced');
+    check([offer(null)], 'unpriced');
+    check([offer(null), offer('1')], 'partly');
   });
   it('differ or do not', () => {
     const check = (inputs: (string | null)[], differ: boolean) =>
-      expect(pricesDiffer(inputs.map(input => offer(0, input)))).toBe(differ);
+      expect(pricesDiffer(inputs.map(input => offer(input)))).toBe(differ);
     check(['3', '3.0'], false);
     check(['3', '2.5'], true);
     check(['3', null], true);

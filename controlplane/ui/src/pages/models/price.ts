@@ -1,10 +1,9 @@
-/** Rates of a model, dollars for a million model tokens as decimal text; what does not apply is absent. */
-export type Rates = { readonly [name: string]: string | undefined };
+/** Rates of a model, dollars for a million model tokens as decimal text; what has no rate of its own is absent or `null`. */
+export type Rates = { readonly [name: string]: string | null | undefined };
 
 /** A provider that serves a model, as far as prices go. */
 export interface Offer {
   price: Rates | null;
-  preference: number;
 }
 
 /** What the rates are called, in the order in which they are shown. */
@@ -34,14 +33,6 @@ export function showRate(text: string | undefined | null): string | null {
   const [whole = '0', part = ''] = text.trim().split('.');
   const short = part.replace(/0+$/, '');
   return short === '' ? `$${whole}` : `$${whole}.${short.padEnd(2, '0')}`;
-}
-
-/** The offer that a call gets first: the highest preference; of equals the first. */
-export function firstOffer<O extends Offer>(offers: readonly O[]): O | null {
-  return offers.reduce<O | null>(
-    (best, offer) => (best === null || offer.preference > best.preference ? offer : best),
-    null,
-  );
 }
 
 export type PriceState = 'priced' | 'partly' | 'unpriced' | 'unserved';

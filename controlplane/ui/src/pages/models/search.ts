@@ -1,6 +1,7 @@
-import { type SearchOf, searchParams, text } from '@/kit/search';
+import { oneOf, type SearchOf, searchParams, text } from '@/kit/search';
+import { SHOWS } from './rows';
 
-const shape = { q: text };
+const shape = { q: text, show: oneOf(SHOWS) };
 
 /** What the address of this page may say. */
 export const search = searchParams(shape);

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import {
+  errorsOf,
   type Live,
   midnight,
   NOTHING,
+  perSecond,
   readSecond,
   SECONDS,
   slots,
@@ -41,6 +43,7 @@ describe('live figures', () => {
     expect(live.seconds).toHaveLength(SECONDS);
     expect(live.seconds.at(-1)?.cost_nanousd).toBe(700);
     expect(live.seenNanousd).toBe(700);
+    expect(live.any).toBe(true);
     expect(live.now).toMatchObject({ requests_per_s: 2, in_flight: null, streams: 1 });
   });
 
@@ -59,6 +62,14 @@ describe('live figures', () => {
       requests: 0,
       errors: 0,
     });
+  });
+
+  it('know whether there was anything at all', () => {
+    const quiet = { requests: 0 };
+    const none = withNow(withHistory(NOTHING, { seconds: [second(0, quiet)] }), now(1, quiet));
+    expect(none.any).toBe(false);
+    expect(withNow(withNow(none, now(2)), now(3, quiet)).any).toBe(true);
+    expect(withHistory(NOTHING, { seconds: [second(0)] }).any).toBe(true);
   });
 
   it('leave gaps where nothing is known', () => {
@@ -81,5 +92,21 @@ describe('spend today', () => {
   it('begins at local midnight', () => {
     const at = new Date(2026, 5, 3, 14, 30).getTime();
     expect(new Date(midnight(at)).getTime()).toBe(new Date(2026, 5, 3).getTime());
+  });
+});
+
+describe('rates', () => {
+  const check = (rate: number, text: string) => expect(perSecond(rate)).toBe(text);
+  it('have one decimal where that says something', () => {
+    check(0, '0');
+    check(0.01, '<0.1');
+    check(0.3, '0.3');
+    check(12, '12');
+    check(99.96, '100');
+    check(1234.5, '1,235');
+  });
+  it('of failures are words', () => {
+    expect(errorsOf([])).toBe('none in 2 min');
+    expect(errorsOf([second(0, { errors: 2 }), second(1, { errors: 1 })])).toBe('3 in 2 min');
   });
 });

@@ -26,12 +26,14 @@ export interface Live {
   now: Now | null;
   /** Cost that passed while this was watched, in nanodollars: what a sum that was asked for meanwhile is counted up by. */
   seenNanousd: number;
+  /** Whether there was any request since somebody looks, or in the two minutes before. */
+  any: boolean;
 }
 
 /** Seconds that are kept and drawn. */
 export const SECONDS = 120;
 
-export const NOTHING: Live = { seconds: [], now: null, seenNanousd: 0 };
+export const NOTHING: Live = { seconds: [], now: null, seenNanousd: 0, any: false };
 
 type Bag = Record<string, unknown>;
 const isBag = (value: unknown): value is Bag => typeof value === 'object' && value !== null;
@@ -57,7 +59,11 @@ export function readSecond(data: unknown): Second | undefined {
 export function withHistory(live: Live, data: unknown): Live {
   const list = isBag(data) && Array.isArray(data.seconds) ? data.seconds : [];
   const seconds = list.map(readSecond).filter(second => second !== undefined);
-  return { ...live, seconds: seconds.slice(-SECONDS) };
+  return {
+    ...live,
+    seconds: seconds.slice(-SECONDS),
+    any: live.any || seconds.some(({ requests }) => requests > 0),
+  };
 }
 
 /** After event `now`. A second that comes again replaces itself. */
@@ -78,7 +84,7 @@ export function withNow(live: Live, data: unknown): Live {
   const before = live.seconds.find(second => second.time === last.time);
   const seconds = [...live.seconds.filter(second => second.time !== last.time), last].slice(-SECONDS);
   const more = Math.max(0, last.cost_nanousd - (before?.cost_nanousd ?? 0));
-  return { seconds, now, seenNanousd: live.seenNanousd + more };
+  return { seconds, now, seenNanousd: live.seenNanousd + more, any: live.any || last.requests > 0 };
 }
 
 /** One bar a second, the newest last; `null` where nothing is known. */
@@ -110,4 +116,16 @@ export function midnight(nowMs: number): string {
   const day = new Date(nowMs);
   day.setHours(0, 0, 0, 0);
   return day.toISOString();
+}
+
+/** A rate as text: `0`, `0.3`, `12.5`, `340`. */
+export function perSecond(rate: number): string {
+  if (rate > 0 && rate < 0.05) return '<0.1';
+  return rate < 99.95 ? rate.toFixed(1).replace(/\.0$/, '') : Math.round(rate).toLocaleString('en');
+}
+
+/** Failed requests of the last two minutes, in words. */
+export function errorsOf(seconds: readonly Second[]): string {
+  const failed = seconds.reduce((sum, second) => sum + second.errors, 0);
+  return failed === 0 ? 'none in 2 min' : `${failed.toLocaleString('en')} in 2 min`;
 }

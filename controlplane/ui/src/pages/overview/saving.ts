@@ -6,8 +6,8 @@ export interface CachedModel {
 
 /** Prices of a model at one provider, dollars for a million model tokens as decimal text. */
 export interface CachePrice {
-  input?: string | undefined;
-  cache_read?: string | undefined;
+  input?: string | null | undefined;
+  cache_read?: string | null | undefined;
 }
 
 export interface Saving {
@@ -19,8 +19,8 @@ export interface Saving {
 }
 
 /** Nanodollars for one model token; `null` without a price. */
-function rate(text: string | undefined): number | null {
-  const value = text === undefined || text === '' ? Number.NaN : Number(text);
+function rate(text: string | null | undefined): number | null {
+  const value = text === undefined || text === null || text === '' ? Number.NaN : Number(text);
   return Number.isFinite(value) ? value * 1_000 : null;
 }
 

@@ -1,6 +1,6 @@
 import { type SearchOf, searchParams, text } from '@/kit/search';
 
-const shape = { q: text };
+const shape = { provider: text };
 
 /** What the address of this page may say. */
 export const search = searchParams(shape);

@@ -1,7 +1,16 @@
 import { rangeParam } from '@/kit/range';
-import { type SearchOf, searchParams, text } from '@/kit/search';
+import { oneOf, type SearchOf, searchParams, text } from '@/kit/search';
 
-const shape = { range: rangeParam, since: text, until: text, q: text };
+const shape = {
+  range: rangeParam,
+  since: text,
+  until: text,
+  user: text,
+  q: text,
+  name: text,
+  model: text,
+  kind: oneOf(['hosted', 'client']),
+};
 
 /** What the address of this page may say. */
 export const search = searchParams(shape);
