@@ -1,7 +1,17 @@
 import { rangeParam } from '@/kit/range';
-import { type SearchOf, searchParams, text } from '@/kit/search';
+import { oneOf, type SearchOf, searchParams, text } from '@/kit/search';
 
-const shape = { range: rangeParam, since: text, until: text };
+export const SORTS = ['cost', 'requests', 'tokens', 'days', 'last', 'login'] as const;
+
+const shape = {
+  range: rangeParam,
+  since: text,
+  until: text,
+  q: text,
+  sort: oneOf(SORTS),
+  order: oneOf(['asc', 'desc']),
+  by: oneOf(['requests', 'cost']),
+};
 
 /** What the address of this page may say. */
 export const search = searchParams(shape);

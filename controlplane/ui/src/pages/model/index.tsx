@@ -8,6 +8,7 @@ import { Facts } from './Facts';
 import { Prices } from './Prices';
 import { Served } from './Served';
 import type { Search } from './search';
+import { Use } from './Use';
 import './model.css';
 
 /** One model: what it costs, who serves it, how it is used, how to call it. */
@@ -77,6 +78,7 @@ export default function ModelPage() {
           <Facts info={info} label={span.label} />
           <div className="model-grid">
             <div className="stack">
+              <Use model={info.model} span={span} admin={admin} />
               <Card title="Price" description="Dollars for a million model tokens, at each provider.">
                 <Prices model={info.model} />
               </Card>

@@ -1,28 +1,46 @@
 import { asProblem, useApi, useMe } from '@/api';
-import { ErrorState, Page } from '@/kit';
+import { ErrorState, Page, TimeRangePicker } from '@/kit';
+import { useTimeRange } from '@/kit/range';
+import { useSearchState } from '@/kit/search';
 import { Attention } from './Attention';
 import { Budgets } from './Budgets';
+import { Charts } from './Charts';
 import { FirstRequest } from './FirstRequest';
 import { Now } from './Now';
+import { PersonPicker } from './PersonPicker';
+import { Summary } from './Summary';
+import type { Search } from './search';
+import { Tops } from './Tops';
 import { useLive } from './useLive';
 import { useBudgets, useMatters } from './useSituation';
+import { useSeries } from './useUsage';
 import './overview.css';
 
 /** The first page: what happens now, what it costs, what needs attention. Users see their own; admins everybody, or anybody. */
 export default function OverviewPage() {
+  const [search, set] = useSearchState<Search>();
   const me = useMe();
   const admin = me.data?.role === 'admin';
   const login = me.data?.login;
+  const user = admin ? search.user : undefined;
+  const span = useTimeRange(search, '24h');
 
   const known = me.data !== undefined;
-  const live = useLive(undefined, known);
+  const live = useLive(user, known);
   const any = useApi(
     '/api/requests',
-    { query: { limit: 1 } },
+    { query: { limit: 1, user } },
     { enabled: known && !live.live.any, staleTime: 60_000, keepPrevious: false },
   );
+  const series = useSeries(span, user, known);
   const budgets = useBudgets(login, admin);
-  const matters = useMatters(admin, admin ? budgets.all : budgets.own, undefined);
+  const byModel = useApi(
+    '/api/usage',
+    { query: { by: 'model', since: span.since, until: span.until, user } },
+    { enabled: known },
+  );
+  const unpriced = byModel.data?.groups.map(({ key, unpriced: requests }) => ({ model: key, requests }));
+  const matters = useMatters(admin, admin ? budgets.all : budgets.own, unpriced);
 
   if (me.isError) {
     return (
@@ -31,16 +49,26 @@ export default function OverviewPage() {
       </Page>
     );
   }
-  const first = !live.live.any && any.data?.requests.length === 0;
+  const first = user === undefined && !live.live.any && any.data?.requests.length === 0;
   return (
-    <Page title="Overview">
+    <Page
+      title="Overview"
+      actions={
+        <>
+          {admin && <PersonPicker value={user} login={login} onChange={person => set({ user: person })} />}
+          {!first && <TimeRangePicker value={search} onChange={set} fallback="24h" />}
+        </>
+      }
+    >
       {first ? (
         <FirstRequest state={live.state} login={login ?? ''} />
       ) : (
         <>
-          <Now view={live} everybody={admin} />
+          <Now view={live} everybody={admin && user === undefined} />
           <Attention matters={matters.matters} pending={matters.pending} />
-          <Budgets view={budgets} admin={admin} />
+          <Summary series={series.data} byModel={byModel.data} label={span.label} />
+          <Charts series={series} beside={<Budgets view={budgets} admin={admin} />} />
+          <Tops series={series} span={span} user={user} admin={admin} />
         </>
       )}
     </Page>

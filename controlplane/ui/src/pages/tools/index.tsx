@@ -2,6 +2,7 @@ import { useMe } from '@/api';
 import { Page, TimeRangePicker } from '@/kit';
 import { useTimeRange } from '@/kit/range';
 import { useSearchState } from '@/kit/search';
+import { PersonPicker } from '../overview/PersonPicker';
 import { Calls } from './Calls';
 import type { Search } from './search';
 import { Tools } from './Tools';
@@ -19,12 +20,17 @@ export default function ToolUsePage() {
       title="Tool use"
       description={`Tools that models asked for${admin ? '' : ' in your calls'}, as captured answers have them.`}
       actions={
-        <TimeRangePicker
-          value={search}
-          onChange={set}
-          fallback="7d"
-          ranges={['24h', '7d', '30d', '90d', 'custom']}
-        />
+        <>
+          {admin && (
+            <PersonPicker value={user} login={me.data?.login} onChange={person => set({ user: person })} />
+          )}
+          <TimeRangePicker
+            value={search}
+            onChange={set}
+            fallback="7d"
+            ranges={['24h', '7d', '30d', '90d', 'custom']}
+          />
+        </>
       }
     >
       {search.name === undefined ? (

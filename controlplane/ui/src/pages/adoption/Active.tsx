@@ -1,0 +1,100 @@
+import { Download } from 'lucide-react';
+import type { DataOf } from '@/api';
+import { Button, Card, Metric, Metrics, TimeSeries } from '@/kit';
+import { csv, download } from '@/kit/csv';
+import { compact, count, percent } from '@/kit/format';
+import { percentOf, trend } from './share';
+
+type Adoption = DataOf<'/api/adoption'>;
+
+/** How many use it: now, in a week, in a month; and day by day. */
+export function Active({ data }: { data: Adoption }) {
+  const { users, days } = data;
+  const grown = trend(
+    days.map(day => day.active),
+    7,
+  );
+  const part = (active: number) => {
+    const of = percentOf(active, users.total);
+    return of === null ? '' : `${percent(of / 100)} of all`;
+  };
+  const save = () =>
+    download(
+      'active-people.csv',
+      csv(
+        ['day', 'active', 'new', 'requests'],
+        days.map(day => [day.time, day.active, day.new, day.requests]),
+      ),
+    );
+  return (
+    <Card
+      title="Active people"
+      actions={
+        <Button
+          tone="quiet"
+          size="small"
+          icon={Download}
+          onClick={save}
+          aria-label="Export active people as CSV"
+        >
+          Export
+        </Button>
+      }
+    >
+      <Metrics>
+        <Metric
+          label="Today"
+          value={count(users.active_1d)}
+          sub={part(users.active_1d)}
+          about="People with a request on the last day of the range. Devices and tokens with a name of their own count as people."
+        />
+        <Metric
+          label="In 7 days"
+          value={count(users.active_7d)}
+          sub={
+            grown === null
+              ? part(users.active_7d)
+              : `${grown < 0 ? '−' : '+'}${percent(Math.abs(grown) / 100)} a day`
+          }
+          about={
+            grown === null
+              ? 'People with a request in the last seven days.'
+              : 'People with a request in the last seven days. Below: the mean of active people a day in the last seven whole days, against the seven before.'
+          }
+        />
+        <Metric
+          label="In 30 days"
+          value={count(users.active_30d)}
+          sub={part(users.active_30d)}
+          about="People with a request in the last 30 days."
+        />
+        <Metric
+          label="New"
+          value={count(users.new)}
+          sub="in this range"
+          about="People whose first request ever is in the range."
+        />
+        <Metric
+          label="All"
+          value={count(users.total)}
+          sub="ever seen"
+          about="Everybody who ever made a request."
+        />
+      </Metrics>
+      <div className="adoption-days">
+        <TimeSeries
+          label="Active people each day"
+          times={days.map(day => day.time)}
+          stacked
+          sums={false}
+          height={220}
+          format={compact}
+          series={[
+            { label: 'Came back', values: days.map(day => Math.max(0, day.active - day.new)), color: 1 },
+            { label: 'New', values: days.map(day => day.new), color: 2 },
+          ]}
+        />
+      </div>
+    </Card>
+  );
+}
