@@ -115,7 +115,7 @@ function extensions({ label, editable, before, handlers }: Options): Extension[]
     highlightSpecialChars(),
     hujson,
     theme,
-    EditorView.contentAttributes.of({ 'aria-label': label }),
+    EditorView.contentAttributes.of({ 'aria-label': label, tabindex: '0' }),
     ...(nonce === '' ? [] : [EditorView.cspNonce.of(nonce)]),
     search({ top: true }),
     indentUnit.of('  '),

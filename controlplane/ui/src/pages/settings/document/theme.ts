@@ -34,10 +34,12 @@ export const theme = EditorView.theme({
   '.cm-panels': { backgroundColor: 'var(--bg-sunken)', color: 'var(--text)', borderColor: 'var(--line)' },
   '.cm-foldPlaceholder': { backgroundColor: 'var(--bg-active)', border: 'none', color: 'var(--text-2)' },
   '.cm-changedLine, .cm-insertedLine': { backgroundColor: 'var(--good-soft) !important' },
-  '.cm-changedText': { background: 'color-mix(in srgb, var(--good) 22%, transparent) !important' },
-  '.cm-deletedChunk': { backgroundColor: 'var(--bad-soft) !important' },
-  '.cm-deletedChunk .cm-deletedText': {
-    background: 'color-mix(in srgb, var(--bad) 22%, transparent) !important',
+  '.cm-changedText': {
+    background: 'none !important',
+    textDecoration: 'underline 2px color-mix(in srgb, var(--good) 55%, transparent)',
+    textUnderlineOffset: '3px',
   },
+  '.cm-deletedChunk': { backgroundColor: 'var(--bad-soft) !important' },
+  '.cm-deletedChunk .cm-deletedText': { background: 'none !important' },
   '.cm-collapsedLines': { background: 'var(--bg-sunken)', color: 'var(--text-2)' },
 });
