@@ -127,9 +127,9 @@ impl Seconds {
     }
 }
 
-const fn place(second: u64) -> usize {
-    // Fits: it is smaller than `KEPT`.
-    (second % KEPT as u64) as usize
+fn place(second: u64) -> usize {
+    // Always fits: it is smaller than `KEPT`.
+    usize::try_from(second % KEPT as u64).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ async fn a_stream_tells_of_seconds_and_of_records_that_are_asked_for() {
         (name.as_str(), &request["input"], &request["status"]),
         ("request", &json!(10), &json!(500))
     );
-    let listed = crate::api::requests::record(&records[5]);
+    let listed = requests::record(&records[5]);
     assert_eq!(request, listed, "the same as in a list");
     live.tick(later(began, 3));
     let mut sum = 0;
