@@ -1,49 +1,47 @@
 import { showRate } from '../models/price';
 import { type PriceDetail, priceSheet } from './sheet';
 
-/** What a model costs at one provider: a row for each kind of model token, a column for each condition. */
+/** What a model costs at one provider: a row for each condition, a column for each kind of model token, fees below. */
 export function PriceTable({ price, caption }: { price: PriceDetail; caption: string }) {
   const { columns, rows, fees } = priceSheet(price);
   return (
-    <div className="price-scroll">
-      <table className="price-table">
-        <caption className="visually-hidden">{caption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">$ per million model tokens</th>
-            {columns.map(column => (
-              <th key={column} scope="col" className="price-number">
-                {column}
-              </th>
+    <>
+      <section className="price-scroll" aria-label={caption} tabIndex={0}>
+        <table className="price-table">
+          <caption className="visually-hidden">{caption}</caption>
+          <thead>
+            <tr>
+              <td />
+              {rows.map(row => (
+                <th key={row.key} scope="col" className="price-number">
+                  {row.label}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {columns.map((column, at) => (
+              <tr key={column}>
+                <th scope="row">{column}</th>
+                {rows.map(row => (
+                  <td key={row.key} className="price-number">
+                    {showRate(row.cells[at]) ?? (
+                      <span className="faint" title="No rate of its own">
+                        –
+                      </span>
+                    )}
+                  </td>
+                ))}
+              </tr>
             ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(row => (
-            <tr key={row.key}>
-              <th scope="row">{row.label}</th>
-              {row.cells.map((cell, at) => (
-                <td
-                  key={columns[at]}
-                  className="price-number"
-                  title={cell === null ? 'No rate of its own' : undefined}
-                >
-                  {showRate(cell) ?? <span className="faint">–</span>}
-                </td>
-              ))}
-            </tr>
-          ))}
-          {fees.map(fee => (
-            <tr key={fee.label}>
-              <th scope="row">{fee.label}</th>
-              <td className="price-number">{showRate(fee.dollars)}</td>
-              {columns.slice(1).map(column => (
-                <td key={column} />
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+          </tbody>
+        </table>
+      </section>
+      {fees.length > 0 && (
+        <p className="price-source">
+          {fees.map(fee => `${fee.label}: ${showRate(fee.dollars) ?? 'unknown'}`).join(' · ')}
+        </p>
+      )}
+    </>
   );
 }

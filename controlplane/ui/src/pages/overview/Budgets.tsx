@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router';
 import { asProblem } from '@/api';
 import { Card, ErrorState, Ring, Skeleton } from '@/kit';
+import { money } from '@/kit/format';
 import { emptyIn } from './budgets';
 import type { useBudgets } from './useSituation';
 import './budgets.css';
@@ -62,7 +63,10 @@ function List({ budgets, none }: { budgets: readonly Bucket[]; none?: string }) 
               <bdi>{budget.bucket}</bdi>
             </Link>
             <div className="budget-left">
-              {budget.display.balance} of {budget.display.capacity} left
+              <span title={budget.display.balance}>
+                {budget.unit === 'usd' ? money(budget.balance) : budget.display.balance}
+              </span>{' '}
+              of {budget.display.capacity} left
             </div>
             <div className="budget-when">{when(budget)}</div>
           </div>

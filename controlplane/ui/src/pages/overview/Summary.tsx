@@ -12,11 +12,14 @@ export function Summary({
   series,
   byModel,
   label,
+  failed,
 }: {
   series: Series | undefined;
   byModel: ByModel | undefined;
   /** What the range is called. */
   label: string;
+  /** The figures could not be had: they are unknown, and not on their way. */
+  failed: boolean;
 }) {
   const totals = series?.total.totals;
   const missing = totals === undefined ? 0 : totals.unpriced + totals.unknown;
@@ -24,7 +27,7 @@ export function Summary({
   const cached = share(totals?.cached_read, totals?.input);
   const saving = useSaving(byModel);
   const known = <T,>(show: (sums: NonNullable<typeof totals>) => T) =>
-    totals === undefined ? undefined : show(totals);
+    totals === undefined ? (failed ? null : undefined) : show(totals);
   return (
     <Card title={label}>
       <Metrics>
@@ -34,7 +37,7 @@ export function Summary({
             const spent = spentOn(sums);
             return spent === null ? null : money(spent);
           })}
-          sub={missing > 0 ? `without ${compact(missing)} requests` : 'all requests priced'}
+          sub={known(() => (missing > 0 ? `without ${compact(missing)} requests` : 'all requests priced'))}
           about={
             totals === undefined
               ? 'Sum of known costs.'
@@ -44,7 +47,7 @@ export function Summary({
         <Metric
           label="Requests"
           value={known(sums => compact(sums.requests))}
-          sub={errors === null ? 'none failed' : `${percent(errors)} failed`}
+          sub={known(() => (errors === null ? '' : `${percent(errors)} failed`))}
           about={
             known(
               sums =>

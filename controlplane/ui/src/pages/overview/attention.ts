@@ -162,7 +162,7 @@ function* ofBudgets(budgets: readonly BudgetState[], nowMs: number): Iterable<Ma
           ? `Budget ${budget.bucket} is used up`
           : `Budget ${budget.bucket} is ${budget.percent_used} % used`,
       detail:
-        budget.percent_used >= 100 ? 'Calls that it counts for are refused until it fills up.' : undefined,
+        budget.percent_used >= 100 ? 'Calls that it counts for are refused until it is refilled.' : undefined,
       link: { to: '/quotas', search: { q: budget.bucket }, label: 'Open the budget' },
     };
   }

@@ -66,7 +66,7 @@ export default function OverviewPage() {
         <>
           <Now view={live} everybody={admin && user === undefined} />
           <Attention matters={matters.matters} pending={matters.pending} />
-          <Summary series={series.data} byModel={byModel.data} label={span.label} />
+          <Summary series={series.data} byModel={byModel.data} label={span.label} failed={series.isError} />
           <Charts series={series} beside={<Budgets view={budgets} admin={admin} />} />
           <Tops series={series} span={span} user={user} admin={admin} />
         </>
