@@ -111,7 +111,7 @@ function* ofHealth({
     };
   }
   if (captures === undefined) return;
-  const kept = { to: '/settings', search: { tab: 'captures' }, label: 'Settings of captures' };
+  const kept = { to: '/settings', search: { section: 'captures' }, label: 'Settings of captures' };
   const error = captures.error ?? captures.care_error;
   if (error !== null) {
     yield { id: 'captures', tone: 'bad', title: 'Captures cannot be kept', detail: error, link: kept };
@@ -197,7 +197,7 @@ function* ofEvents(dead: number): Iterable<Matter> {
       id: 'dead',
       tone: 'warn',
       title: `${many(dead, 'event', 'events')} could not be delivered to hooks`,
-      link: { to: '/guardrails', search: { tab: 'hooks' }, label: 'Deliver or drop them' },
+      link: { to: '/settings', search: { tab: 'hooks' }, label: 'Deliver or drop them' },
     };
   }
 }

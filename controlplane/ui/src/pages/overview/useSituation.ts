@@ -53,6 +53,7 @@ export function useMatters(
   const options = { enabled: admin, refetchInterval: EVERY_MS };
   const health = useApi('/api/health', undefined, options);
   const providers = useApi('/api/providers', undefined, options);
+  const hooks = useApi('/api/hooks', undefined, { ...options, refetchInterval: 4 * EVERY_MS });
   const matters = attention(
     {
       health:
@@ -64,6 +65,7 @@ export function useMatters(
         : undefined,
       budgets: budgets.map(budget => ({ ...budget, id: String(budget.id) })),
       unpriced: admin ? unpriced : undefined,
+      deadEvents: hooks.data?.hooks.reduce((sum, hook) => sum + hook.dead, 0),
     },
     Date.now(),
   );
