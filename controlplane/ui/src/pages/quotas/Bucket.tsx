@@ -15,7 +15,7 @@ import {
   TimeSeries,
 } from '@/kit';
 import { type RangeSearch, useTimeRange } from '@/kit/range';
-import { amount, burnText } from './figures';
+import { amount, burnText, emptyText } from './figures';
 import { Refill } from './Refill';
 
 type Row = Schema<'Bucket'>;
@@ -65,14 +65,7 @@ export function Bucket({ bucket, admin, onClose }: { bucket: Row; admin: boolean
               bucket.full_at === null ? 'not by itself' : <Time key="full" time={bucket.full_at} relative />,
             ],
             ['Burn', burnText(bucket) ?? 'unknown: there are no samples yet'],
-            [
-              'Empty',
-              bucket.empty_at === null ? (
-                'does not run out at this burn'
-              ) : (
-                <Time key="empty" time={bucket.empty_at} relative />
-              ),
-            ],
+            ['Empty', emptyText(bucket) ?? <Time key="empty" time={bucket.empty_at} relative />],
             ['Charged since it is there', format(bucket.charged)],
           ]}
         />

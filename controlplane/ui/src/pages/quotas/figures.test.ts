@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { amount, burnText, left, refillAmount } from './figures';
+import { amount, burnText, emptyText, left, refillAmount } from './figures';
 
 test('amounts', () => {
   expect([amount('usd', 1_500_000_000), amount('tokens', 12_345), amount('requests', 2)]).toEqual([
@@ -23,3 +23,10 @@ test.each([
   ['five', { problem: 'An amount such as $5.00, 200k or 30' }],
   ['-1', { problem: 'An amount such as $5.00, 200k or 30' }],
 ])('%j', (text, expected) => expect(refillAmount(text)).toEqual(expected));
+
+test.each([
+  [{ balance: 0, burn: null, empty_at: null }, 'now'],
+  [{ balance: 5, burn: null, empty_at: null }, 'unknown'],
+  [{ balance: 5, burn: { per_h: 1, window_s: 3600 }, empty_at: null }, 'not at this burn'],
+  [{ balance: 5, burn: { per_h: 1, window_s: 3600 }, empty_at: '2026-11-22T12:00:00Z' }, null],
+])('empty: %j', (bucket, expected) => expect(emptyText(bucket)).toBe(expected));

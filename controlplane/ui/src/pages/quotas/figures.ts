@@ -16,6 +16,13 @@ export const left = (bucket: Bucket): number =>
 export const burnText = (bucket: Pick<Bucket, 'burn' | 'unit'>): string | null =>
   bucket.burn === null ? null : `${amount(bucket.unit, bucket.burn.per_h)}/h`;
 
+/** When a bucket runs out, in words; `null` where there is a moment. */
+export function emptyText(bucket: Pick<Bucket, 'burn' | 'balance' | 'empty_at'>): string | null {
+  if (bucket.balance <= 0) return 'now';
+  if (bucket.empty_at !== null) return null;
+  return bucket.burn === null ? 'unknown' : 'not at this burn';
+}
+
 /** What somebody types as an amount, as the API takes it: `$5`, `5`, `200k`; empty means to the full. */
 export function refillAmount(text: string): { amount: string | null } | { problem: string } {
   const typed = text.trim();

@@ -3,7 +3,7 @@ import { type Schema, useInfiniteApi, useMe } from '@/api';
 import { DataTable, EmptyState, Page, Ring, Text, Time } from '@/kit';
 import { useSearchState } from '@/kit/search';
 import { Bucket } from './Bucket';
-import { burnText, left } from './figures';
+import { burnText, emptyText, left } from './figures';
 import type { Search } from './search';
 
 type Row = Schema<'Bucket'>;
@@ -32,7 +32,7 @@ export default function QuotasPage() {
     words === undefined ? list.rows : list.rows.filter(row => row.bucket.toLowerCase().includes(words));
   return (
     <Page
-      title="Budgets"
+      title="Quotas"
       description="A bucket has a ceiling and is refilled all the time. A call takes what it costs from each bucket that counts for it, and is refused if one has not enough."
     >
       <DataTable<Row>
@@ -123,13 +123,15 @@ export default function QuotasPage() {
             id: 'empty',
             header: 'Empty',
             hint: 'At the present burn, less the refill',
-            value: row => row.empty_at,
-            cell: row =>
-              row.empty_at === null ? (
-                <span className="faint">does not run out</span>
-              ) : (
+            value: row => emptyText(row) ?? row.empty_at,
+            cell: row => {
+              const said = emptyText(row);
+              return said === null ? (
                 <Time time={row.empty_at} relative />
-              ),
+              ) : (
+                <span className={said === 'now' ? 'nowrap' : 'faint nowrap'}>{said}</span>
+              );
+            },
           },
         ]}
         empty={
