@@ -128,14 +128,14 @@ fn people(connection: &Connection, text: &str) -> Result<Vec<String>, StoreError
     texts(
         connection,
         text,
-        "SELECT 1 FROM sessions s WHERE s.user = t.id",
+        "SELECT 1 FROM people p WHERE p.user = t.id",
         None,
     )
 }
 
 fn models(connection: &Connection, text: &str, user: Option<TextId>) -> Result<Vec<String>, StoreError> {
     let kind = match user {
-        None => "SELECT 1 FROM session_models m WHERE m.model = t.id",
+        None => "SELECT 1 FROM active a WHERE a.model = t.id",
         Some(_) => {
             "SELECT 1 FROM (SELECT number FROM sessions WHERE user = ?3 ORDER BY last DESC LIMIT 200) s \
              CROSS JOIN session_models m ON m.session = s.number WHERE m.model = t.id"

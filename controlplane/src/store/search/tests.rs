@@ -18,6 +18,10 @@ async fn stored() -> (tempfile::TempDir, Sqlite) {
         r.session_source = SessionSource::Header;
         records.push(r);
     }
+    // Somebody without a session.
+    let mut alone = record(60, START);
+    (alone.user, alone.model_asked) = ("alone".into(), "model-alone".into());
+    records.push(alone);
     let batch = Batch {
         records,
         ..Batch::default()
@@ -45,6 +49,8 @@ async fn names_are_found_by_their_beginnings() {
     let found = search(&store, "user", None).await;
     assert_eq!(found.people, ["user0", "user1", "user2"]);
     assert_eq!(search(&store, "ser", None).await.people, [] as [&str; 0]);
+    assert_eq!(search(&store, "alo", None).await.people, ["alone"]);
+    assert_eq!(search(&store, "model-", None).await.models, ["model-alone"]);
     assert_eq!(search(&store, "model1", None).await.models, ["model1"]);
     assert_eq!(search(&store, "ba", None).await.tools, ["bash", "basic"]);
     assert_eq!(search(&store, "ba", Some("user1")).await.tools, ["bash"]);
