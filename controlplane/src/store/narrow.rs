@@ -11,7 +11,7 @@ pub(super) mod people;
 mod tests;
 mod totals;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
 use sluice_shared::units::UnixMicros;
@@ -27,7 +27,7 @@ use people::Person;
 pub(super) const VERSION: usize = 9;
 
 /// What a batch holds of a user.
-type People = HashMap<TextId, Person>;
+type People = BTreeMap<TextId, Person>;
 
 /// Writes the narrower sums; remembers what of them is written.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! The one connection that writes. It is used from the thread that ingests, without a queue in between: a row costs
 //! about as much as a hand-over to another thread would (`docs/adr/0003-one-writer-without-a-pool.md`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
@@ -210,7 +210,7 @@ impl Writer {
             }
         }
         let mut sums = rollup::Sums::new();
-        let mut people = HashMap::new();
+        let mut people = BTreeMap::new();
         for (g, group) in &groups {
             for key in rollup::keys(g.second, g.user, g.provider, g.model_asked, g.api) {
                 rollup::add(sums.entry(key).or_default(), &group.totals);
