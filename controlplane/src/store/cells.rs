@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 use sluice_shared::api::ApiKind;
 
 use super::detail::{self, TextId, int};
+use super::narrow::active::ANY_MODEL;
 use super::narrow::blocks;
 use super::range::{self, Level};
 use super::texts::NO_TEXT;
@@ -83,10 +84,10 @@ pub(super) fn read(
             (Some(_), _) | (None, By::User) => Rows::Rollups,
             (None, _) => Rows::Totals,
         };
-        let all = only == Only::default();
-        if whole && all && by == By::User && part.level == Level::Day {
+        let summed = only.user.is_none() && only.provider.is_none();
+        if whole && summed && by == By::User && part.level == Level::Day {
             let over = to.min(blocks::until(connection)?).max(from);
-            users(connection, from, over, each)?;
+            users(connection, only.model.unwrap_or(ANY_MODEL), from, over, each)?;
             from = over;
         }
         buckets(connection, &rows, level, (from, to), by, only, each)?;
@@ -170,10 +171,16 @@ fn buckets(
 }
 
 /// Sums of each user over days that are over, in Unix seconds.
-fn users(connection: &Connection, from: u64, to: u64, each: &mut dyn FnMut(Cell)) -> Result<(), StoreError> {
+fn users(
+    connection: &Connection,
+    model: TextId,
+    from: u64,
+    to: u64,
+    each: &mut dyn FnMut(Cell),
+) -> Result<(), StoreError> {
     let mut select = connection.prepare_cached(&users_sql())?;
     for (level, from, to) in blocks::cover(from, to) {
-        let mut rows = select.query((int(level), int(from), int(to)))?;
+        let mut rows = select.query((int(level), model, int(from), int(to)))?;
         while let Some(row) = rows.next()? {
             each(Cell {
                 second: row.get(0)?,
@@ -187,7 +194,7 @@ fn users(connection: &Connection, from: u64, to: u64, each: &mut dyn FnMut(Cell)
 
 fn users_sql() -> String {
     format!(
-        "SELECT bucket,user,{} FROM user_sums WHERE level = ? AND bucket >= ? AND bucket < ?",
+        "SELECT bucket,user,{} FROM user_sums WHERE level = ? AND model = ? AND bucket >= ? AND bucket < ?",
         rollup::COLUMNS.join(",")
     )
 }

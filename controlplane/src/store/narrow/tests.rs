@@ -116,7 +116,8 @@ struct Tables {
     people: BTreeMap<String, (u64, u64, Totals)>,
     /// Model (`None`: any), bucket, logins.
     active: BTreeMap<(Option<String>, u64), BTreeSet<String>>,
-    users: BTreeMap<(u64, u64, String), Totals>,
+    /// Level, model (`None`: any), bucket, login.
+    users: BTreeMap<(u64, Option<String>, u64, String), Totals>,
     until: u64,
 }
 
@@ -174,14 +175,16 @@ impl Tables {
             tables.active.entry(key).or_default().extend(people);
         });
         each(
-            &format!("SELECT level,bucket,user,{sums} FROM user_sums"),
+            &format!("SELECT level,model,bucket,user,{sums} FROM user_sums"),
             &mut |row| {
+                let model: TextId = row.get(1).unwrap();
                 let key = (
                     row.get(0).unwrap(),
-                    row.get(1).unwrap(),
-                    text(row.get(2).unwrap()),
+                    (model != ANY_MODEL).then(|| text(model)),
+                    row.get(2).unwrap(),
+                    text(row.get(3).unwrap()),
                 );
-                tables.users.insert(key, cells(row, 3));
+                tables.users.insert(key, cells(row, 4));
             },
         );
         tables
@@ -207,7 +210,9 @@ impl Tables {
                 let over = [DAY, 7 * DAY, 28 * DAY].map(|level| (level, second(r) / level * level));
                 over.into_iter()
                     .filter(|(level, bucket)| bucket + level <= until)
-                    .map(|(level, bucket)| (level, bucket, r.user.clone()))
+                    .flat_map(|(level, bucket)| {
+                        [None, Some(model(r).to_owned())].map(|model| (level, model, bucket, r.user.clone()))
+                    })
                     .collect()
             }),
             until,
@@ -254,7 +259,7 @@ async fn the_tables_are_what_the_records_say() {
         assert_eq!(found.people, expected.people, "{seed}");
         assert_eq!(found.active, expected.active, "{seed}");
         assert_eq!(found.users, expected.users, "{seed}");
-        assert!(found.users.keys().any(|(level, _, _)| *level == 28 * DAY));
+        assert!(found.users.keys().any(|key| key.0 == 28 * DAY));
     }
 }
 
