@@ -11,7 +11,9 @@ pub(crate) mod captures;
 mod cells;
 mod detail;
 pub(crate) mod export;
+pub(crate) mod filter;
 mod ledger;
+mod looks;
 mod matches;
 mod narrow;
 pub(crate) mod outbox;
@@ -19,6 +21,7 @@ pub(crate) mod people;
 pub(crate) mod range;
 mod rollup;
 pub(crate) mod samples;
+mod scan;
 pub(crate) mod search;
 mod seen;
 pub(crate) mod series;
@@ -30,6 +33,7 @@ pub(crate) mod tools;
 pub(crate) mod verdicts;
 mod views;
 mod writer;
+mod zones;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -43,6 +47,7 @@ use sluice_shared::wire::control::Bucket;
 
 pub(crate) use detail::side_json;
 pub(crate) use export::ExportRows;
+pub(crate) use filter::Filter;
 pub(crate) use ledger::{
     Among, BucketId, BucketQuery, BucketRow, Definitions, HistoryQuery, LeaseAsk, LeaseOutcome, Other,
     QuotaEvent, RefillEntry, Refilled, Touched,
@@ -156,15 +161,21 @@ pub(crate) struct RequestQuery {
     pub(crate) since: Option<UnixMicros>,
     /// Up to, and without, this.
     pub(crate) until: Option<UnixMicros>,
-    pub(crate) user: Option<String>,
-    /// As asked for or as answered.
-    pub(crate) model: Option<String>,
-    pub(crate) provider: Option<String>,
-    /// Lowest and highest status.
-    pub(crate) status: Option<(u16, u16)>,
+    pub(crate) filter: Filter,
     /// Only what comes after this one in the list.
-    pub(crate) after: Option<(UnixMicros, RequestId)>,
+    pub(crate) after: Option<Place>,
     pub(crate) limit: u32,
+}
+
+/// Where a request stands in lists.
+pub(crate) type Place = (UnixMicros, RequestId);
+
+/// A page of records, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) records: Vec<UsageRecord>,
+    /// The page has fewer than were asked for because there was too much to read: it goes on after this place.
+    pub(crate) cut: Option<Place>,
 }
 
 /// What usage is summed by.
@@ -306,8 +317,10 @@ pub(crate) trait Store:
     fn forget(&self, incarnation: u64) -> Pending<'_, ()>;
     /// How far an incarnation has been read.
     fn cursors(&self, incarnation: u64) -> Pending<'_, Vec<Cursor>>;
-    /// Records, newest first.
-    fn requests<'a>(&'a self, query: &'a RequestQuery) -> Pending<'a, Vec<UsageRecord>>;
+    /// Records, newest first. What is read for a page is bounded.
+    fn requests<'a>(&'a self, query: &'a RequestQuery) -> Pending<'a, Page>;
+    /// The records at these places that are there, in their order.
+    fn requests_at<'a>(&'a self, places: &'a [Place]) -> Pending<'a, Vec<UsageRecord>>;
     /// One record.
     fn request(&self, id: RequestId) -> Pending<'_, Option<UsageRecord>>;
     /// Sums.
@@ -380,7 +393,7 @@ impl Reader {
         self.0.usage(query).await
     }
 
-    pub(crate) async fn requests(&self, query: &RequestQuery) -> Result<Vec<UsageRecord>, StoreError> {
+    pub(crate) async fn requests(&self, query: &RequestQuery) -> Result<Page, StoreError> {
         self.0.requests(query).await
     }
 }

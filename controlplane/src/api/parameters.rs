@@ -95,6 +95,54 @@ impl Parameters {
     }
 }
 
+impl Parameters {
+    /// A count of 63 bits.
+    pub(super) fn count(&self, name: &str) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        let count = text
+            .parse::<u64>()
+            .ok()
+            .filter(|count| digits && *count <= i64::MAX.unsigned_abs());
+        match count {
+            Some(count) => Ok(Some(count)),
+            None => Err(Problem::bad_parameter(name, "must be a whole number below 2^63")),
+        }
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+        match self.text(name) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(Problem::bad_parameter(name, "must be true or false")),
+        }
+    }
+
+    /// One of some words.
+    pub(super) fn word<T: Copy>(
+        &self,
+        name: &str,
+        all: &[T],
+        word: impl Fn(T) -> &'static str,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        if let Some(found) = all.iter().copied().find(|it| word(*it) == text) {
+            return Ok(Some(found));
+        }
+        let words: Vec<&str> = all.iter().map(|it| word(*it)).collect();
+        Err(Problem::bad_parameter(
+            name,
+            format_args!("is not known; known are {}", words.join(", ")),
+        ))
+    }
+}
+
 /// `+` is a space in a query, except that nobody encodes the one of a time zone: `+` before digits stays.
 fn form(text: &str) -> Option<String> {
     decode(text.as_bytes())

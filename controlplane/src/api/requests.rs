@@ -1,7 +1,8 @@
 //! `GET /api/requests`: records, newest first, in pages; `GET /api/requests/{id}`: one of them.
 //!
 //! A cursor names the last record of a page by time and id. Records that arrive later are newer than any cursor or stand
-//! at their place in time; pages never repeat and never skip what was there when the first was read.
+//! at their place in time; pages never repeat and never skip what was there when the first was read. A page for whose
+//! filter there is too much to read ends early and says so; its cursor goes on.
 
 use std::sync::Arc;
 
@@ -9,20 +10,38 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use serde_json::{Value, json};
+use sluice_shared::api::ApiKind;
 use sluice_shared::ids::RequestId;
 use sluice_shared::quota::Charge;
 use sluice_shared::units::UnixMicros;
-use sluice_shared::usage::{Ended, UsageRecord, Verdict};
+use sluice_shared::usage::{Action, Capture, Ended, UsageRecord, Verdict};
 
 use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::Principal;
 use super::problem::Problem;
+use crate::store::filter::{Failure, Judgement};
 use crate::store::sessions::SessionId;
-use crate::store::{RequestQuery, side_json};
+use crate::store::{Filter, Page, Place, RequestQuery, side_json};
 
-pub(super) const KNOWN: [&str; 8] = [
-    "since", "until", "user", "model", "provider", "status", "limit", "cursor",
+/// Parameters that say which records are wanted, whatever their time: of lists and of what is shown live.
+pub(super) const FILTERS: [&str; 16] = [
+    "user",
+    "model",
+    "provider",
+    "status",
+    "session",
+    "agent",
+    "api",
+    "ended",
+    "error",
+    "stream",
+    "tools",
+    "min_cost_nanousd",
+    "min_duration_ms",
+    "verdict",
+    "rule",
+    "capture",
 ];
 /// Records of a page, unless asked otherwise, and at most.
 const LIMIT: (u32, u32) = (100, 1_000);
@@ -32,22 +51,24 @@ pub(super) async fn list(
     principal: Principal,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    let (query, limit) = query(&Parameters::read(&uri, &KNOWN)?, &principal)?;
-    let mut records = if principal.may_ask_for(query.user.as_deref()) {
-        let query = RequestQuery {
-            user: principal.only(query.user.clone()),
-            ..query
-        };
+    let known = [FILTERS.as_slice(), &["since", "until", "limit", "cursor"]].concat();
+    let parameters = Parameters::read(&uri, &known)?;
+    let (mut query, limit) = query(&parameters)?;
+    let Page { mut records, cut } = if principal.may_ask_for(query.filter.user.as_deref()) {
+        query.filter.user = principal.only(query.filter.user.take());
         shown.store.requests(&query).await?
     } else {
         // Somebody else's records: to a user they do not exist.
-        Vec::new()
+        Page::default()
     };
     let more = records.len() > limit;
     records.truncate(limit);
     let next = records.last().filter(|_| more).map(cursor);
+    let next = next.or(cut.map(place));
     let requests: Vec<Value> = records.iter().map(record).collect();
-    Ok(Json(json!({ "requests": requests, "next_cursor": next })))
+    Ok(Json(
+        json!({ "requests": requests, "next_cursor": next, "cut": cut.is_some() && !more }),
+    ))
 }
 
 /// One record; to a user, those of others do not exist.
@@ -66,23 +87,49 @@ pub(super) async fn show(
 }
 
 /// The query, with room for one record more than the page: whether there is a next page.
-pub(super) fn query(
-    parameters: &Parameters,
-    _principal: &Principal,
-) -> Result<(RequestQuery, usize), Problem> {
+pub(super) fn query(parameters: &Parameters) -> Result<(RequestQuery, usize), Problem> {
     let limit = parameters.number("limit", 1, LIMIT.1, LIMIT.0)?;
-    let text = |name: &str| parameters.text(name).map(str::to_owned);
     let query = RequestQuery {
         since: parameters.time("since")?,
         until: parameters.time("until")?,
-        user: text("user"),
-        model: text("model"),
-        provider: text("provider"),
-        status: parameters.text("status").map(status).transpose()?,
+        filter: filter(parameters)?,
         after: parameters.text("cursor").map(parse_cursor).transpose()?,
         limit: limit + 1,
     };
     Ok((query, usize::try_from(limit).unwrap_or(usize::MAX)))
+}
+
+/// What is asked by [`FILTERS`].
+pub(super) fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
+    let text = |name: &str| parameters.text(name).map(str::to_owned);
+    Ok(Filter {
+        user: text("user"),
+        model: text("model"),
+        provider: text("provider"),
+        status: parameters.text("status").map(status).transpose()?,
+        session: text("session"),
+        agent: text("agent"),
+        api: parameters.word("api", ApiKind::ALL, ApiKind::name)?,
+        ended: parameters.word("ended", Ended::ALL, Ended::name)?,
+        error: text("error").map(|code| match code.as_str() {
+            "any" => Failure::Any,
+            _ => Failure::Code(code),
+        }),
+        stream: parameters.flag("stream")?,
+        tools: parameters.flag("tools")?,
+        cost_min: parameters.count("min_cost_nanousd")?,
+        duration_min_us: parameters
+            .count("min_duration_ms")?
+            .map(|ms| ms.saturating_mul(1_000)),
+        verdict: match parameters.text("verdict") {
+            Some("any") => Some(Judgement::Any),
+            _ => parameters
+                .word("verdict", Action::ALL, Action::name)?
+                .map(Judgement::Of),
+        },
+        rule: text("rule"),
+        capture: parameters.word("capture", Capture::ALL, Capture::name)?,
+    })
 }
 
 /// `429`, or a class: `4xx`.
@@ -102,7 +149,12 @@ pub(super) fn status(text: &str) -> Result<(u16, u16), Problem> {
 }
 
 pub(super) fn cursor(record: &UsageRecord) -> String {
-    format!("{}-{}", record.time.0, record.request_id)
+    place((record.time, record.request_id))
+}
+
+/// The cursor of a place.
+fn place((time, id): Place) -> String {
+    format!("{}-{id}", time.0)
 }
 
 pub(super) fn parse_cursor(text: &str) -> Result<(UnixMicros, RequestId), Problem> {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::item::{Item, RequestItem};
 use super::table::{GROUP_ROWS, Parquet, csv_header, csv_line};
 use crate::store::export::Kept;
-use crate::store::{Reader, RequestQuery, Store, StoreError, open_read_only};
+use crate::store::{Filter, Page, Reader, RequestQuery, Store, StoreError, open_read_only};
 
 /// Records that are read at once.
 const PAGE: u32 = 1_000;
@@ -62,7 +62,7 @@ impl Selection {
         RequestQuery {
             since: self.since,
             until: self.until,
-            user: self.user.clone(),
+            filter: Filter::of(self.user.clone()),
             limit: PAGE,
             ..RequestQuery::default()
         }
@@ -70,9 +70,14 @@ impl Selection {
 }
 
 /// Makes the query that of the page behind `page`; `false`: there is none.
-fn next_page(query: &mut RequestQuery, page: &[UsageRecord]) -> bool {
-    query.after = page.last().map(|record| (record.time, record.request_id));
-    page.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX)
+fn next_page(query: &mut RequestQuery, page: &Page) -> bool {
+    let last = page.records.last();
+    let full = page.records.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
+    let last = last
+        .map(|record| (record.time, record.request_id))
+        .filter(|_| full);
+    query.after = page.cut.or(last);
+    query.after.is_some()
 }
 
 /// A record as a line of text.
@@ -111,10 +116,10 @@ pub async fn export_records(
     let (mut query, mut count) = (selection.first_page(), 0u64);
     loop {
         let page = reader.requests(&query).await?;
-        for record in &page {
+        for record in &page.records {
             out.write_all(line(format, record).as_bytes())?;
         }
-        count = count.saturating_add(page.len() as u64);
+        count = count.saturating_add(page.records.len() as u64);
         if !next_page(&mut query, &page) {
             break;
         }
@@ -134,8 +139,8 @@ async fn table(
     loop {
         let page = reader.requests(&query).await?;
         let more = next_page(&mut query, &page);
-        count = count.saturating_add(page.len() as u64);
-        rows.extend(page);
+        count = count.saturating_add(page.records.len() as u64);
+        rows.extend(page.records);
         if rows.len() >= GROUP_ROWS || (!more && !rows.is_empty()) {
             file.group(&rows.iter().collect::<Vec<_>>()).map_err(failed)?;
             rows.clear();
@@ -170,7 +175,7 @@ impl Lines {
                         return;
                     }
                 };
-                let text: String = page.iter().map(|record| line(format, record)).collect();
+                let text: String = page.records.iter().map(|record| line(format, record)).collect();
                 if !text.is_empty() && pages.send(Ok(text.into())).await.is_err() {
                     return;
                 }

@@ -151,7 +151,11 @@ impl Reader {
             limit: 100_000,
             ..RequestQuery::default()
         };
-        let mut records = self.runtime.block_on(self.store.requests(&query)).unwrap();
+        let mut records = self
+            .runtime
+            .block_on(self.store.requests(&query))
+            .unwrap()
+            .records;
         records.reverse();
         records
     }

@@ -33,7 +33,7 @@ use super::StoreError;
 /// Number of a text in the table `texts`.
 pub(super) type TextId = i64;
 /// Longest text that is given a number, in bytes; filters and sums number theirs whatever their length.
-const SHARED_MAX: usize = 96;
+pub(super) const SHARED_MAX: usize = 96;
 /// Optional counts of a record.
 const COUNTS: usize = 21;
 
@@ -536,6 +536,28 @@ impl Row {
             provider: self.provider,
             model_asked: self.model_asked,
         }
+    }
+
+    /// Whether its error has this code.
+    pub(super) fn has_error(&self, number: Option<TextId>, text: &str) -> bool {
+        match self.error {
+            Some(error) => Some(error) == number,
+            None => self.record.error.as_deref() == Some(text),
+        }
+    }
+
+    /// Whether somebody of this name gave a verdict.
+    pub(super) fn has_judge(&self, number: Option<TextId>, text: &str) -> bool {
+        let mut all = self.record.verdicts.iter().zip(&self.judges);
+        all.any(|(verdict, judge)| match judge {
+            Some(judge) => Some(*judge) == number,
+            None => verdict.name == text,
+        })
+    }
+
+    /// Whether it asked for a model or was answered by it.
+    pub(super) fn has_model(&self, number: TextId) -> bool {
+        self.model_asked == number || self.model_answered == Some(number)
     }
 
     /// Numbers of the texts that [`Self::with_texts`] needs.

@@ -1,4 +1,5 @@
-//! Where to look for what a list is filtered by: the table `seen` names the seconds in which a value occurs.
+//! Where to look for what a list is filtered by: the table `seen` names the seconds in which a value occurs: a user, a
+//! provider, a model, a status, the code of an error, the name of who gave a verdict.
 //!
 //! A full index would cost every record three or four insertions. A row per value and second costs close to nothing
 //! when there is traffic, and a filtered list reads only seconds in which all its values occur. What it reads in vain is

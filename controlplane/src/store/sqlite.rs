@@ -5,7 +5,7 @@
 //! thread that asks for it (`writer.rs`).
 //!
 //! `requests` is clustered by `(time, request_id)`, the order of every list and of the list's cursor. Its rows hold
-//! numbers for texts and a packed rest (`detail.rs`); filtered lists find their seconds in `seen` (`seen.rs`).
+//! numbers for texts and a packed rest (`detail.rs`); filtered lists find where to look by indexes of moments (`scan.rs`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -21,12 +21,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRo
 use sqlx::{Row as _, SqliteConnection};
 
 use super::detail::{COLUMNS, Columns, Row, TextId, int};
+use super::looks::Looks;
 use super::views::Views;
 use super::writer::{Writer, amend, check_version, finish, set_cursor};
 use super::{
     Batch, BucketId, BucketQuery, BucketRow, Cursor, Definitions, FILE, HistoryQuery, Ingested, LeaseAsk,
-    LeaseOutcome, Pending, QuotaEvent, RefillEntry, Refilled, RequestQuery, Store, StoreError, StoredToken,
-    Touched, UsageGroup, UsageQuery, When, ledger, seen, tokens,
+    LeaseOutcome, Page, Pending, Place, QuotaEvent, RefillEntry, Refilled, RequestQuery, Store, StoreError, StoredToken,
+    Touched, UsageGroup, UsageQuery, When, ledger, scan, tokens,
 };
 
 /// A store in a file.
@@ -34,8 +35,6 @@ pub(crate) struct Sqlite {
     write: Mutex<Writer>,
     /// Lists of the ledger, which are short.
     lists: Mutex<Connection>,
-    /// Lists of captures, which may be long.
-    looks: Arc<Mutex<Connection>>,
     pub(super) read: Reads,
     /// Questions whose answers are added up.
     pub(super) views: Views,
@@ -43,7 +42,7 @@ pub(crate) struct Sqlite {
 }
 
 /// The connections that read.
-pub(crate) struct Reads(pub(super) SqlitePool, PathBuf);
+pub(crate) struct Reads(pub(super) SqlitePool, PathBuf, Arc<Looks>);
 
 impl Sqlite {
     /// Opens the store of a data directory, makes it if it is missing, and brings its schema up to date.
@@ -52,12 +51,10 @@ impl Sqlite {
             let path = data_dir.join(FILE);
             let write = Mutex::new(Writer::open(&path)?);
             let lists = Mutex::new(open_lists(&path)?);
-            let looks = Arc::new(Mutex::new(open_lists(&path)?));
-            let read = Reads::connect(&path, SqliteConnectOptions::new().filename(&path)).await?;
+            let read = Reads::connect(&path, true).await?;
             Ok(Self {
                 write,
                 lists,
-                looks,
                 read,
                 views: Views::of(&path),
                 path,
@@ -85,12 +82,7 @@ impl Sqlite {
         &self,
         look: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let looks = self.looks.clone();
-        let looked =
-            tokio::task::spawn_blocking(move || look(&looks.lock().unwrap_or_else(PoisonError::into_inner)));
-        looked
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Column("(the query ended early)")))
+        self.read.2.look(look).await
     }
 }
 
@@ -111,8 +103,7 @@ impl Reads {
             if !path.exists() {
                 return Err(StoreError::Missing(data_dir.display().to_string()));
             }
-            let options = SqliteConnectOptions::new().filename(&path).read_only(true);
-            let reads = Self::connect(&path, options).await?;
+            let reads = Self::connect(&path, false).await?;
             let found = sqlx::query("PRAGMA user_version")
                 .fetch_one(&reads.0)
                 .await?
@@ -122,8 +113,11 @@ impl Reads {
         })
     }
 
-    async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<Self, StoreError> {
-        let options = options
+    /// Connects to a file that this process writes (`own`) or not.
+    async fn connect(path: &Path, own: bool) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(!own)
             .pragma("query_only", "on")
             .busy_timeout(Duration::from_secs(10));
         let pool = SqlitePoolOptions::new()
@@ -132,7 +126,7 @@ impl Reads {
             .idle_timeout(Duration::from_secs(60))
             .connect_with(options)
             .await?;
-        Ok(Self(pool, path.to_owned()))
+        Ok(Self(pool, path.to_owned(), Looks::new(path, own)))
     }
 }
 
@@ -184,8 +178,13 @@ impl Store for Sqlite {
         Box::pin(async move { self.writer().cursors(incarnation) })
     }
 
-    fn requests<'a>(&'a self, query: &'a RequestQuery) -> Pending<'a, Vec<UsageRecord>> {
+    fn requests<'a>(&'a self, query: &'a RequestQuery) -> Pending<'a, Page> {
         Box::pin(self.read.requests(query))
+    }
+
+    fn requests_at<'a>(&'a self, places: &'a [Place]) -> Pending<'a, Vec<UsageRecord>> {
+        let places = places.to_vec();
+        Box::pin(self.look(move |connection| scan::at(connection, &places)))
     }
 
     fn request(&self, id: RequestId) -> Pending<'_, Option<UsageRecord>> {
@@ -305,38 +304,12 @@ impl Store for Sqlite {
     }
 }
 
-/// A list's statement and the numbers that are bound to it, in order.
-struct List {
-    sql: String,
-    bound: Vec<i64>,
-}
-
 impl Reads {
-    pub(super) async fn requests(&self, query: &RequestQuery) -> Result<Vec<UsageRecord>, StoreError> {
-        // One view of the file: texts are there when their rows are.
-        let mut view = self.0.begin().await?;
-        let mut numbers = [None; 3];
-        for (number, text) in numbers
-            .iter_mut()
-            .zip([&query.user, &query.model, &query.provider])
-        {
-            if let Some(text) = text {
-                *number = number_of(&mut view, text).await?;
-                if number.is_none() {
-                    return Ok(Vec::new());
-                }
-            }
-        }
-        let list = list_sql(query, numbers);
-        let mut bound = sqlx::query(&list.sql);
-        for number in list.bound {
-            bound = bound.bind(number);
-        }
-        if let Some((_, id)) = &query.after {
-            bound = bound.bind(id.0.as_slice());
-        }
-        let rows = bound.fetch_all(&mut *view).await?;
-        records(&mut view, &rows).await
+    pub(super) async fn requests(&self, query: &RequestQuery) -> Result<Page, StoreError> {
+        let query = query.clone();
+        self.2
+            .look(move |connection| scan::page(connection, &query, scan::WORK_MAX))
+            .await
     }
 
     async fn request(&self, id: RequestId) -> Result<Option<UsageRecord>, StoreError> {
@@ -429,69 +402,6 @@ fn unpack(row: &SqliteRow) -> Result<Row, StoreError> {
     Row::unpack(&columns, detail).ok_or(StoreError::Column("detail"))
 }
 
-/// The statement of a list. With a filter, the seconds in which all its values occur are gone through from the newest,
-/// and of each the records; without, the records are in order as they stand.
-fn list_sql(query: &RequestQuery, [user, model, provider]: [Option<TextId>; 3]) -> List {
-    let status = query.status.and_then(|(low, high)| seen::range_value(low, high));
-    let since = query.since.map_or(0, |time| int(time.0));
-    let until = query.until.map_or(i64::MAX, |time| int(time.0));
-    let mut bound = vec![since, until];
-    let mut filter = String::from("r.time >= ?1 AND r.time < ?2");
-    let mut place = |value: i64| {
-        bound.push(value);
-        format!("?{}", bound.len())
-    };
-    if let Some(user) = user {
-        filter += &format!(" AND r.user = {}", place(user));
-    }
-    if let Some(model) = model {
-        let model = place(model);
-        filter += &format!(" AND (r.model_asked = {model} OR r.model_answered = {model})");
-    }
-    if let Some(provider) = provider {
-        filter += &format!(" AND r.provider = {}", place(provider));
-    }
-    if let Some((low, high)) = query.status {
-        let (low, high) = (place(i64::from(low)), place(i64::from(high)));
-        filter += &format!(" AND r.status BETWEEN {low} AND {high}");
-    }
-    // Those that say most come first.
-    let mut values = [user, model, provider, status].into_iter().flatten();
-    let first = values.next();
-    let mut from = String::from("requests r");
-    let mut order = "";
-    if let Some(value) = first {
-        let last = query.after.map_or(until, |(time, _)| int(time.0).min(until)) / 1_000_000;
-        let (value, low, high) = (place(value), place(since / 1_000_000), place(last));
-        from = "seen s CROSS JOIN requests r".to_owned();
-        filter += &format!(
-            " AND s.value = {value} AND s.second BETWEEN {low} AND {high} \
-             AND r.time >= s.second * 1000000 AND r.time < (s.second + 1) * 1000000"
-        );
-        for value in values {
-            filter += &format!(
-                " AND EXISTS (SELECT 1 FROM seen o WHERE o.value = {} AND o.second = s.second)",
-                place(value)
-            );
-        }
-        order = "s.second DESC, ";
-    }
-    let limit = place(i64::from(query.limit));
-    if let Some((time, _)) = query.after {
-        let time = place(int(time.0));
-        // The id is bound last.
-        filter += &format!(" AND (r.time, r.request_id) < ({time}, ?{})", bound.len() + 1);
-    }
-    let columns: Vec<String> = COLUMNS.split(',').map(|column| format!("r.{column}")).collect();
-    List {
-        sql: format!(
-            "SELECT {} FROM {from} WHERE {filter} ORDER BY {order}r.time DESC, r.request_id DESC LIMIT {limit}",
-            columns.join(",")
-        ),
-        bound,
-    }
-}
-
 fn natural(value: i64, column: &'static str) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| StoreError::Column(column))
 }
@@ -510,41 +420,5 @@ impl Sqlite {
     /// Changes what no caller can.
     pub(crate) fn execute_for_tests(&self, sql: &str) {
         self.writer().connection.execute_batch(sql).unwrap();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sluice_shared::units::UnixMicros;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn no_list_is_sorted_or_scanned() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(folder.path()).await.unwrap();
-        for bits in 0u8..32 {
-            let has = |bit: u8| (bits >> bit & 1 == 1).then_some(i64::from(bit));
-            let query = RequestQuery {
-                status: has(3).map(|_| (400, 499)),
-                after: has(4).map(|_| (UnixMicros(5), RequestId([1; 16]))),
-                limit: 5,
-                ..RequestQuery::default()
-            };
-            let list = list_sql(&query, [has(0), has(1), has(2)]);
-            let writer = store.writer();
-            let sql = format!("EXPLAIN QUERY PLAN {}", list.sql);
-            let mut statement = writer.connection.prepare(&sql).unwrap();
-            let plan = statement.raw_query().mapped(|row| row.get(3));
-            let plan: Vec<String> = plan.collect::<Result<_, _>>().unwrap();
-            assert!(!plan.is_empty());
-            for step in &plan {
-                assert!(
-                    !step.contains("TEMP B-TREE") && !step.starts_with("SCAN"),
-                    "{}: {plan:?}",
-                    list.sql
-                );
-            }
-        }
     }
 }

@@ -158,7 +158,10 @@ async fn records_read_back_as_they_were() {
     let (folder, store) = store().await;
     let sparse = record(1, 5);
     store.ingest(&batch(vec![full(), sparse.clone()])).await.unwrap();
-    assert_eq!(store.requests(&query(10)).await.unwrap(), [full(), sparse]);
+    assert_eq!(
+        store.requests(&query(10)).await.unwrap().records,
+        [full(), sparse]
+    );
     // Largest numbers are kept as the largest the database knows, never refused.
     let mut huge = record(2, u64::MAX);
     huge.usage.input = Some(u64::MAX);
@@ -167,7 +170,7 @@ async fn records_read_back_as_they_were() {
     drop(store);
     let store = Sqlite::open(folder.path()).await.unwrap();
     assert_eq!(
-        store.requests(&query(10)).await.unwrap().len(),
+        store.requests(&query(10)).await.unwrap().records.len(),
         2,
         "the latest moment is after every list's end"
     );
@@ -207,7 +210,7 @@ async fn a_record_counts_once_however_often_it_comes() {
         }
     );
     compare_sums(&store, &all).await;
-    assert_eq!(store.requests(&query(1_000)).await.unwrap().len(), 200);
+    assert_eq!(store.requests(&query(1_000)).await.unwrap().records.len(), 200);
 }
 
 /// The naive sums beside those of the store, over many stretches of time.
@@ -323,7 +326,7 @@ async fn amendments_change_the_end_and_the_sums_once() {
         (records[0].ended, records[0].duration_us) = (Ended::ClientGone, 99);
         (records[1].ended, records[1].duration_us) = (Ended::UpstreamFailed, 99);
         compare_sums(&store, &records).await;
-        let mut stored = store.requests(&query(10)).await.unwrap();
+        let mut stored = store.requests(&query(10)).await.unwrap().records;
         stored.reverse();
         assert_eq!(stored, records);
     }
@@ -367,7 +370,11 @@ async fn lists_are_filtered_and_paged_without_gaps() {
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page = store.requests(&RequestQuery { after, ..query(7) }).await.unwrap();
+        let page = store
+            .requests(&RequestQuery { after, ..query(7) })
+            .await
+            .unwrap()
+            .records;
         let Some(last) = page.last() else { break };
         after = Some((last.time, last.request_id));
         seen.extend(page);
@@ -383,7 +390,8 @@ async fn lists_are_filtered_and_paged_without_gaps() {
                 ..query.clone()
             })
             .await
-            .unwrap();
+            .unwrap()
+            .records;
         let kept: Vec<UsageRecord> = expected.iter().filter(|r| keep(r)).cloned().collect();
         assert_eq!(found, kept, "{query:?}");
         assert!(!kept.is_empty());
@@ -391,7 +399,10 @@ async fn lists_are_filtered_and_paged_without_gaps() {
     let q = RequestQuery::default();
     check(
         RequestQuery {
-            user: Some("user1".into()),
+            filter: Filter {
+                user: Some("user1".into()),
+                ..Filter::default()
+            },
             ..q.clone()
         },
         &|r| r.user == "user1",
@@ -399,7 +410,10 @@ async fn lists_are_filtered_and_paged_without_gaps() {
     .await;
     check(
         RequestQuery {
-            model: Some("model1".into()),
+            filter: Filter {
+                model: Some("model1".into()),
+                ..Filter::default()
+            },
             ..q.clone()
         },
         &|r| r.model_asked == "model1",
@@ -407,7 +421,10 @@ async fn lists_are_filtered_and_paged_without_gaps() {
     .await;
     check(
         RequestQuery {
-            provider: Some("openai".into()),
+            filter: Filter {
+                provider: Some("openai".into()),
+                ..Filter::default()
+            },
             ..q.clone()
         },
         &|_| true,
@@ -415,7 +432,10 @@ async fn lists_are_filtered_and_paged_without_gaps() {
     .await;
     check(
         RequestQuery {
-            status: Some((500, 599)),
+            filter: Filter {
+                status: Some((500, 599)),
+                ..Filter::default()
+            },
             ..q.clone()
         },
         &|r| r.status == 500,
@@ -425,7 +445,10 @@ async fn lists_are_filtered_and_paged_without_gaps() {
         RequestQuery {
             since: Some(UnixMicros(3_000)),
             until: Some(UnixMicros(9_000)),
-            user: Some("user2".into()),
+            filter: Filter {
+                user: Some("user2".into()),
+                ..Filter::default()
+            },
             ..q
         },
         &|r| (3_000..9_000).contains(&r.time.0) && r.user == "user2",

@@ -20,10 +20,11 @@ use super::sessions::{self, Gathered};
 use super::texts::Numbers;
 use super::tools::Names;
 use super::verdicts::Judged;
+use super::zones::Zones;
 use super::{Amend, Cursor, Ingested, StoreError, When, rollup, seen};
 
 /// Schema changes, oldest first; the file's `user_version` says how many it has.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
@@ -34,6 +35,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("schema/0008.sql"),
     include_str!("schema/0009.sql"),
     include_str!("schema/0010.sql"),
+    include_str!("schema/0011.sql"),
 ];
 /// Bytes of a page: about forty records.
 const PAGE_BYTES: u32 = 8 << 10;
@@ -164,6 +166,8 @@ impl Writer {
         let mut charges = Charges::default();
         let mut sessions = Gathered::default();
         let mut judged = Judged::default();
+        let mut zones = Zones::default();
+        let mut words: Vec<(i64, u64)> = Vec::new();
         {
             let mut insert = transaction.prepare_cached(INSERT)?;
             for r in records {
@@ -199,6 +203,14 @@ impl Writer {
                     let names = r.verdicts.iter().map(|it| self.texts.of(&transaction, &it.name));
                     judged.add(r, alike.user, &names.collect::<Result<Vec<_>, _>>()?);
                 }
+                zones.add(r);
+                for word in r
+                    .error
+                    .iter()
+                    .chain(r.verdicts.iter().map(|verdict| &verdict.name))
+                {
+                    words.push((self.texts.of(&transaction, word)?, alike.second));
+                }
                 sessions.add(
                     r,
                     alike.user,
@@ -226,7 +238,8 @@ impl Writer {
             seen::values(g.user, g.provider, g.model_asked, g.model_answered, g.status)
                 .map(|value| (value, g.second))
         });
-        self.seen.add(&transaction, values)?;
+        self.seen.add(&transaction, values.chain(words))?;
+        zones.write(&transaction)?;
         sessions.write(&transaction)?;
         judged.write(&transaction)?;
         let charged = charge(&transaction, charges, holder, when.now)?;
@@ -327,6 +340,11 @@ pub(super) fn amend(connection: &Connection, wants: Wants, amend: &Amend) -> Res
     );
     let errors = i64::from(is) - i64::from(was);
     let longer = int(amend.duration_us).saturating_sub(int(before.duration_us));
+    let mut zones = Zones::default();
+    let mut after = before.clone();
+    (after.ended, after.duration_us) = (amend.ended, amend.duration_us);
+    zones.add(&after);
+    zones.write(connection)?;
     let model = rollup::counted_model(columns.provider, columns.model_asked);
     sessions::amend(connection, before, columns.user, model, errors, longer)?;
     if errors == 0 {

@@ -163,7 +163,7 @@ async fn exported(
         limit: 100,
         ..RequestQuery::default()
     };
-    let mut records = world.store.requests(&query).await.unwrap();
+    let mut records = world.store.requests(&query).await.unwrap().records;
     records.reverse();
     (world, objects_of(&target).await, records)
 }

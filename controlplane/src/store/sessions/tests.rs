@@ -449,7 +449,7 @@ async fn a_store_of_an_earlier_version_goes_on_with_its_rows() {
         })
         .await
         .unwrap();
-    assert_eq!(requests.len(), 2);
+    assert_eq!(requests.records.len(), 2);
     let id = SessionId::of("alice", "k");
     assert_eq!(
         store.session(id).await.unwrap(),
