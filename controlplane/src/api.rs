@@ -54,6 +54,7 @@ use tokio::net::UnixStream;
 use crate::audit::Audit;
 use crate::captures::Captures;
 use crate::export::Exports;
+use crate::fulltext::FullText;
 use crate::identity::Identities;
 use crate::identity::token::Tokens;
 use crate::ingest;
@@ -75,6 +76,7 @@ pub(crate) struct Shown {
     pub(crate) link: Arc<Link>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) captures: Arc<Captures>,
+    pub(crate) full_text: Arc<FullText>,
     pub(crate) capture_status: Arc<crate::captures::Status>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) ingest: Arc<ingest::Status>,

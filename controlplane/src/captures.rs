@@ -17,6 +17,7 @@ mod care;
 mod format;
 mod ingest;
 mod read;
+mod seed;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -30,6 +31,7 @@ pub(crate) use care::Care;
 pub(crate) use format::Part;
 pub(crate) use ingest::CaptureIngest;
 pub(crate) use read::{Captures, ReadError};
+pub(crate) use seed::{Filled, SeedAppender};
 pub(crate) use status::Status;
 
 /// Bytes of a segment after which the next is begun.

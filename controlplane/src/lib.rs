@@ -11,6 +11,7 @@ mod compile;
 pub mod config;
 mod export;
 mod files;
+mod fulltext;
 mod hooks;
 mod identity;
 mod ingest;
@@ -21,6 +22,8 @@ mod lock;
 mod objects;
 mod publish;
 mod reload;
+#[doc(hidden)]
+pub mod seeding;
 mod segments;
 mod socket;
 pub mod store;
@@ -45,6 +48,7 @@ use audit::Audit;
 use captures::{CaptureIngest, Captures, Care};
 use export::Exports;
 pub use export::by_hand::{ExportError, ExportFormat, Selection as ExportSelection, export_records};
+use fulltext::{FullText, Indexer};
 use hooks::Deliverer;
 use identity::Identities;
 #[doc(hidden)]
@@ -242,6 +246,15 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     );
     let mut delivering = tokio::spawn(deliverer.run());
 
+    let full_text = FullText::new(&data);
+    let indexer = Indexer {
+        index: full_text.clone(),
+        store: store.clone(),
+        captures: captures.clone(),
+        settings: fulltext::Settings::default(),
+    };
+    let mut indexing = tokio::spawn(indexer.run(configuration.documents()));
+
     let exports = Exports::new(store.clone(), captures.clone(), export::clock);
     let mut exporting = tokio::spawn(exports.clone().run(configuration.documents()));
 
@@ -255,6 +268,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         tokens: tokens.clone(),
         ingest: status,
         captures,
+        full_text,
         capture_status,
         config: state,
         configuration,
@@ -276,6 +290,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         _ = &mut ingesting => Err(Error::Ended("ingest")),
         _ = &mut capturing => Err(Error::Ended("the ingest of captures")),
         _ = &mut caring => Err(Error::Ended("the care of captures")),
+        _ = &mut indexing => Err(Error::Ended("the index of texts")),
         _ = &mut delivering => Err(Error::Ended("the delivery of events")),
         _ = &mut answering => Err(Error::Ended("the admin API")),
         _ = &mut minding_tokens => Err(Error::Ended("the care of tokens")),
@@ -286,6 +301,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     drop(stop_ingest);
     drop(stop_captures);
     caring.abort();
+    indexing.abort();
     delivering.abort();
     telling.abort();
     // The API stops when its answers are finished, and these have no end of their own.

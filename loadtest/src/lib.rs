@@ -6,6 +6,7 @@
 //! * [`tailnet`]: what happens on a tailnet, played with that stand-in and a real gateway.
 //! * [`quota`]: budgets under load, with that mock and a real gateway.
 //! * [`conversation`]: conversations of coding agents, shown as sessions, with that mock and a real gateway.
+//! * [`organisation`]: what the people of an organisation ask, for stores that look like real ones.
 //! * [`process`]: starting and measuring processes.
 //! * [`report`]: what came of scenarios; [`random`]: numbers that come again with their seed.
 //!
@@ -15,6 +16,7 @@ mod answer;
 pub mod conversation;
 mod folder;
 pub mod mock;
+pub mod organisation;
 pub mod process;
 pub mod quota;
 pub mod random;

@@ -25,9 +25,11 @@ use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
-use super::requests::{parse_cursor, status};
+use super::requests::{PLACES, PLACES_READ_MAX, parse_cursor, place, status, words};
 use crate::audit::action;
 use crate::captures::{Part, ReadError};
+use crate::fulltext::{TextQuery, Words};
+use crate::store::Place;
 use crate::store::captures::{
     ANSWER_CUT, ANSWER_ENCODED, ASSEMBLED, CaptureQuery, CaptureView, REQUEST_CUT, REQUEST_ENCODED, STREAM,
     UNFINISHED,
@@ -35,7 +37,8 @@ use crate::store::captures::{
 use range::Asked;
 pub(super) use shadow::shadow;
 
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
+    "text",
     "since",
     "until",
     "user",
@@ -74,18 +77,57 @@ pub(super) async fn list(
         after: parameters.text("cursor").map(parse_cursor).transpose()?,
         limit: limit + 1,
     };
-    let mut captures = if principal.may_ask_for(asked.as_deref()) {
-        shown.store.captures(&query).await?
-    } else {
+    let words = words(&shown, &parameters)?;
+    let (mut captures, cut) = if !principal.may_ask_for(asked.as_deref()) {
         // Somebody else's: to a user they do not exist.
-        Vec::new()
+        (Vec::new(), None)
+    } else if let Some(words) = words {
+        with_words(&shown, &query, words).await?
+    } else {
+        (shown.store.captures(&query).await?, None)
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = captures.len() > limit;
     captures.truncate(limit);
     let next = captures.last().filter(|_| more).map(cursor);
+    let next = next.or(cut.map(place));
     let captures: Vec<Value> = captures.iter().map(view).collect();
-    Ok(Json(json!({ "captures": captures, "next_cursor": next })))
+    Ok(Json(
+        json!({ "captures": captures, "next_cursor": next, "cut": cut.is_some() && !more }),
+    ))
+}
+
+/// Captures that hold some words, by what else is asked; and where to go on if there was too much to read.
+async fn with_words(
+    shown: &Shown,
+    query: &CaptureQuery,
+    words: Words,
+) -> Result<(Vec<CaptureView>, Option<Place>), Problem> {
+    let wanted = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let mut text = TextQuery {
+        words,
+        user: query.user.clone(),
+        since: query.since,
+        until: query.until,
+        after: query.after,
+        limit: PLACES,
+    };
+    let mut found = Vec::new();
+    for _ in 0..PLACES_READ_MAX / PLACES {
+        let places = shown.full_text.find(text.clone()).await?;
+        for (_, id) in &places {
+            let capture = shown.store.capture(*id).await?;
+            found.extend(capture.filter(|capture| query.matches(capture)));
+            if found.len() >= wanted {
+                return Ok((found, None));
+            }
+        }
+        match places.last() {
+            Some(last) if places.len() >= PLACES => text.after = Some(*last),
+            _ => return Ok((found, None)),
+        }
+    }
+    Ok((found, text.after))
 }
 
 pub(super) async fn show(

@@ -36,6 +36,6 @@ pub(super) async fn show(
         "scoped": principal.scoped,
         "version": env!("CARGO_PKG_VERSION"),
         "time": show_time(shown.ledger.now()),
-        "features": { "captures": captures, "full_text": false },
+        "features": { "captures": captures, "full_text": shown.full_text.is_on() },
     })))
 }

@@ -20,6 +20,7 @@ use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::Principal;
 use super::problem::Problem;
+use crate::fulltext::{TextQuery, Words};
 use crate::store::filter::{Failure, Judgement};
 use crate::store::sessions::SessionId;
 use crate::store::{Filter, Page, Place, RequestQuery, side_json};
@@ -43,6 +44,9 @@ pub(super) const FILTERS: [&str; 16] = [
     "rule",
     "capture",
 ];
+/// Captures with the words that are looked for that are read at once, and for one page.
+pub(super) const PLACES: usize = 200;
+pub(super) const PLACES_READ_MAX: usize = 4_000;
 /// Records of a page, unless asked otherwise, and at most.
 const LIMIT: (u32, u32) = (100, 1_000);
 
@@ -51,12 +55,16 @@ pub(super) async fn list(
     principal: Principal,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    let known = [FILTERS.as_slice(), &["since", "until", "limit", "cursor"]].concat();
+    let known = [FILTERS.as_slice(), &["text", "since", "until", "limit", "cursor"]].concat();
     let parameters = Parameters::read(&uri, &known)?;
     let (mut query, limit) = query(&parameters)?;
+    let words = words(&shown, &parameters)?;
     let Page { mut records, cut } = if principal.may_ask_for(query.filter.user.as_deref()) {
         query.filter.user = principal.only(query.filter.user.take());
-        shown.store.requests(&query).await?
+        match words {
+            Some(words) => with_words(&shown, &query, words).await?,
+            None => shown.store.requests(&query).await?,
+        }
     } else {
         // Somebody else's records: to a user they do not exist.
         Page::default()
@@ -69,6 +77,51 @@ pub(super) async fn list(
     Ok(Json(
         json!({ "requests": requests, "next_cursor": next, "cut": cut.is_some() && !more }),
     ))
+}
+
+/// The words that captures are looked for.
+pub(super) fn words(shown: &Shown, parameters: &Parameters) -> Result<Option<Words>, Problem> {
+    let Some(text) = parameters.text("text") else {
+        return Ok(None);
+    };
+    let words = Words::parse(text).map_err(|error| Problem::bad_parameter("text", error))?;
+    if !shown.full_text.is_on() {
+        return Err(Problem::bad_parameter(
+            "text",
+            "cannot be looked for: captures are not made searchable here (captures.full_text)",
+        ));
+    }
+    Ok(Some(words))
+}
+
+/// Requests whose captures hold some words, by what else is asked.
+async fn with_words(shown: &Shown, query: &RequestQuery, words: Words) -> Result<Page, Problem> {
+    let wanted = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let mut text = TextQuery {
+        words,
+        user: query.filter.user.clone(),
+        since: query.since,
+        until: query.until,
+        after: query.after,
+        limit: PLACES,
+    };
+    let mut page = Page::default();
+    for _ in 0..PLACES_READ_MAX / PLACES {
+        let places = shown.full_text.find(text.clone()).await?;
+        let records = shown.store.requests_at(&places).await?;
+        let passing = records.into_iter().filter(|record| query.filter.matches(record));
+        page.records.extend(passing);
+        if page.records.len() >= wanted {
+            page.records.truncate(wanted);
+            return Ok(page);
+        }
+        match places.last() {
+            Some(last) if places.len() >= PLACES => text.after = Some(*last),
+            _ => return Ok(page),
+        }
+    }
+    page.cut = text.after;
+    Ok(page)
 }
 
 /// One record; to a user, those of others do not exist.
@@ -153,7 +206,7 @@ pub(super) fn cursor(record: &UsageRecord) -> String {
 }
 
 /// The cursor of a place.
-fn place((time, id): Place) -> String {
+pub(super) fn place((time, id): Place) -> String {
     format!("{}-{id}", time.0)
 }
 

@@ -115,7 +115,9 @@ pub(super) async fn requests(
     records.truncate(page);
     let next = records.last().filter(|_| more).map(request_cursor);
     let requests: Vec<Value> = records.iter().map(record).collect();
-    Ok(Json(json!({ "requests": requests, "next_cursor": next })))
+    Ok(Json(
+        json!({ "requests": requests, "next_cursor": next, "cut": false }),
+    ))
 }
 
 async fn find(shown: &Shown, id: &str, principal: &Principal) -> Result<SessionDetail, Problem> {

@@ -112,6 +112,7 @@ impl Api {
         let shown = Arc::new(Shown {
             tokens: Tokens::open(store.clone()).await.unwrap(),
             captures,
+            full_text: FullText::new(folder.path()),
             capture_status: Arc::default(),
             store,
             ledger,
@@ -358,6 +359,7 @@ async fn a_rejected_document_shows_with_its_place() {
         link: api.shown.link.clone(),
         audit: api.shown.audit.clone(),
         captures: api.shown.captures.clone(),
+        full_text: api.shown.full_text.clone(),
         capture_status: api.shown.capture_status.clone(),
         publisher: api.shown.publisher.clone(),
         ingest: api.shown.ingest.clone(),

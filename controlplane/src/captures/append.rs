@@ -42,6 +42,13 @@ struct Open {
     captures: u64,
 }
 
+impl Open {
+    fn is_due(&self, settings: &Settings, now: UnixMicros) -> bool {
+        let old = now.0.saturating_sub(self.opened.0) >= settings.roll_us;
+        self.captures > 0 && (self.committed >= settings.roll_bytes || old)
+    }
+}
+
 impl Appender {
     pub(super) fn new(
         data: &Path,
@@ -227,14 +234,19 @@ impl Appender {
         Ok(())
     }
 
+    /// Whether a segment is large or old enough to be closed.
+    pub(super) fn is_due(&self, now: UnixMicros) -> bool {
+        self.open
+            .iter()
+            .flatten()
+            .any(|open| open.is_due(&self.settings, now))
+    }
+
     /// Closes segments that are large or old enough; nothing may wait for a commit.
     pub(super) fn roll(&mut self, now: UnixMicros) -> Result<(), IngestError> {
         for place in 0..self.open.len() {
-            let due = self.open.get(place).and_then(Option::as_ref).is_some_and(|open| {
-                let old = now.0.saturating_sub(open.opened.0) >= self.settings.roll_us;
-                open.captures > 0 && (open.committed >= self.settings.roll_bytes || old)
-            });
-            if !due {
+            let open = self.open.get(place).and_then(Option::as_ref);
+            if !open.is_some_and(|open| open.is_due(&self.settings, now)) {
                 continue;
             }
             if let Some(open) = self.open.get_mut(place).and_then(Option::take) {

@@ -12,16 +12,17 @@ use super::{exporters, keys, limits, units};
 /// 3650 days.
 const RETENTION_MS_MAX: u64 = 3_650 * 86_400_000;
 
-/// Reads `captures`, and the bucket that they are kept in.
+/// Reads `captures`: what is captured, the bucket that it is kept in, and whether it is not to be searchable.
 pub(super) fn read(
     field: &Field<'_>,
     secrets: Sources<'_>,
     messages: &mut Messages<'_>,
-) -> (Captures, Option<S3>) {
+) -> (Captures, Option<S3>, bool) {
     let mut out = Captures::default();
     let Some(fields) = field.open(&keys::CAPTURES, messages) else {
-        return (out, None);
+        return (out, None, false);
     };
+    let full_text = fields.field("full_text").and_then(|f| f.boolean(messages));
     if let Some(field) = fields.field("share")
         && let Some(share) = share(&field, messages)
     {
@@ -63,7 +64,7 @@ pub(super) fn read(
             messages,
         )
     });
-    (out, store)
+    (out, store, full_text == Some(false))
 }
 
 /// A share of requests, in millionths. `None` if it cannot be read, which is reported.

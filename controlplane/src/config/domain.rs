@@ -34,6 +34,8 @@ pub(crate) struct Document {
     pub(crate) captures: Captures,
     /// Where captures are kept; `None`: in the data directory.
     pub(crate) capture_store: Option<S3>,
+    /// Captures are not made searchable.
+    pub(crate) no_full_text: bool,
     /// How long things are kept.
     pub(crate) retention: Retention,
     /// By name.

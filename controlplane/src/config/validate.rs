@@ -149,7 +149,8 @@ pub(crate) fn read(text: &str, secrets: Sources<'_>, messages: &mut Messages<'_>
         document.guardrails = guardrails::read(&field, messages);
     }
     if let Some(field) = fields.field("captures") {
-        (document.captures, document.capture_store) = captures::read(&field, secrets, messages);
+        (document.captures, document.capture_store, document.no_full_text) =
+            captures::read(&field, secrets, messages);
     }
     if let Some(field) = fields.field("database") {
         document.retention = captures::database(&field, messages);

@@ -197,6 +197,8 @@ pub(crate) trait CaptureRows: Send + Sync {
     fn capture(&self, id: RequestId) -> Pending<'_, Option<CaptureView>>;
     /// Kept captures, newest first.
     fn captures<'a>(&'a self, query: &'a CaptureQuery) -> Pending<'a, Vec<CaptureView>>;
+    /// Kept captures behind a place, segment and number, in the order in which they were committed.
+    fn captures_after(&self, place: (i64, i64), limit: u32) -> Pending<'_, Vec<CaptureView>>;
     /// Tool calls, newest first.
     fn tool_calls<'a>(&'a self, query: &'a ToolCallQuery) -> Pending<'a, Vec<ToolCallView>>;
     /// Whether somebody still has to be told of a capture in the segment.
@@ -281,6 +283,10 @@ impl CaptureRows for Sqlite {
     fn captures<'a>(&'a self, query: &'a CaptureQuery) -> Pending<'a, Vec<CaptureView>> {
         let query = query.clone();
         Box::pin(self.look(move |connection| list::captures(connection, &query)))
+    }
+
+    fn captures_after(&self, place: (i64, i64), limit: u32) -> Pending<'_, Vec<CaptureView>> {
+        Box::pin(self.look(move |connection| list::after(connection, place, limit)))
     }
 
     fn tool_calls<'a>(&'a self, query: &'a ToolCallQuery) -> Pending<'a, Vec<ToolCallView>> {

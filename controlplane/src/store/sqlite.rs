@@ -62,6 +62,24 @@ impl Sqlite {
         })
     }
 
+    /// The same for a store that is filled with what nobody needs: quick, and damaged by whatever interrupts it.
+    pub(crate) fn open_unsafely(data_dir: &Path) -> Pending<'_, Self> {
+        Box::pin(async move {
+            let path = data_dir.join(FILE);
+            let writer = Writer::open(&path)?;
+            writer.connection.execute_batch(
+                "PRAGMA journal_mode = off; PRAGMA synchronous = off; PRAGMA cache_size = -1500000; \
+                 PRAGMA locking_mode = exclusive",
+            )?;
+            Ok(Self {
+                write: Mutex::new(writer),
+                lists: Mutex::new(Connection::open_in_memory()?),
+                read: Reads::lazy(&path, true),
+                path,
+            })
+        })
+    }
+
     pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.write.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,6 +133,13 @@ impl Reads {
 
     /// Connects to a file that this process writes (`own`) or not.
     async fn connect(path: &Path, own: bool) -> Result<Self, StoreError> {
+        let reads = Self::lazy(path, own);
+        reads.0.acquire().await?;
+        Ok(reads)
+    }
+
+    /// The same without looking whether it can be read.
+    fn lazy(path: &Path, own: bool) -> Self {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .read_only(!own)
@@ -124,9 +149,8 @@ impl Reads {
             .max_connections(4)
             .min_connections(0)
             .idle_timeout(Duration::from_secs(60))
-            .connect_with(options)
-            .await?;
-        Ok(Self(pool, path.to_owned(), Looks::new(path, own)))
+            .connect_lazy_with(options);
+        Self(pool, path.to_owned(), Looks::new(path, own))
     }
 }
 

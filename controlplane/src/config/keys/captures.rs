@@ -52,6 +52,12 @@ pub(crate) static CAPTURES: Object = object(
             "",
             "Bucket that captures are kept in; by default they stay in the data directory.",
         ),
+        key(
+            "full_text",
+            Shape::Bool,
+            "true",
+            "Whether captures can be searched for words (Sluice); false removes the index.",
+        ),
     ],
 );
 

@@ -35,6 +35,29 @@ pub(crate) struct CaptureQuery {
     pub(crate) limit: u32,
 }
 
+impl CaptureQuery {
+    /// Whether a capture is one of those that are wanted, wherever the list is.
+    pub(crate) fn matches(&self, c: &CaptureView) -> bool {
+        let is = |asked: &Option<String>, has: &str| asked.as_deref().is_none_or(|asked| asked == has);
+        c.kept
+            && self.since.is_none_or(|since| c.time >= since)
+            && self.until.is_none_or(|until| c.time < until)
+            && is(&self.user, &c.user)
+            && is(&self.model, &c.model)
+            && is(&self.provider, &c.provider)
+            && self
+                .session
+                .as_ref()
+                .is_none_or(|asked| c.session.as_ref() == Some(asked))
+            && self
+                .status
+                .is_none_or(|(low, high)| (low..=high).contains(&c.status))
+            && self
+                .bytes_min
+                .is_none_or(|min| c.request_bytes.saturating_add(c.answer_bytes) >= min)
+    }
+}
+
 /// A capture as the index knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CaptureView {
@@ -170,6 +193,24 @@ pub(super) fn one(connection: &Connection, id: RequestId) -> Result<Option<Captu
     let mut select = connection.prepare_cached(&sql)?;
     let mut rows = select.query([id.0.as_slice()])?;
     rows.next()?.map(read_capture).transpose()
+}
+
+pub(super) fn after(
+    connection: &Connection,
+    (segment, number): (i64, i64),
+    limit: u32,
+) -> Result<Vec<CaptureView>, StoreError> {
+    let sql = format!(
+        "SELECT {CAPTURE} FROM {CAPTURE_FROM} WHERE (c.segment, c.number) > (?, ?) AND c.kept = 1 \
+         ORDER BY c.segment, c.number LIMIT ?"
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut rows = select.query((segment, number, limit))?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        out.push(read_capture(row)?);
+    }
+    Ok(out)
 }
 
 pub(super) fn captures(
