@@ -146,7 +146,7 @@ impl Live {
         let mut pages = Vec::new();
         let mut count = 0usize;
         let whole_since = loop {
-            let page = store.requests(&query).await?;
+            let page = store.requests(&query).await?.records;
             count = count.saturating_add(page.len());
             let last = page.last().map(|record| (record.time, record.request_id));
             let full = page.len() >= usize::try_from(RECALLED.1).unwrap_or(usize::MAX);

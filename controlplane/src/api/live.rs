@@ -19,32 +19,26 @@ use super::requests;
 use crate::live::Wish;
 use crate::reload;
 
-/// Parameters of lists, which a stream has no use for.
-const OF_LISTS: [&str; 4] = ["since", "until", "limit", "cursor"];
-
 pub(super) async fn show(
     State(shown): State<Arc<Shown>>,
     principal: Principal,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let filters = requests::KNOWN
-        .into_iter()
-        .filter(|name| !OF_LISTS.contains(name));
-    let known: Vec<&str> = filters.chain(["tail"]).collect();
+    let known: Vec<&str> = requests::FILTERS.into_iter().chain(["tail"]).collect();
     let parameters = Parameters::read(&uri, &known)?;
     let tail = match parameters.text("tail") {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(Problem::bad_parameter("tail", "must be true or false")),
     };
-    let (mut query, _) = requests::query(&parameters, &principal)?;
-    if !principal.may_ask_for(query.user.as_deref()) {
+    let (mut query, _) = requests::query(&parameters)?;
+    if !principal.may_ask_for(query.filter.user.as_deref()) {
         return Err(Problem::not_found("there is nobody of this name"));
     }
-    query.user = principal.only(query.user);
+    query.filter.user = principal.only(query.filter.user);
     let wish = Wish {
         watcher: principal.login,
-        user: query.user.clone(),
+        user: query.filter.user.clone(),
         tail: tail.then_some(query),
     };
     let feed = shown.live.watch(wish, reload::now()).map_err(Problem::no_seat)?;

@@ -27,7 +27,7 @@ use super::principal::{Principal, Role};
 use super::problem::Problem;
 use crate::live::health::Figures;
 use crate::publish::Published;
-use crate::store::{GroupBy, RequestQuery, Totals, UsageQuery};
+use crate::store::{Filter, GroupBy, RequestQuery, Totals, UsageQuery};
 use budgets::Budgets;
 
 /// Days of usage that are summed unless asked otherwise.
@@ -90,13 +90,16 @@ pub(super) async fn show(
     if !look.admin {
         let query = RequestQuery {
             since: Some(look.since),
-            user: Some(principal.login.clone()),
-            model: Some(name),
+            filter: Filter {
+                user: Some(principal.login.clone()),
+                model: Some(name),
+                ..Filter::default()
+            },
             limit: 1,
             ..RequestQuery::default()
         };
         let last = shown.store.requests(&query).await?;
-        if let (Some(usage), Some(last)) = (model["usage"].as_object_mut(), last.first()) {
+        if let (Some(usage), Some(last)) = (model["usage"].as_object_mut(), last.records.first()) {
             usage.insert("last".to_owned(), show_time(last.time).into());
         }
     }

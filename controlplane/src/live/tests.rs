@@ -123,7 +123,7 @@ fn users_see_their_own_figures_and_records_only() {
         watcher: "user1".into(),
         user: Some("user1".into()),
         tail: Some(RequestQuery {
-            user: Some("user1".into()),
+            filter: crate::store::Filter::of(Some("user1".into())),
             ..RequestQuery::default()
         }),
     };

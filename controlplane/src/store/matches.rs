@@ -1,4 +1,4 @@
-//! Whether a record that has just come is one that a query wants: what SQL says of stored records, for the live tail.
+//! Whether a record that has just come is one that a query wants: what a list says of stored records, for the live tail.
 
 use sluice_shared::usage::UsageRecord;
 
@@ -11,23 +11,12 @@ impl RequestQuery {
         let Self {
             since,
             until,
-            user,
-            model,
-            provider,
-            status,
+            filter,
             after: _,
             limit: _,
         } = self;
-        let is_model = |name: &String| {
-            record.model_asked == *name || record.model_answered.as_deref() == Some(name.as_str())
-        };
         since.is_none_or(|since| record.time >= since)
             && until.is_none_or(|until| record.time < until)
-            && user.as_ref().is_none_or(|user| record.user == *user)
-            && model.as_ref().is_none_or(is_model)
-            && provider
-                .as_ref()
-                .is_none_or(|provider| record.provider == *provider)
-            && status.is_none_or(|(low, high)| (low..=high).contains(&record.status))
+            && filter.matches(record)
     }
 }

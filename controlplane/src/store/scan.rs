@@ -797,7 +797,7 @@ mod tests {
                 .connection
                 .execute_batch(
                     "DELETE FROM seen WHERE value IN (SELECT id FROM texts WHERE text IN ('overloaded','rate_limit','pii', \
-                     'secrets') OR length(text) > 96); DROP TABLE zones; DROP TABLE seen_words; DROP INDEX sessions_by_key;",
+                     'secrets') OR length(text) > 96); DROP TABLE zones; DROP TABLE seen_words;",
                 )
                 .unwrap();
             writer

@@ -19,5 +19,3 @@ CREATE TABLE seen_words (
     since INTEGER NOT NULL
 ) STRICT;
 INSERT INTO seen_words (one, since) SELECT 1, coalesce(max(time) / 1000000 + 1, 0) FROM requests;
-
-CREATE INDEX sessions_by_key ON sessions (key, last);
