@@ -241,7 +241,12 @@ impl Index {
 
     /// Gives pages back to the file system, and takes what they held out of the log beside the file.
     fn give_back(&self) -> Result<(), StoreError> {
-        self.0.execute_batch("PRAGMA incremental_vacuum")?;
+        // It goes on as long as it is stepped.
+        let mut vacuum = self.0.prepare("PRAGMA incremental_vacuum")?;
+        let mut pages = vacuum.query([])?;
+        while pages.next()?.is_some() {}
+        drop(pages);
+        drop(vacuum);
         let (busy, _, _): (i64, i64, i64) =
             self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))

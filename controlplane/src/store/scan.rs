@@ -83,7 +83,7 @@ pub(super) fn page(connection: &Connection, query: &RequestQuery, work: u32) -> 
             }
         }
     }
-    let to = query.until.map_or(i64::MAX, |time| int(time.0).saturating_sub(1));
+    let to = query.until.map_or(i64::MAX, |time| int(time.0)).saturating_sub(1);
     let mut scan = Scan {
         view: &view,
         query,
