@@ -84,7 +84,7 @@ async fn everything(store: &Sqlite) -> Vec<UsageRecord> {
         limit: 10_000,
         ..RequestQuery::default()
     };
-    store.requests(&query).await.unwrap()
+    store.requests(&query).await.unwrap().records
 }
 
 #[tokio::test]
