@@ -7,7 +7,7 @@
 //! The directory is one that the example `seed` has filled. A control plane runs as a child in it, and every page's calls are
 //! asked of it over its socket, each over a connection of its own: once cold, then in rounds, shuffled. The time is from
 //! the connection to the last byte. A call that takes more than 100 ms (200 ms if it is filtered) in one of twenty cases is
-//! marked. Calls that this version does not know (404) are named and left out.
+//! marked. Calls that this version does not know are named and left out.
 
 #![allow(clippy::print_stdout, reason = "a program that reports what it measured")]
 #![allow(
@@ -72,8 +72,8 @@ fn main() {
         (call.cold, call.bytes) = (began.elapsed(), body.len());
         match status {
             200 => true,
-            404 => {
-                left_out.push(call.target.clone());
+            400 | 404 => {
+                left_out.push(format!("{} ({status})", call.target));
                 false
             }
             status => panic!("{}: {status}: {body}", call.target),
