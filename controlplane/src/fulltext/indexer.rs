@@ -38,7 +38,7 @@ impl Default for Settings {
 
 /// Why a turn ended early.
 #[derive(Debug, thiserror::Error)]
-enum IndexError {
+pub(crate) enum IndexError {
     #[error("the index of texts cannot be used")]
     Store(#[from] StoreError),
     #[error("the index of texts cannot be removed")]
@@ -82,7 +82,7 @@ impl Indexer {
     }
 
     /// One piece of work; whether there is more.
-    async fn turn(&self, wanted: bool) -> Result<bool, IndexError> {
+    pub(crate) async fn turn(&self, wanted: bool) -> Result<bool, IndexError> {
         if !wanted {
             self.index.remove().map_err(IndexError::Remove)?;
             return Ok(false);

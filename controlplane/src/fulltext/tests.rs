@@ -1,9 +1,19 @@
 //! The file of the index: what is found, what goes, and what kills leave.
 
-use sluice_shared::ids::{RequestId, ShardId};
+use std::task::Poll;
+
+use serde_json::json;
+use sluice_shared::api::ApiKind;
+use sluice_shared::ids::{Epoch, RequestId, ShardId};
+use sluice_shared::usage::UsageRecord;
+use sluice_shared::wire::capture::Opened;
 
 use super::file::Entry;
 use super::*;
+use crate::captures::Captures;
+use crate::seeding::{SeedCapture, Seeder};
+use crate::store::captures::SegmentState;
+use crate::store::{Sqlite, Store};
 
 const DAY: u64 = 86_400_000_000;
 
@@ -189,4 +199,158 @@ fn a_file_that_is_none_or_of_another_version_is_made_anew() {
         .pragma_update(None, "user_version", 99)
         .unwrap();
     assert_eq!(Index::open_or_make(&path).unwrap().reached().unwrap(), (0, -1));
+}
+
+/// A data directory with captures: one an hour, each with a word of its own.
+struct World {
+    runtime: tokio::runtime::Runtime,
+    folder: tempfile::TempDir,
+    store: Arc<dyn Store>,
+    index: Arc<FullText>,
+}
+
+const CAPTURES: u32 = 150;
+
+impl World {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let document = r#"{"providers": {"p": {"baseurl": "http://x", "models": ["m"]}}}"#;
+        let mut seeder = Seeder::new(folder.path(), document, runtime.handle().clone()).unwrap();
+        for n in 0..CAPTURES {
+            // A quarter of an hour apart: four to a segment.
+            let time = UnixMicros(10 * DAY + u64::from(n) * 900_000_000);
+            let id = RequestId::new(time.0 / 1_000, ShardId(0), n, 7);
+            let mut record = UsageRecord::draft(id, time, ShardId(0), Epoch(1), ApiKind::OpenAiChat);
+            record.user = format!("user{}", n % 2);
+            let opened = Opened {
+                request_id: id,
+                time,
+                epoch: Epoch(1),
+                api: ApiKind::OpenAiChat,
+                stream: false,
+                user: record.user.clone(),
+                node: String::new(),
+                method: "POST".into(),
+                target: "/v1/chat/completions".into(),
+                provider: "p".into(),
+                model: "m".into(),
+                headers: Vec::new(),
+                keep: true,
+                events: Vec::new(),
+            };
+            let capture = SeedCapture {
+                opened,
+                request: json!({ "messages": [{ "role": "user", "content": format!("question{n}x common") }] })
+                    .to_string()
+                    .into_bytes(),
+                answer_head: None,
+                answer: json!({ "choices": [{ "message": { "role": "assistant", "content": format!("answer{n}x") } }] })
+                    .to_string()
+                    .into_bytes(),
+                record,
+            };
+            seeder.capture(capture, time).unwrap();
+        }
+        seeder.finish().unwrap();
+        let store: Arc<dyn Store> = Arc::new(runtime.block_on(Sqlite::open(folder.path())).unwrap());
+        let index = FullText::new(folder.path());
+        Self {
+            runtime,
+            folder,
+            store,
+            index,
+        }
+    }
+
+    fn indexer(&self) -> Indexer {
+        Indexer {
+            index: self.index.clone(),
+            store: self.store.clone(),
+            captures: Captures::new(self.folder.path(), self.store.clone()),
+            settings: Settings::default(),
+        }
+    }
+
+    /// Indexes all that there is.
+    fn settle(&self) {
+        let indexer = self.indexer();
+        while self.runtime.block_on(indexer.turn(true)).unwrap() {}
+    }
+
+    fn find(&self, text: &str) -> usize {
+        let query = TextQuery {
+            limit: 1_000,
+            ..query(text)
+        };
+        self.runtime.block_on(self.index.find(query)).unwrap().len()
+    }
+
+    fn is_whole(&self) {
+        assert_eq!(self.find("common"), usize::try_from(CAPTURES).unwrap());
+        for n in 0..CAPTURES {
+            assert_eq!(
+                (
+                    self.find(&format!("question{n}x")),
+                    self.find(&format!("answer{n}x"))
+                ),
+                (1, 1),
+                "{n}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_capture_is_found_once_wherever_the_work_was_cut_short() {
+    let mut world = World::new();
+    world.settle();
+    world.is_whole();
+    // From the beginning, and each turn dropped after some steps of its future.
+    world.runtime.block_on(world.indexer().turn(false)).unwrap();
+    assert!(
+        !world.folder.path().join(FILE).exists(),
+        "nobody wants it: it is gone"
+    );
+    assert_eq!(world.find("common"), 0);
+    for steps in (0..60).chain([200, 1_000]) {
+        world.index = FullText::new(world.folder.path());
+        let indexer = world.indexer();
+        world.runtime.block_on(async {
+            let mut turn = std::pin::pin!(indexer.turn(true));
+            for _ in 0..steps {
+                let over =
+                    std::future::poll_fn(|context| Poll::Ready(turn.as_mut().poll(context).is_ready())).await;
+                if over {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    world.settle();
+    world.is_whole();
+}
+
+#[test]
+fn words_go_with_their_segments() {
+    let world = World::new();
+    world.settle();
+    let path = world.folder.path().join(FILE);
+    assert!(path.exists());
+    let segments = world.runtime.block_on(world.store.segments()).unwrap();
+    let first = &segments[0];
+    world
+        .runtime
+        .block_on(world.store.set_segment(first.number, SegmentState::Doomed, None))
+        .unwrap();
+    world.settle();
+    let gone = usize::try_from(first.captures).unwrap();
+    assert!(gone > 1);
+    assert_eq!(world.find("common"), usize::try_from(CAPTURES).unwrap() - gone);
+    assert_eq!((world.find("question0x"), world.find("question100x")), (0, 1));
 }

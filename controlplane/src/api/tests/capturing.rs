@@ -3,6 +3,7 @@
 use super::*;
 use crate::captures::tests::{NOW, Plane, settings, told};
 use crate::captures::{CaptureIngest, Status};
+use crate::fulltext::Indexer;
 use crate::ingest::Endings;
 use crate::store::audit::AuditQuery;
 
@@ -172,4 +173,137 @@ async fn bodies_come_whole_or_in_ranges_and_never_to_be_shown() {
     assert!(head.contains("content-type: application/json\r\n"));
     let object: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(object["object"], "chat.completion");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn captures_and_requests_are_found_by_their_words_within_what_one_may_see() {
+    let api = Api::start().await;
+    stored(&api).await;
+    let records = (0..6u32).map(|n| told(n).record()).collect();
+    let batch = Batch {
+        records,
+        ..Batch::default()
+    };
+    api.shown.store.ingest(&batch).await.unwrap();
+    let (status, _, body) = api.ask(Some("admin"), "root", "GET", "/api/captures?text=play");
+    assert_eq!(status, 400, "there is no index yet");
+    assert!(
+        body["detail"].as_str().unwrap().contains("captures.full_text"),
+        "{body}"
+    );
+    assert_eq!(api.admin("/api/me")["features"]["full_text"], false);
+    let indexer = Indexer {
+        index: api.shown.full_text.clone(),
+        store: api.shown.store.clone(),
+        captures: api.shown.captures.clone(),
+        settings: crate::fulltext::Settings::default(),
+    };
+    while indexer.turn(true).await.unwrap() {}
+    assert_eq!(api.admin("/api/me")["features"]["full_text"], true);
+
+    let check = |query: &str, expected: &[u32]| {
+        let expected: Vec<String> = expected.iter().map(|n| id(*n)).collect();
+        for list in ["captures", "requests"] {
+            let body = api.admin(&format!("/api/{list}?{query}"));
+            assert_eq!(ids(&body, list), expected, "{list} {query}");
+            assert_eq!(body["cut"], false);
+        }
+    };
+    check("text=play", &[5, 4, 3, 2, 1, 0]);
+    check("text=%22text%203%22", &[3]);
+    check("text=%223%20text%22%20work", &[3]);
+    check("text=nobody", &[]);
+    check("text=play&user=user1", &[4, 1]);
+    check("text=play&user=user1&session=s-user1", &[4, 1]);
+    check("text=play&status=4xx", &[]);
+    check("text=play&model=gpt-5&until=1795341600.000002", &[1, 0]);
+    for limit in 1..=6 {
+        for list in ["captures", "requests"] {
+            let (mut seen, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page = api.admin(&format!("/api/{list}?text=all&limit={limit}&cursor={cursor}"));
+                seen.extend(ids(&page, list));
+                match page["next_cursor"].as_str() {
+                    Some(next) => cursor = next.to_owned(),
+                    None => break,
+                }
+            }
+            let expected: Vec<String> = (0..6).rev().map(id).collect();
+            assert_eq!(seen, expected, "{list}, {limit} a page");
+        }
+    }
+    let user = |target: &str| api.ask(Some("user"), "user1", "GET", target).2;
+    for list in ["captures", "requests"] {
+        assert_eq!(
+            ids(&user(&format!("/api/{list}?text=play")), list),
+            [id(4), id(1)]
+        );
+        let others = user(&format!("/api/{list}?text=play&user=user2"));
+        assert_eq!(ids(&others, list), [] as [String; 0]);
+        let unseen = user(&format!("/api/{list}?text=%22text%203%22"));
+        assert_eq!(ids(&unseen, list), [] as [String; 0]);
+        for bad in [
+            "text=%22open",
+            "text=---",
+            "text=a%20a%20a%20a%20a%20a%20a%20a%20a%20a%20a%20a%20a%20a%20a%20a%20a",
+        ] {
+            let (status, _, body) = api.ask(Some("admin"), "root", "GET", &format!("/api/{list}?{bad}"));
+            assert_eq!(
+                (status, body["type"].as_str()),
+                (400, Some("urn:sluice:problem:bad-parameter")),
+                "{bad}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_filtered_by_what_their_records_say() {
+    let api = Api::start().await;
+    let batch = Batch {
+        records: vec![crate::store::tests::full()],
+        ..Batch::default()
+    };
+    api.shown.store.ingest(&batch).await.unwrap();
+    let check = |query: &str, expected: usize| {
+        let body = api.admin(&format!("/api/requests?{query}"));
+        assert_eq!(body["requests"].as_array().unwrap().len(), expected, "{query}");
+    };
+    check("", 6);
+    check("session=s", 1);
+    check("session=t", 0);
+    check("agent=agent", 1);
+    check("agent=main", 5);
+    check("api=openai_chat", 6);
+    check("api=ollama_chat", 0);
+    check("ended=client_gone", 1);
+    check("error=e", 1);
+    check("stream=true", 1);
+    check("stream=false&tools=false", 5);
+    check("min_duration_ms=1", 0);
+    check("min_duration_ms=0", 6);
+    check("min_cost_nanousd=10", 4);
+    check("min_cost_nanousd=11", 0);
+    check("verdict=any", 1);
+    check("verdict=redact", 1);
+    check("verdict=block", 0);
+    check("rule=pii&verdict=failed", 1);
+    check("rule=none", 0);
+    check("capture=written", 1);
+    check("capture=off", 5);
+    for bad in [
+        "api=chat",
+        "ended=done",
+        "stream=yes",
+        "tools=1",
+        "min_cost_nanousd=-1",
+        "min_duration_ms=9223372036854775808",
+        "verdict=maybe",
+        "capture=on",
+    ] {
+        let (status, _, body) = api.ask(Some("admin"), "root", "GET", &format!("/api/requests?{bad}"));
+        let name = bad.split('=').next().unwrap();
+        assert_eq!(status, 400, "{bad}");
+        assert!(body["detail"].as_str().unwrap().contains(name), "{bad}: {body}");
+    }
 }
