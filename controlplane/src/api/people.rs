@@ -17,7 +17,7 @@ use super::sorted::{Sort, Wanted};
 use super::usage::totals;
 use crate::store::people::{PersonDetail, PersonRow};
 use crate::store::sessions::{SessionQuery, client};
-use crate::store::{RequestQuery, Totals, UsageGroup};
+use crate::store::{Filter, RequestQuery, Totals, UsageGroup};
 
 /// Sorts of the list.
 const SORTS: [Sort; 7] = [
@@ -88,11 +88,11 @@ pub(super) async fn show(
     };
     let sessions = shown.store.sessions(&sessions).await?;
     let requests = RequestQuery {
-        user: Some(login.clone()),
+        filter: Filter::of(Some(login.clone())),
         limit: LATEST,
         ..RequestQuery::default()
     };
-    let requests = shown.store.requests(&requests).await?;
+    let requests = shown.store.requests(&requests).await?.records;
     let used = requests
         .iter()
         .map(|r| (r.user_agent.as_deref(), r.node.as_str(), r.time))

@@ -20,14 +20,14 @@ use sluice_shared::wire::control::Bucket;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::detail::{COLUMNS, Columns, Row, TextId, int};
+use super::detail::{COLUMNS, Columns, Row, TextId};
 use super::looks::Looks;
 use super::views::Views;
 use super::writer::{Writer, amend, check_version, finish, set_cursor};
 use super::{
     Batch, BucketId, BucketQuery, BucketRow, Cursor, Definitions, FILE, HistoryQuery, Ingested, LeaseAsk,
-    LeaseOutcome, Page, Pending, Place, QuotaEvent, RefillEntry, Refilled, RequestQuery, Store, StoreError, StoredToken,
-    Touched, UsageGroup, UsageQuery, When, ledger, scan, tokens,
+    LeaseOutcome, Page, Pending, Place, QuotaEvent, RefillEntry, Refilled, RequestQuery, Store, StoreError,
+    StoredToken, Touched, UsageGroup, UsageQuery, When, ledger, scan, tokens,
 };
 
 /// A store in a file.
@@ -75,6 +75,7 @@ impl Sqlite {
                 write: Mutex::new(writer),
                 lists: Mutex::new(Connection::open_in_memory()?),
                 read: Reads::lazy(&path, true),
+                views: Views::of(&path),
                 path,
             })
         })
