@@ -79,13 +79,16 @@ fn attempts_are_counted_and_what_was_not_sent_was_not_queued() {
 fn a_provider_that_answers_early_has_not_got_the_whole() {
     let upstream = Upstream::scripted(|exchange| {
         exchange.send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
-        exchange.until_unread();
+        exchange.until_closed();
     });
+    // The sockets on the way cannot hold all of it.
+    upstream.set_deaf(true);
     let gateway = Gateway::start(Setup::new(plain(upstream.address)));
     let body = format!("{{\"model\":\"m\",\"pad\":\"{}\"}}", "x".repeat(12 << 20));
     let mut client = gateway.client();
     client.send(post("/v1/embeddings", &body));
     assert_eq!(client.answer().status, 413);
+    upstream.set_deaf(false);
     wait_until("the record is there", || gateway.records().len() == 1);
     let record = one(&gateway);
     assert_eq!((record.attempts, record.queued_us), (1, None));
