@@ -60,6 +60,14 @@ export default defineConfig({
     assetsInlineLimit: 0,
     sourcemap: false,
     reportCompressedSize: false,
+    // The editor of settings is large, and loaded with that page alone.
+    chunkSizeWarningLimit: 600,
+    rolldownOptions: {
+      output: {
+        // Icons are some hundred bytes each: one file of all that are used, not thirty requests.
+        codeSplitting: { groups: [{ name: 'icons', test: /lucide-react/ }] },
+      },
+    },
   },
   server: {
     port: 5173,

@@ -1,7 +1,8 @@
 //! `/ui/`: the dashboard, as files of this program.
 //!
 //! The page that everything begins with carries a nonce of its own answer, for the style elements that an editor inserts;
-//! scripts come from files alone. Every route of the dashboard is that page: which one it is, is found out in the browser.
+//! scripts come from files alone, and no script may make markup of a text (trusted types, none of them allowed). Every route of
+//! the dashboard is that page: which one it is, is found out in the browser.
 
 use std::borrow::Cow;
 
@@ -60,7 +61,8 @@ fn page() -> Result<Response, Problem> {
     let text = String::from_utf8_lossy(&index).replace(NONCE_PLACEHOLDER, &nonce);
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; \
-         connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+         connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types 'none'"
     );
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),

@@ -55,6 +55,10 @@ async fn every_route_of_the_dashboard_is_the_page_and_runs_no_inline_script() {
         }
         assert_eq!(status, 200, "{target}");
         assert!(policy.contains("script-src 'self';"), "{policy}");
+        assert!(
+            policy.contains("require-trusted-types-for 'script'; trusted-types 'none'"),
+            "{policy}"
+        );
         let nonce = policy
             .split("'nonce-")
             .nth(1)

@@ -255,13 +255,7 @@ function Grid<Row>({ label, columns, list, rowId, href, onOpen, sort, order, sel
   const above = items[0]?.start ?? 0;
   const below = virtualizer.getTotalSize() - (items.at(-1)?.end ?? 0);
   return (
-    <div
-      className={virtual ? 'table-scroll table-virtual' : 'table-scroll'}
-      ref={scroller}
-      tabIndex={0}
-      role="region"
-      aria-label={label}
-    >
+    <div className={virtual ? 'table-scroll table-virtual' : 'table-scroll'} ref={scroller}>
       <table
         className="table"
         aria-label={label}

@@ -18,8 +18,8 @@ const GENERAL: readonly [keys: readonly string[], what: string][] = [
 export default function KeyboardHelp() {
   const pages = navFor(useIsAdmin() === true).flatMap(group => group.items);
   return (
-    <Dialog open onOpenChange={() => setOverlay(null)} title="Keyboard">
-      <div className="split">
+    <Dialog open onOpenChange={() => setOverlay(null)} title="Keyboard" size="wide">
+      <div className="keys-columns">
         <dl className="keys">
           {GENERAL.map(([keys, what]) => (
             <Fragment key={what}>
