@@ -128,9 +128,8 @@ pub(crate) async fn serve(
                 None => conn.refuse_unready().await,
             },
             Incoming::Refuse(reject) => {
-                conn.shard.metrics.borrow_mut().reject(reject_code(reject).name());
-                let answer =
-                    ErrorAnswer::new(reject_code(reject), reject.reason()).with_status(reject.status());
+                let answer = rejected(reject);
+                conn.shard.metrics.borrow_mut().reject(answer.code.name());
                 conn.refuse(ErrorFamily::Plain, &answer, None, Version::Http11)
                     .await
             }
@@ -305,8 +304,18 @@ pub(crate) fn error_bytes(
     out
 }
 
+/// The answer to a refused head.
+pub(crate) fn rejected(reject: Reject) -> ErrorAnswer {
+    let mut answer = ErrorAnswer::new(reject_code(reject), reject.reason()).with_status(reject.status());
+    if reject.status() == 405 {
+        // What a resource would allow is not known yet: these are all that any does.
+        answer.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
+    answer
+}
+
 /// The code that stands for a refused head.
-pub(crate) fn reject_code(reject: Reject) -> ErrorCode {
+fn reject_code(reject: Reject) -> ErrorCode {
     match reject.status() {
         405 => ErrorCode::MethodNotAllowed,
         411 => ErrorCode::LengthRequired,

@@ -22,7 +22,7 @@ use crate::answer::{Answer, Expect};
 use crate::body::{self, Body, BodyFail, Scan};
 use crate::clock;
 use crate::config::{Config, Provider};
-use crate::downstream::{Downstream, Next, error_bytes, reject_code};
+use crate::downstream::{Downstream, Next, error_bytes, rejected};
 use crate::identity::facts::Basis;
 use crate::policy::{Candidate, Policy, Verdict};
 use crate::quota::need::Call;
@@ -114,9 +114,8 @@ async fn prepare(conn: &mut Downstream, config: &Rc<Config>, head_bytes: usize) 
     let parsed = match parse_request(&bytes, &config.head_limits) {
         Ok(parsed) => parsed,
         Err(reject) => {
-            let code = reject_code(reject);
-            conn.shard.metrics.borrow_mut().reject(code.name());
-            let answer = ErrorAnswer::new(code, reject.reason()).with_status(reject.status());
+            let answer = rejected(reject);
+            conn.shard.metrics.borrow_mut().reject(answer.code.name());
             return Prepared::Done(
                 conn.refuse(ErrorFamily::Plain, &answer, None, Version::Http11)
                     .await,

@@ -335,6 +335,13 @@ fn paths_and_methods_that_are_not_served() {
     assert_eq!(gateway.call(upgrade("GET", "/healthz")).status, 426);
     let answer = gateway.call(get("/v1/chat/completions"));
     assert_eq!((answer.status, answer.field("allow")), (405, Some("POST")));
+    // No resource has these; which it is, is not even read.
+    let answer = gateway
+        .call(upgrade("TRACE", "/api/me").replace("Connection: Upgrade\r\nUpgrade: websocket\r\n", ""));
+    assert_eq!(
+        (answer.status, answer.field("allow")),
+        (405, Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+    );
     assert_eq!(gateway.call(get("/v1/nothing")).status, 404);
     assert_eq!(
         gateway
