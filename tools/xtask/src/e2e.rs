@@ -13,21 +13,9 @@ use crate::{cargo, target_dir};
 /// # Errors
 /// If a check fails. A machine without Python gets a line instead.
 pub(crate) fn libraries(root: &Path) -> Result<()> {
-    let venv = target_dir(root).join("e2e-venv");
-    let python = venv.join("bin/python");
-    let wanted = root.join("tools/e2e/requirements.txt");
-    let installed = venv.join("requirements.installed");
-    if std::fs::read(&wanted).ok() != std::fs::read(&installed).ok() {
-        if !works(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
-            println!("SKIPPED: the client libraries; python3 with venv is missing (Debian: python3-venv)");
-            return Ok(());
-        }
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-        run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--requirement"])
-            .arg(&wanted))?;
-        std::fs::copy(&wanted, &installed)?;
-    }
+    let Some(python) = venv(root, "e2e-venv", "requirements.txt", "the client libraries")? else {
+        return Ok(());
+    };
     let sluice = build(root)?;
     run(Command::new(&python)
         .arg(root.join("tools/e2e/libraries.py"))
@@ -35,6 +23,41 @@ pub(crate) fn libraries(root: &Path) -> Result<()> {
     run(Command::new(&python)
         .arg(root.join("tools/e2e/sweep.py"))
         .arg(&sluice))
+}
+
+/// The admin API against its description, by Schemathesis from PyPI.
+///
+/// # Errors
+/// If an answer is not as described. A machine without Python gets a line instead.
+pub(crate) fn api(root: &Path) -> Result<()> {
+    let Some(python) = venv(root, "openapi-venv", "schemathesis.txt", "the admin API")? else {
+        return Ok(());
+    };
+    let sluice = build(root)?;
+    run(Command::new(&python)
+        .arg(root.join("tools/e2e/openapi.py"))
+        .arg(&sluice))
+}
+
+/// The Python of a venv below `target/` that holds what a file of `tools/e2e` lists; `None`, and a line that says so, where
+/// there is no Python.
+fn venv(root: &Path, name: &str, requirements: &str, what: &str) -> Result<Option<PathBuf>> {
+    let venv = target_dir(root).join(name);
+    let python = venv.join("bin/python");
+    let wanted = root.join("tools/e2e").join(requirements);
+    let installed = venv.join("requirements.installed");
+    if std::fs::read(&wanted).ok() != std::fs::read(&installed).ok() {
+        if !works(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+            println!("SKIPPED: {what}; python3 with venv is missing (Debian: python3-venv)");
+            return Ok(None);
+        }
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--requirement"])
+            .arg(&wanted))?;
+        std::fs::copy(&wanted, &installed)?;
+    }
+    Ok(Some(python))
 }
 
 /// Claude Code, Codex and Gemini CLI from npm, below `target/` unless they are elsewhere.

@@ -43,6 +43,8 @@ enum Task {
     Tidy,
     /// The official Python client libraries through `sluice up` (needs python3 with venv)
     E2e,
+    /// The admin API against its description: everything that it describes, and much that it forbids (needs python3 with venv)
+    Api,
     /// The dashboard: its sources' own checks, then every page in a browser (needs npm and Chromium)
     Ui {
         /// Folder that a picture of each page is put into
@@ -98,6 +100,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Ci => ci(&root),
         Task::Tidy => tidy::tidy(&root),
         Task::E2e => e2e::libraries(&root),
+        Task::Api => e2e::api(&root),
         Task::Ui { pictures } => {
             ui::sources(&root)?;
             ui::pages(&root, pictures)
@@ -141,7 +144,7 @@ fn quotas(root: &Path, streams: u32, left: u32) -> Result<()> {
 }
 
 fn ci(root: &Path) -> Result<()> {
-    let steps: [(&str, &dyn Fn() -> Result<()>); 8] = [
+    let steps: [(&str, &dyn Fn() -> Result<()>); 9] = [
         ("tidy", &|| tidy::tidy(root)),
         ("fmt", &|| run(cargo(root).args(["fmt", "--all", "--check"]))),
         ("clippy", &|| {
@@ -151,6 +154,7 @@ fn ci(root: &Path) -> Result<()> {
         ("s3-server", &|| s3_server::install(root)),
         ("test", &|| run(cargo(root).args(["test", "--workspace"]))),
         ("e2e", &|| e2e::libraries(root)),
+        ("api", &|| e2e::api(root)),
         ("ui", &|| ui::pages(root, None)),
     ];
     let mut times = Vec::new();
