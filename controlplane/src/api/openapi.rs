@@ -85,6 +85,13 @@ fn assemble() -> Value {
             }
         }
     }
+    for parameter in document["components"]["parameters"]
+        .as_object_mut()
+        .into_iter()
+        .flatten()
+    {
+        may_be_empty(parameter.1);
+    }
     document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
     document["tags"] = tags.into();
     paths.sort_keys();
@@ -118,11 +125,21 @@ fn complete(operation: &mut Value, tag: &str, method: &str, path: &str) {
     if path.contains('{') {
         common.push(("404", "NotFound"));
     }
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        may_be_empty(parameter);
+    }
     cached(operation, method, path);
     for (status, name) in common {
         if operation["responses"][status].is_null() {
             operation["responses"][status] = json!({ "$ref": format!("#/components/responses/{name}") });
         }
+    }
+}
+
+/// A parameter of the query that has no text counts as absent.
+fn may_be_empty(parameter: &mut Value) {
+    if parameter["in"] == "query" {
+        parameter["allowEmptyValue"] = true.into();
     }
 }
 
