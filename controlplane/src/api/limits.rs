@@ -65,6 +65,8 @@ pub(super) fn cost(path: &str) -> u64 {
     match path {
         // They walk through everything that is asked for.
         "/api/export" | "/api/audit/verify" => 20,
+        // Files of the dashboard, of which a page has many.
+        _ if path.starts_with("/ui") => 0,
         _ => 1,
     }
 }
@@ -120,10 +122,10 @@ impl Limiter {
         }
     }
 
-    /// Takes `cost` out of a principal's bucket; `None`: there is no limit.
+    /// Takes `cost` out of a principal's bucket; `None`: there is no limit for this.
     pub(super) fn take(&self, login: &str, kind: Kind, cost: u64) -> Option<Left> {
         let per_s = kind.per_s(self.documents.borrow().api_rates);
-        if per_s == 0 || login == LOCAL {
+        if per_s == 0 || cost == 0 || login == LOCAL {
             return None;
         }
         let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);

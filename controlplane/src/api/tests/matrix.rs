@@ -203,7 +203,6 @@ async fn unknown_paths_are_problems_for_everybody() {
             "/api/",
             "/api/nothing",
             "/aperture",
-            "/ui",
             "/",
             "/api/config/",
             "/api/config/history/1/2",

@@ -59,6 +59,10 @@ fn judge(schema: &Value, value: &Value, place: &str, out: &mut Vec<String>) {
             "maximum" => number(value)
                 .filter(|n| *n > number(rule).unwrap())
                 .map(|_| format!("{value} > {rule}")),
+            "multipleOf" => value
+                .as_i64()
+                .filter(|n| n.checked_rem(rule.as_i64().unwrap()) != Some(0))
+                .map(|n| format!("{n} is no multiple of {rule}")),
             "minLength" | "maxLength" => text(value)
                 .map(|text| text.chars().count())
                 .filter(|length| !within(word, *length, rule))
