@@ -125,9 +125,8 @@ fn complete(operation: &mut Value, tag: &str, method: &str, path: &str) {
     if path.contains('{') {
         common.push(("404", "NotFound"));
     }
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-        may_be_empty(parameter);
-    }
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    parameters.into_iter().flatten().for_each(may_be_empty);
     cached(operation, method, path);
     for (status, name) in common {
         if operation["responses"][status].is_null() {
@@ -166,7 +165,7 @@ fn cached(operation: &mut Value, method: &str, path: &str) {
     if tagged {
         operation["responses"]["304"] = json!({ "$ref": "#/components/responses/NotModified" });
         let parameter = json!({ "$ref": "#/components/parameters/IfNoneMatch" });
-        match operation["parameters"].as_array_mut() {
+        match operation.get_mut("parameters").and_then(Value::as_array_mut) {
             Some(parameters) => parameters.push(parameter),
             None => operation["parameters"] = json!([parameter]),
         }
