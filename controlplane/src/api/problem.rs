@@ -17,7 +17,7 @@ pub(super) struct Problem {
     code: &'static str,
     detail: String,
     /// Further members of the body.
-    more: Map<String, Value>,
+    more: Box<Map<String, Value>>,
     /// Headers beside the content type.
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -28,7 +28,7 @@ impl Problem {
             status,
             code,
             detail: detail.into(),
-            more: Map::new(),
+            more: Box::default(),
             headers: Vec::new(),
         }
     }
@@ -313,7 +313,7 @@ impl IntoResponse for Problem {
             "detail": self.detail,
         });
         if let Some(members) = body.as_object_mut() {
-            members.extend(self.more);
+            members.extend(*self.more);
         }
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, kind, body.to_string()).into_response();
