@@ -59,7 +59,8 @@ fn build(here: &Path, out: &Path) -> Result<PathBuf, Missing> {
         return Err(Missing::Skipped("it was built with SLUICE_UI=skip".to_owned()));
     }
     node()?;
-    install(here)?;
+    // Held to the end: nobody else removes what the bundler reads.
+    let _lock = install(here)?;
     let (dist, packed) = (out.join("dist"), out.join("packed"));
     let mut bundle = npm(here);
     bundle.args(["run", "--silent", "bundle", "--", "--emptyOutDir", "--outDir"]);
@@ -95,9 +96,9 @@ fn node() -> Result<(), Missing> {
     Ok(())
 }
 
-/// `npm ci`, unless `node_modules` was installed from this very lock file. One at a time: the lock is held on
-/// the lock file itself, since several cargo builds may share the source tree.
-fn install(here: &Path) -> Result<(), Missing> {
+/// `npm ci`, unless `node_modules` was installed from this very lock file. One at a time, since several cargo builds may
+/// share the source tree: the lock that is returned is held on the lock file itself.
+fn install(here: &Path) -> Result<File, Missing> {
     let failed = |error: std::io::Error| Missing::Failed(format!("package-lock.json: {error}"));
     let lock_path = here.join("package-lock.json");
     let lock_file = File::open(&lock_path).map_err(failed)?;
@@ -105,11 +106,12 @@ fn install(here: &Path) -> Result<(), Missing> {
     let wanted = fs::read(&lock_path).map_err(failed)?;
     let installed = here.join("node_modules/.sluice-installed");
     if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
-        return Ok(());
+        return Ok(lock_file);
     }
     let mut ci = npm(here);
     run(ci.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
-    fs::write(installed, wanted).map_err(failed)
+    fs::write(installed, wanted).map_err(failed)?;
+    Ok(lock_file)
 }
 
 fn npm(here: &Path) -> Command {

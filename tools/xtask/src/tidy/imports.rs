@@ -26,7 +26,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sluice-shared", &[]),
     ("sluice-proto", &["sluice-shared"]),
     ("sluice-dataplane", &["sluice-proto", "sluice-shared"]),
-    ("sluice-controlplane", &["sluice-proto", "sluice-shared"]),
+    (
+        "sluice-controlplane",
+        &["sluice-proto", "sluice-shared", "sluice-ui"],
+    ),
+    ("sluice-ui", &[]),
     ("sluice-loadtest", &["sluice-shared", "sluice-proto"]),
     (
         "sluice-benches",
