@@ -118,11 +118,13 @@ def call(url, path, body=None, headers=None):
 
 
 def schemathesis(url, record, folder):
-    """Runs it with the description of the gateway, in which a record that is there is the example of ids."""
+    """Runs it with the description of the gateway, in which what is there is the example of ids."""
     description = call(url, "/aperture/openapi.json")
     for path in ENDLESS:
         description["paths"].pop(path, None)
     description["components"]["parameters"]["RequestId"]["example"] = record
+    session = call(url, "/api/sessions")["sessions"][0]["id"]
+    description["components"]["parameters"]["SessionId"]["example"] = session
     (folder / "openapi.json").write_text(json.dumps(description))
     run = subprocess.run(
         [
