@@ -98,7 +98,7 @@ impl Index {
             Ok(index) if index.version()? == VERSION => return Ok(index),
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(error = %crate::link::chain(&error), "the index of texts is built anew")
+                tracing::warn!(error = %crate::link::chain(&error), "the index of texts is built anew");
             }
         }
         let failed =

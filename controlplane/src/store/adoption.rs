@@ -200,7 +200,7 @@ fn models(connection: &Connection, period: Days) -> Result<Vec<ModelUse>, StoreE
         let mut set = Set::default();
         let (from, to) = (period.since / DAY * DAY, period.until);
         active::read(connection, model, from, to, |_, block, people| {
-            set.join(block, people)
+            set.join(block, people);
         })?;
         models.push(ModelUse {
             users: set.count(),

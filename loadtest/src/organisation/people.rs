@@ -270,7 +270,7 @@ fn person(rank: usize, draw: &mut Draw, regions: &[f64]) -> Person {
         } else {
             format!("tag:{name}-{}", number / DEVICES.len() + 1)
         };
-        let tags = if number % 3 == 0 {
+        let tags = if number.is_multiple_of(3) {
             vec![name, "tag:prod".to_owned()]
         } else {
             vec![name]

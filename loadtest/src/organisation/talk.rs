@@ -134,7 +134,7 @@ fn messages_request(record: &UsageRecord, history: &[&Step], system: &str) -> Va
     for (at, step) in history.iter().enumerate() {
         match step {
             Step::Asks(text) => {
-                messages.push(json!({ "role": "user", "content": [{ "type": "text", "text": text }] }))
+                messages.push(json!({ "role": "user", "content": [{ "type": "text", "text": text }] }));
             }
             Step::Says(text) => {
                 messages.push(json!({ "role": "assistant", "content": [{ "type": "text", "text": text }] }));

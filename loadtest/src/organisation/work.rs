@@ -102,7 +102,7 @@ impl Work {
         let hours = u64::from(shape.days.max(1)) * 24;
         // The last hour may be cut short by the end.
         let first =
-            (shape.end / HOUR_US).saturating_sub(hours.saturating_sub(u64::from(shape.end % HOUR_US != 0)));
+            (shape.end / HOUR_US).saturating_sub(hours.saturating_sub(u64::from(!shape.end.is_multiple_of(HOUR_US))));
         Self {
             shape,
             organisation,
