@@ -219,11 +219,10 @@ impl Tables {
             ..Self::default()
         };
         for r in all.iter().filter(|r| !r.user.is_empty()) {
-            let person =
-                tables
-                    .people
-                    .entry(r.user.clone())
-                    .or_insert((r.time.0, r.time.0, Totals::default()));
+            let person = tables
+                .people
+                .entry(r.user.clone())
+                .or_insert_with(|| (r.time.0, r.time.0, Totals::default()));
             (person.0, person.1) = (person.0.min(r.time.0), person.1.max(r.time.0));
             rollup::add(&mut person.2, &sum([r]));
             let mut mark = |model: Option<&str>, bucket: u64| {

@@ -73,9 +73,14 @@ impl TopSessionRows for Sqlite {
     ) -> Pending<'a, TopSessions> {
         let asked = query.clone();
         Box::pin(async move {
+            let bound = if asked.model.is_some() {
+                CONSIDERED_OF_MODEL
+            } else {
+                CONSIDERED
+            };
             let found = self
                 .views
-                .ask(move |connection| top(connection, &asked, size, after));
+                .ask(move |connection| top(connection, &asked, size, after, bound));
             let (ids, considered_since) = found.await?;
             let mut sessions = Vec::with_capacity(ids.len());
             for id in ids {
@@ -89,12 +94,13 @@ impl TopSessionRows for Sqlite {
     }
 }
 
-/// The ids of the largest sessions, and from where on they were looked at.
+/// The ids of the largest of the newest `bound` sessions, and from where on they were looked at if there are more.
 fn top(
     connection: &Connection,
     query: &SessionQuery,
     size: Size,
     after: Option<(u64, i64)>,
+    bound: i64,
 ) -> Result<(Vec<SessionId>, Option<UnixMicros>), StoreError> {
     let mut numbers = [None; 2];
     for (place, text) in numbers.iter_mut().zip([&query.user, &query.model]) {
@@ -105,11 +111,6 @@ fn top(
             }
         }
     }
-    let bound = if numbers[1].is_some() {
-        CONSIDERED_OF_MODEL
-    } else {
-        CONSIDERED
-    };
     let (mut since, until) = (
         query.since.map_or(0, |time| int(time.0)),
         query.until.map_or(i64::MAX, |time| int(time.0)),
@@ -138,7 +139,7 @@ fn top(
         row.get(0).map(SessionId)
     })?;
     let ids = ids.collect::<Result<_, _>>()?;
-    let considered = cut.and(u64::try_from(since).ok()).map(UnixMicros);
+    let considered = cut.and_then(|_| u64::try_from(since).ok()).map(UnixMicros);
     Ok((ids, considered))
 }
 
@@ -195,6 +196,42 @@ fn list(size: Size, filter: &str, index: &str, bound: usize, after: bool) -> Str
 mod tests {
     use super::super::Client;
     use super::*;
+    use crate::store::tests::record;
+    use crate::store::{Batch, Store as _};
+
+    #[tokio::test]
+    async fn what_was_not_looked_at_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(folder.path()).await.unwrap();
+        // The older, the larger.
+        let records = (1..=5).flat_map(|session: u64| {
+            (0..6 - session).map(move |n| {
+                let mut r = record(session * 10 + n, session * 1_000_000);
+                (r.user, r.session) = ("a".into(), Some(format!("s{session}")));
+                r
+            })
+        });
+        let batch = Batch {
+            records: records.collect(),
+            ..Batch::default()
+        };
+        store.ingest(&batch).await.unwrap();
+        let query = SessionQuery {
+            limit: 2,
+            ..SessionQuery::default()
+        };
+        let id = |session: u64| SessionId::of("a", &format!("s{session}"));
+        let check = |bound: i64, after, expected: &[u64], considered: Option<u64>| {
+            let writer = store.writer();
+            let (ids, since) = top(&writer.connection, &query, Size::Requests, after, bound).unwrap();
+            let expected: Vec<SessionId> = expected.iter().map(|session| id(*session)).collect();
+            assert_eq!((ids, since.map(|time| time.0)), (expected, considered), "{bound}");
+        };
+        check(5, None, &[1, 2], None);
+        check(5, Some((4, i64::MAX)), &[2, 3], None);
+        check(3, None, &[3, 4], Some(2_000_001));
+        check(1, None, &[5], Some(4_000_001));
+    }
 
     #[tokio::test]
     async fn sizes_are_read_from_an_index() {
