@@ -101,8 +101,8 @@ impl Work {
     pub fn new(shape: Shape, organisation: Arc<Organisation>) -> Self {
         let hours = u64::from(shape.days.max(1)) * 24;
         // The last hour may be cut short by the end.
-        let first =
-            (shape.end / HOUR_US).saturating_sub(hours.saturating_sub(u64::from(!shape.end.is_multiple_of(HOUR_US))));
+        let first = (shape.end / HOUR_US)
+            .saturating_sub(hours.saturating_sub(u64::from(!shape.end.is_multiple_of(HOUR_US))));
         Self {
             shape,
             organisation,
