@@ -55,9 +55,9 @@ fn main() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let shape = Shape {
         requests,
-        users: u32::try_from(number("users").unwrap_or((requests / 100).clamp(40, 10_000))).unwrap(),
+        users: u32::try_from(number("users").unwrap_or_else(|| (requests / 100).clamp(40, 10_000))).unwrap(),
         days: u32::try_from(number("days").unwrap_or(if large { 90 } else { 14 })).unwrap(),
-        captures: number("captures").unwrap_or(20_000.min(requests / 50)),
+        captures: number("captures").unwrap_or_else(|| 20_000.min(requests / 50)),
         seed: number("seed").unwrap_or(1),
         end: number("end").unwrap_or(now / 3_600 * 3_600) * 1_000_000,
     };

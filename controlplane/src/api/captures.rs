@@ -90,7 +90,7 @@ pub(super) async fn list(
     let more = captures.len() > limit;
     captures.truncate(limit);
     let next = captures.last().filter(|_| more).map(cursor);
-    let next = next.or(cut.map(place));
+    let next = next.or_else(|| cut.map(place));
     let captures: Vec<Value> = captures.iter().map(view).collect();
     Ok(Json(
         json!({ "captures": captures, "next_cursor": next, "cut": cut.is_some() && !more }),

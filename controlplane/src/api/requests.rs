@@ -72,7 +72,7 @@ pub(super) async fn list(
     let more = records.len() > limit;
     records.truncate(limit);
     let next = records.last().filter(|_| more).map(cursor);
-    let next = next.or(cut.map(place));
+    let next = next.or_else(|| cut.map(place));
     let requests: Vec<Value> = records.iter().map(record).collect();
     Ok(Json(
         json!({ "requests": requests, "next_cursor": next, "cut": cut.is_some() && !more }),

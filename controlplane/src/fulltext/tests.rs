@@ -142,7 +142,10 @@ fn what_is_purged_is_gone_from_the_bytes_and_room_comes_back() {
                     segment,
                     day * DAY + segment * 1_000 + n,
                     "u",
-                    &format!("{word} number{n} {}", "filler ".repeat(n as usize % 50)),
+                    &format!(
+                        "{word} number{n} {}",
+                        "filler ".repeat(usize::try_from(n % 50).unwrap())
+                    ),
                 )
             })
             .collect()

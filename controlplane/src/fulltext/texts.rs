@@ -110,7 +110,7 @@ impl Text {
 
     fn push(&mut self, text: &str) {
         for word in text.split_inclusive(char::is_whitespace) {
-            if word.len() > WORD_BYTES_MAX && !!word.is_ascii() {
+            if word.len() > WORD_BYTES_MAX && word.is_ascii() {
                 continue;
             }
             if self.out.len().saturating_add(word.len()) > self.bytes_max {

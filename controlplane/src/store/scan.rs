@@ -652,21 +652,21 @@ mod tests {
         for a in &alone {
             for b in &alone {
                 all.push(Filter {
-                    user: a.user.clone().or(b.user.clone()),
-                    model: a.model.clone().or(b.model.clone()),
-                    provider: a.provider.clone().or(b.provider.clone()),
+                    user: a.user.clone().or_else(|| b.user.clone()),
+                    model: a.model.clone().or_else(|| b.model.clone()),
+                    provider: a.provider.clone().or_else(|| b.provider.clone()),
                     status: a.status.or(b.status),
-                    session: a.session.clone().or(b.session.clone()),
-                    agent: a.agent.clone().or(b.agent.clone()),
+                    session: a.session.clone().or_else(|| b.session.clone()),
+                    agent: a.agent.clone().or_else(|| b.agent.clone()),
                     api: a.api.or(b.api),
                     ended: a.ended.or(b.ended),
-                    error: a.error.clone().or(b.error.clone()),
+                    error: a.error.clone().or_else(|| b.error.clone()),
                     stream: a.stream.or(b.stream),
                     tools: a.tools.or(b.tools),
                     cost_min: a.cost_min.or(b.cost_min),
                     duration_min_us: a.duration_min_us.or(b.duration_min_us),
                     verdict: a.verdict.or(b.verdict),
-                    rule: a.rule.clone().or(b.rule.clone()),
+                    rule: a.rule.clone().or_else(|| b.rule.clone()),
                     capture: a.capture.or(b.capture),
                 });
             }
@@ -684,7 +684,7 @@ mod tests {
             let full = records.len() == limit;
             let last = records.last().map(|r| (r.time, r.request_id));
             found.extend(records);
-            let next = cut.or(last.filter(|_| full));
+            let next = cut.or_else(|| last.filter(|_| full));
             cuts += usize::from(cut.is_some());
             match next {
                 Some(place) => {
