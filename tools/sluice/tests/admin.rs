@@ -120,7 +120,7 @@ fn a_document_is_saved_read_and_taken_back() {
     let answer = gateway.get("/aperture/config");
     assert_eq!(
         (answer.status, answer.header("cache-control")),
-        (200, Some("no-store"))
+        (200, Some("private, no-cache"))
     );
     assert!(answer.header("etag").is_some() && !answer.text().contains("canary"));
     gateway.stop();
