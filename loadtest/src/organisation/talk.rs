@@ -111,6 +111,10 @@ fn until(stories: &'static [Story], told: Told) -> (Vec<&'static Step>, &'static
                         .position(|step| matches!(step, Step::Asks(_)))
                         .unwrap_or(0);
                     kept.drain(..first);
+                    // What a model says and then goes on is one answer: nobody is asked in between.
+                    while matches!(kept.last(), Some(Step::Says(_))) {
+                        kept.pop();
+                    }
                     return (kept, step);
                 }
                 answers -= 1;

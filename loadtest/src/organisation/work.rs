@@ -838,7 +838,8 @@ mod tests {
             }
         }
         assert!(counts.values().all(|count| *count > 10), "{counts:?}");
-        assert_eq!(told, 200);
+        // As many as were asked for, less those that fell on requests without a body.
+        assert!((160..=200).contains(&told), "{told}");
         let long = sessions.values().filter(|requests| **requests > 20).count();
         assert!(long > 100 && sessions.len() > 1_000, "{long} {}", sessions.len());
     }
