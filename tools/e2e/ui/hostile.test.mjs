@@ -86,7 +86,7 @@ test("every request", async () => {
 });
 
 test("hostile texts in the address", async () => {
-  for (const text of payloads.filter((_, index) => index % 4 === 0)) {
+  for (const text of payloads.filter((_, index) => index % 4 === 0).slice(0, 4)) {
     const word = encodeURIComponent(text.slice(0, 300));
     await look(`/logs?tab=requests&user=${word}&model=${word}&tab=${word}`, VIEWS.light);
     await look(`/people/${encodeURIComponent(text.slice(0, 100).replaceAll("/", ""))}`, VIEWS.narrow);
