@@ -27,6 +27,24 @@ fn each_sample_is_found_by_its_detector_and_all_of_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A number that another one follows, as in the next sentence, is found nevertheless, and only it.
+#[test]
+fn a_telephone_number_ends_where_it_is_complete() {
+    let check = |text: &str, expected: &[&str]| {
+        let found: Vec<String> = found(&set(rule(&["phone"])), text)
+            .into_iter()
+            .map(|(_, secret)| secret.to_owned())
+            .collect();
+        assert_eq!(found, expected, "{text}");
+    };
+    check("Ring (212) 456-7891. 12 of us wait.", &["(212) 456-7891"]);
+    check("Ring (212) 456-7891 0", &["(212) 456-7891"]);
+    check("Ring (030) 1234567. 24 hours", &["(030) 1234567. 24"]);
+    check("Ring (030) 1234567. 2400 hours", &["(030) 1234567"]);
+    check("Ring (212) 456-78912.", &[]);
+    check("(212) 456. 78", &[]);
+}
+
 /// What no detector at all may find.
 #[test]
 fn what_only_looks_like_one_is_left() {

@@ -56,7 +56,21 @@ struct Dialled {
     count: usize,
     groups: usize,
     end: usize,
+    /// Behind each group: how many digits there are up to it, and where it ends.
+    stops: [(usize, usize); DIGITS_MAX + 1],
     open: bool,
+}
+
+impl Dialled {
+    /// The most groups, two or more, that have so many digits, and where they end: what follows a number may be another one.
+    fn stop(&self, counts: std::ops::RangeInclusive<usize>) -> Option<(usize, usize)> {
+        let stops = self.stops.get(1..self.groups)?;
+        stops
+            .iter()
+            .rev()
+            .copied()
+            .find(|(count, _)| counts.contains(count))
+    }
 }
 
 fn dialled(view: View<'_>, from: usize) -> Dialled {
@@ -65,6 +79,7 @@ fn dialled(view: View<'_>, from: usize) -> Dialled {
         count: 0,
         groups: 0,
         end: from,
+        stops: [(0, from); DIGITS_MAX + 1],
         open: false,
     };
     let mut at = from;
@@ -88,6 +103,9 @@ fn dialled(view: View<'_>, from: usize) -> Dialled {
                 return out;
             }
             out.end = at;
+            if let Some(stop) = out.stops.get_mut(out.groups) {
+                *stop = (out.count, at);
+            }
             out.groups += 1;
         }
         let gap = view.run(at, 3, |byte| {
@@ -152,15 +170,18 @@ fn area_code(view: View<'_>, start: usize, digits: usize, sink: &mut Sink<'_>) {
         return sink.more(start);
     }
     let all = number.digits.get(..number.count).unwrap_or_default();
-    let national = match all.first() {
-        Some(0) => close - digits >= 3 && (9..=12).contains(&number.count) && all.get(1) != Some(&0),
-        Some(2..=9) => {
-            close - digits == 3 && number.count == 10 && all.get(3).is_some_and(|digit| *digit >= 2)
+    let stop = match all.first() {
+        Some(0) if close - digits >= 3 && all.get(1) != Some(&0) => number.stop(9..=12),
+        Some(2..=9) if close - digits == 3 && all.get(3).is_some_and(|digit| *digit >= 2) => {
+            number.stop(10..=10)
         }
-        _ => false,
+        _ => None,
     };
-    if national && number.groups > 1 && view.ends(number.end) && !flat(all) {
-        sink.found(Detector::Phone, start..number.end);
+    if let Some((count, end)) = stop
+        && view.ends(end)
+        && !flat(all.get(..count).unwrap_or_default())
+    {
+        sink.found(Detector::Phone, start..end);
     }
 }
 
