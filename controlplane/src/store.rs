@@ -49,8 +49,8 @@ pub(crate) use detail::side_json;
 pub(crate) use export::ExportRows;
 pub(crate) use filter::Filter;
 pub(crate) use ledger::{
-    Among, BucketId, BucketQuery, BucketRow, Definitions, HistoryQuery, LeaseAsk, LeaseOutcome, Other,
-    QuotaEvent, RefillEntry, Refilled, Touched,
+    Among, BucketId, BucketOrder, BucketQuery, BucketRow, Definitions, HistoryQuery, LeaseAsk, LeaseOutcome,
+    Other, QuotaEvent, RefillEntry, Refilled, Touched,
 };
 pub(crate) use rollup::is_error;
 pub(crate) use sqlite::Sqlite;
@@ -226,11 +226,48 @@ impl GroupBy {
     }
 }
 
+/// What the first group of usage has most of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageSort {
+    /// Requests.
+    Requests,
+    /// Input and output tokens that are known.
+    Tokens,
+    /// Cost that is known.
+    Cost,
+}
+
+impl UsageSort {
+    /// Every value, in the order of documentation.
+    pub const ALL: [Self; 3] = [Self::Requests, Self::Tokens, Self::Cost];
+
+    /// Name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::Cost => "cost",
+        }
+    }
+
+    pub(crate) const fn of(self, totals: &Totals) -> u64 {
+        match self {
+            Self::Requests => totals.requests,
+            Self::Tokens => totals.input.saturating_add(totals.output),
+            Self::Cost => totals.cost_nanousd,
+        }
+    }
+}
+
 /// Which usage is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageQuery {
     /// Groups.
     pub by: GroupBy,
+    /// Which groups come first; hours and days stand in order.
+    pub sort: UsageSort,
+    /// Most groups: the largest, of hours and days the newest.
+    pub limit: usize,
     /// From here on.
     pub since: Option<UnixMicros>,
     /// Up to, and without, this.
@@ -241,6 +278,22 @@ pub struct UsageQuery {
     pub model: Option<String>,
     /// Of this provider only.
     pub provider: Option<String>,
+}
+
+impl UsageQuery {
+    /// Everything there is, at most [`GROUPS_MAX`] groups, those with most requests first.
+    pub const fn all(by: GroupBy) -> Self {
+        Self {
+            by,
+            sort: UsageSort::Requests,
+            limit: GROUPS_MAX,
+            since: None,
+            until: None,
+            user: None,
+            model: None,
+            provider: None,
+        }
+    }
 }
 
 /// Sums over the requests of a group. Token sums hold what is known; `unknown` says how many requests say nothing.

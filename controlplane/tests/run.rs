@@ -166,14 +166,7 @@ async fn from_document_to_record() {
     running.stop.send(()).unwrap();
     running.task.await.unwrap().unwrap();
     // Without a control plane the store can still be asked; with the broken document it starts on the last good one.
-    let by_user = UsageQuery {
-        by: GroupBy::User,
-        since: None,
-        until: None,
-        user: None,
-        model: None,
-        provider: None,
-    };
+    let by_user = UsageQuery::all(GroupBy::User);
     let groups = store::open_read_only(&data)
         .await
         .unwrap()

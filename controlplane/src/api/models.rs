@@ -237,12 +237,9 @@ impl<'a> Look<'a> {
 
     async fn used(&self) -> Result<Used, Problem> {
         let query = UsageQuery {
-            by: GroupBy::Model,
             since: Some(self.since),
-            until: None,
             user: (!self.admin).then(|| self.proven.login.clone()),
-            model: None,
-            provider: None,
+            ..UsageQuery::all(GroupBy::Model)
         };
         let mut out = Used::default();
         for group in self.shown.store.usage(&query).await? {

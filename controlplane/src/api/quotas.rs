@@ -25,14 +25,14 @@ use super::parameters::{Parameters, show_time};
 use super::principal::Principal;
 use super::problem::Problem;
 use crate::config::amount;
-use crate::store::{BucketQuery, BucketRow};
+use crate::store::{BucketOrder, BucketQuery, BucketRow};
 use burn::Burn;
 pub(super) use burn::history;
 pub(super) use history::{events, refills};
 use own::View;
 pub(super) use refill::refill;
 
-const KNOWN: [&str; 5] = ["quota", "bucket", "unit", "cursor", "limit"];
+const KNOWN: [&str; 7] = ["quota", "bucket", "unit", "search", "sort", "cursor", "limit"];
 /// Entries of a page, unless asked otherwise, and at most.
 const LIMIT: (u32, u32) = (100, 1_000);
 /// How often the store is asked for one page, where not all that it finds may be seen.
@@ -52,6 +52,10 @@ pub(super) async fn list(
         name: parameters.text("bucket").map(str::to_owned),
         unit: parameters.text("unit").map(unit).transpose()?,
         among: view.among(),
+        search: parameters.text("search").map(str::to_owned),
+        order: parameters
+            .word("sort", &BucketOrder::ALL, BucketOrder::name)?
+            .unwrap_or_default(),
         after: parameters.text("cursor").map(parse_cursor).transpose()?,
         limit: view.reads(limit),
     };
@@ -62,12 +66,12 @@ pub(super) async fn list(
     for _ in 0..READS_MAX {
         let read = shown.store.buckets(&query, now).await?;
         let last = read.len() < usize::try_from(query.limit).unwrap_or(usize::MAX);
-        query.after = read.last().map(|row| row.bucket.clone());
+        query.after = read.last().map(place);
         rows.extend(read.into_iter().filter(|row| view.shows(&row.bucket)));
         next.clone_from(&query.after);
         if rows.len() > wanted {
             rows.truncate(wanted);
-            next = rows.last().map(|row| row.bucket.clone());
+            next = rows.last().map(place);
             break;
         }
         if last {
@@ -84,7 +88,7 @@ pub(super) async fn list(
     Ok(Json(json!({
         "time": show_time(now),
         "quotas": quotas,
-        "next": next.as_ref().map(cursor),
+        "next": next.as_ref().map(|(used, bucket)| cursor(*used, bucket)),
     })))
 }
 
@@ -155,21 +159,22 @@ fn units() -> String {
     names.join(", ")
 }
 
-/// A place in the list, for the next page.
-fn cursor(bucket: &Bucket) -> String {
-    let place = json!([bucket.name, bucket.quota, bucket.unit.name()]);
+fn place(row: &BucketRow) -> (u64, Bucket) {
+    (row.used_ppm(), row.bucket.clone())
+}
+
+/// A place in the list, whatever it is ordered by, for the next page.
+fn cursor(used_ppm: u64, bucket: &Bucket) -> String {
+    let place = json!([bucket.name, bucket.quota, bucket.unit.name(), used_ppm]);
     URL_SAFE_NO_PAD.encode(place.to_string())
 }
 
-fn parse_cursor(text: &str) -> Result<Bucket, Problem> {
+fn parse_cursor(text: &str) -> Result<(u64, Bucket), Problem> {
     let read = || {
         let place = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let [name, quota, unit]: [String; 3] = serde_json::from_slice(&place).ok()?;
-        Some(Bucket {
-            quota,
-            name,
-            unit: Unit::parse(&unit)?,
-        })
+        let (name, quota, unit, used): (String, String, String, u64) = serde_json::from_slice(&place).ok()?;
+        let unit = Unit::parse(&unit)?;
+        Some((used, Bucket { quota, name, unit }))
     };
     read().ok_or_else(|| Problem::bad_parameter("cursor", "is not one that this API gave"))
 }
@@ -228,8 +233,8 @@ mod tests {
             name: "s:a/\"\u{e9}\" ,".into(),
             unit: Unit::Tokens,
         };
-        assert_eq!(parse_cursor(&cursor(&bucket)), Ok(bucket));
-        for broken in ["x", "", "W10", "*", "WyJhIiwiYiIsImMiXQ", "bnVsbA"] {
+        assert_eq!(parse_cursor(&cursor(7, &bucket)), Ok((7, bucket)));
+        for broken in ["x", "", "W10", "*", "WyJhIiwiYiIsInVzZCJd", "bnVsbA"] {
             assert!(parse_cursor(broken).is_err(), "{broken}");
         }
     }

@@ -12,9 +12,11 @@ use super::parameters::{Parameters, show_time};
 use super::principal::Principal;
 use super::problem::Problem;
 use super::series::{second, word};
-use crate::store::{GROUPS_MAX, GroupBy, Totals, UsageGroup, UsageQuery};
+use crate::store::{GROUPS_MAX, GroupBy, Totals, UsageGroup, UsageQuery, UsageSort};
 
-const KNOWN: [&str; 6] = ["by", "since", "until", "user", "model", "provider"];
+const KNOWN: [&str; 8] = [
+    "by", "sort", "limit", "since", "until", "user", "model", "provider",
+];
 
 pub(super) async fn sums(
     State(shown): State<Arc<Shown>>,
@@ -25,20 +27,36 @@ pub(super) async fn sums(
     let by = word(&parameters, "by", &GroupBy::ALL, GroupBy::name, GroupBy::Model)?;
     let asked = parameters.text("user").map(str::to_owned);
     let allowed = principal.may_ask_for(asked.as_deref());
+    let most = u32::try_from(GROUPS_MAX).unwrap_or(u32::MAX);
+    let limit = parameters.number("limit", 1, most, most)?;
+    let limit = usize::try_from(limit).unwrap_or(GROUPS_MAX);
     let query = UsageQuery {
         by,
+        sort: word(
+            &parameters,
+            "sort",
+            &UsageSort::ALL,
+            UsageSort::name,
+            UsageSort::Requests,
+        )?,
+        // One more tells whether there is more.
+        limit: limit.saturating_add(1),
         since: parameters.time("since")?,
         until: parameters.time("until")?,
         user: principal.only(asked),
         model: parameters.text("model").map(str::to_owned),
         provider: parameters.text("provider").map(str::to_owned),
     };
-    let groups = if allowed {
+    let mut groups = if allowed {
         shown.store.usage(&query).await?
     } else {
         Vec::new()
     };
-    let truncated = groups.len() >= GROUPS_MAX;
+    let truncated = groups.len() > limit;
+    if truncated && matches!(by, GroupBy::Hour | GroupBy::Day) {
+        groups.remove(0);
+    }
+    groups.truncate(limit);
     let groups: Vec<Value> = groups.iter().map(|g| group(by, g)).collect();
     Ok(Json(json!({
         "by": by.name(),

@@ -510,14 +510,7 @@ fn scenario(kill_at: Option<(Step, usize)>) -> HashMap<Step, usize> {
         [2],
         "the dead one's lease has ended: {kill_at:?}"
     );
-    let query = crate::store::UsageQuery {
-        by: crate::store::GroupBy::User,
-        since: None,
-        until: None,
-        user: None,
-        model: None,
-        provider: None,
-    };
+    let query = crate::store::UsageQuery::all(crate::store::GroupBy::User);
     let groups = reader.runtime.block_on(reader.store.usage(&query)).unwrap();
     assert_eq!(groups[0].totals.requests, expected.len() as u64, "{kill_at:?}");
     let mut left = names(&data.path().join("journal")).unwrap();

@@ -13,7 +13,7 @@ mod mark;
 mod rows;
 
 use sluice_shared::quota::ledger::{Account, Ask, Grant};
-use sluice_shared::quota::{Terms, Unit};
+use sluice_shared::quota::{Terms, Unit, unsigned};
 use sluice_shared::units::UnixMicros;
 use sluice_shared::wire::control::{Bucket, BucketRef};
 
@@ -73,7 +73,28 @@ pub(crate) struct Touched {
     pub(crate) holders: Vec<u64>,
 }
 
-/// Which buckets are wanted, in the order of name, quota and unit.
+/// Order of a list of buckets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum BucketOrder {
+    /// Name, quota and unit.
+    #[default]
+    Name,
+    /// The fullest use first, then as above. All of them are looked at for each page.
+    Used,
+}
+
+impl BucketOrder {
+    pub(crate) const ALL: [Self; 2] = [Self::Name, Self::Used];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Name => "bucket",
+            Self::Used => "used",
+        }
+    }
+}
+
+/// Which buckets are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BucketQuery {
     /// Name of the quota, with its templates.
@@ -83,8 +104,11 @@ pub(crate) struct BucketQuery {
     pub(crate) unit: Option<Unit>,
     /// Only these: what a user may see. `None`: all.
     pub(crate) among: Option<Vec<Among>>,
-    /// Only what comes after this one in the list.
-    pub(crate) after: Option<Bucket>,
+    /// Only those whose names hold this, in whatever case (ASCII).
+    pub(crate) search: Option<String>,
+    pub(crate) order: BucketOrder,
+    /// Only what comes after this one in the list; with [`BucketOrder::Used`] also [`BucketRow::used_ppm`] of it.
+    pub(crate) after: Option<(u64, Bucket)>,
     pub(crate) limit: u32,
 }
 
@@ -105,6 +129,21 @@ pub(crate) struct BucketRow {
     pub(crate) account: Account,
     /// What data planes have of it or may have.
     pub(crate) leased: u64,
+}
+
+impl BucketRow {
+    /// How much of the ceiling is used, in millionths, rounded down; above a million in debt.
+    pub(crate) fn used_ppm(&self) -> u64 {
+        used_ppm(&self.account)
+    }
+}
+
+fn used_ppm(account: &Account) -> u64 {
+    let used = u128::from(unsigned(account.terms.ceiling().saturating_sub(account.balance)));
+    let ppm = used
+        .saturating_mul(1_000_000)
+        .checked_div(u128::from(account.terms.capacity));
+    u64::try_from(ppm.unwrap_or(1_000_000)).unwrap_or(u64::MAX)
 }
 
 /// What a refill by hand did.

@@ -4,7 +4,8 @@
 //! sums of these keys bucket by bucket. So the memory of an answer is bounded by what it shows, however many models or
 //! users there are.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
 use sluice_shared::units::UnixMicros;
@@ -12,7 +13,7 @@ use sluice_shared::units::UnixMicros;
 use super::cells::{self, By, Only};
 use super::range::Level;
 use super::sqlite::Sqlite;
-use super::{GROUPS_MAX, GroupBy, Pending, StoreError, Totals, UsageGroup, UsageQuery, rollup};
+use super::{GroupBy, Pending, StoreError, Totals, UsageGroup, UsageQuery, rollup};
 
 /// Most times of an answer.
 pub(crate) const TIMES_MAX: u64 = 1_500;
@@ -323,7 +324,7 @@ fn largest(
     top: usize,
 ) -> Result<Vec<i64>, StoreError> {
     let mut sums: Vec<(i64, Totals)> = sums(connection, stretch, by, only)?.into_iter().collect();
-    sums.sort_by_key(|(key, t)| (std::cmp::Reverse((t.cost_nanousd, t.requests)), *key));
+    sums.sort_by_key(|(key, t)| (Reverse((t.cost_nanousd, t.requests)), *key));
     sums.truncate(top);
     Ok(sums.into_iter().map(|(key, _)| key).collect())
 }
@@ -360,16 +361,20 @@ pub(super) fn usage(connection: &Connection, query: &UsageQuery) -> Result<Vec<U
         GroupBy::Model => By::Model,
         GroupBy::Provider => By::Provider,
         GroupBy::Api => By::Api,
-        GroupBy::Hour => return by_time(connection, stretch, Level::Hour, only),
-        GroupBy::Day => return by_time(connection, stretch, Level::Day, only),
+        GroupBy::Hour => return by_time(connection, stretch, Level::Hour, only, query.limit),
+        GroupBy::Day => return by_time(connection, stretch, Level::Day, only, query.limit),
     };
-    let mut groups = Vec::new();
-    for (key, totals) in sums(connection, stretch, by, only)? {
+    // A name is looked up for what is shown, not for each of ten thousand.
+    let mut sums: Vec<(i64, Totals)> = sums(connection, stretch, by, only)?.into_iter().collect();
+    sums.sort_by_key(|(key, totals)| (Reverse(query.sort.of(totals)), *key));
+    sums.truncate(query.limit);
+    let mut groups = Vec::with_capacity(sums.len());
+    for (key, totals) in sums {
         let key = cells::name(connection, by, key)?;
         groups.push(UsageGroup { key, totals });
     }
-    groups.sort_by(|a, b| (b.totals.requests, &a.key).cmp(&(a.totals.requests, &b.key)));
-    groups.truncate(GROUPS_MAX);
+    let rank = |group: &UsageGroup| Reverse(query.sort.of(&group.totals));
+    groups.sort_by(|a, b| (rank(a), &a.key).cmp(&(rank(b), &b.key)));
     Ok(groups)
 }
 
@@ -379,8 +384,9 @@ fn by_time(
     stretch: (u64, u64),
     level: Level,
     only: Only,
+    limit: usize,
 ) -> Result<Vec<UsageGroup>, StoreError> {
-    let mut sums: std::collections::BTreeMap<u64, Totals> = std::collections::BTreeMap::new();
+    let mut sums: BTreeMap<u64, Totals> = BTreeMap::new();
     cells::read(
         connection,
         stretch,
@@ -393,7 +399,7 @@ fn by_time(
             rollup::add(sums.entry(begins).or_default(), &cell.totals);
         },
     )?;
-    let surplus = sums.len().saturating_sub(GROUPS_MAX);
+    let surplus = sums.len().saturating_sub(limit);
     let groups = sums.into_iter().skip(surplus);
     Ok(groups
         .map(|(begins, totals)| UsageGroup {

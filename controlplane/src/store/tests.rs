@@ -235,12 +235,12 @@ async fn compare_sums(store: &Sqlite, all: &[UsageRecord]) {
                 (Some("user2"), Some("model0"), Some("openai")),
             ] {
                 let query = UsageQuery {
-                    by,
                     since: since.map(UnixMicros),
                     until: until.map(UnixMicros),
                     user: user.map(str::to_owned),
                     model: model.map(str::to_owned),
                     provider: provider.map(str::to_owned),
+                    ..UsageQuery::all(by)
                 };
                 let mut expected: BTreeMap<String, Totals> = BTreeMap::new();
                 for r in all {
@@ -348,12 +348,8 @@ async fn wild_figures_do_not_stop_the_sums() {
     }
     for until in [None, Some(UnixMicros(1_000))] {
         let query = UsageQuery {
-            by: GroupBy::Provider,
-            since: None,
             until,
-            user: None,
-            model: None,
-            provider: None,
+            ..UsageQuery::all(GroupBy::Provider)
         };
         let groups = store.usage(&query).await.unwrap();
         assert_eq!(groups[0].totals.requests, 30);
@@ -512,14 +508,7 @@ async fn readers_find_the_store_or_say_what_is_wrong() {
     ));
     let store = Sqlite::open(folder.path()).await.unwrap();
     store.ingest(&batch(vec![record(1, 1)])).await.unwrap();
-    let by_user = UsageQuery {
-        by: GroupBy::User,
-        since: None,
-        until: None,
-        user: None,
-        model: None,
-        provider: None,
-    };
+    let by_user = UsageQuery::all(GroupBy::User);
     let beside = open_read_only(folder.path()).await.unwrap();
     assert_eq!(beside.usage(&by_user).await.unwrap().len(), 1);
     drop((store, beside));

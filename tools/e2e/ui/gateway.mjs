@@ -105,8 +105,8 @@ class Program {
 }
 
 export class Gateway {
-  /// `grants`: more of them, as text.
-  static async start(sluice, { data, grants } = {}) {
+  /// `grants`: more of them, as text. `document`: another one, made from the address of the mock provider.
+  static async start(sluice, { data, grants, document = configuration } = {}) {
     const gateway = new Gateway();
     gateway.sluice = sluice;
     gateway.folder = await mkdtemp(join(tmpdir(), "sluice-ui-"));
@@ -115,7 +115,7 @@ export class Gateway {
     gateway.mock = new Program(sluice, ["mock", "--listen", "127.0.0.1:0"], { cwd: gateway.folder });
     await gateway.mock.until((line) => /http:\/\//.test(line));
     const address = gateway.mock.lines.join(" ").match(/http:\/\/[\d.:]+/)[0];
-    await writeFile(gateway.config, configuration(address, grants));
+    await writeFile(gateway.config, document(address, grants));
     const args = ["up", "--config", gateway.config, "--data", gateway.data];
     // The one user of this folder; as root the gateway would become nobody, who cannot write here.
     if (process.getuid?.() === 0) args.push("--user", "0:0");

@@ -1,5 +1,6 @@
 //! Series, adoption and people over the API: what they show, whose it is, pages, tables and what is refused.
 
+use sluice_shared::units::NanoUsd;
 use sluice_shared::usage::UsageRecord;
 
 use super::*;
@@ -91,6 +92,64 @@ async fn series_show_totals_parts_and_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_largest_groups_of_usage_come_first_and_are_counted() {
+    let api = Api::start().await;
+    // What costs most is asked for least.
+    let records: Vec<UsageRecord> = (10..16)
+        .map(|number| {
+            let mut r = record(number, 1_795_345_260_000_000 + number);
+            let rank = number.min(12);
+            (r.user, r.model_asked) = (format!("u{rank}"), "m".into());
+            r.cost = Some(NanoUsd(1_000 - rank * 50));
+            (r.usage.input, r.usage.output) = (Some(rank), Some(1));
+            r
+        })
+        .collect();
+    let batch = Batch {
+        records,
+        ..Batch::default()
+    };
+    api.shown.store.ingest(&batch).await.unwrap();
+    let check = |query: &str, expected: &[&str], truncated: bool| {
+        let body = api.admin(&format!("/api/usage?model=m&{query}"));
+        let groups = body["groups"].as_array().unwrap();
+        let keys: Vec<&str> = groups
+            .iter()
+            .map(|group| group["key"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            (keys.as_slice(), &body["truncated"]),
+            (expected, &json!(truncated)),
+            "{query}"
+        );
+    };
+    check("by=user", &["u12", "u10", "u11"], false);
+    check("by=user&sort=cost&limit=3", &["u12", "u10", "u11"], false);
+    check("by=user&sort=requests&limit=1", &["u12"], true);
+    check("by=user&sort=tokens&limit=2", &["u12", "u11"], true);
+    api.shown
+        .store
+        .ingest(&Batch {
+            records: vec![{
+                let mut r = record(30, 1_795_345_260_000_000 + 3_600_000_000);
+                (r.user, r.model_asked, r.cost) = ("u99".into(), "m".into(), Some(NanoUsd(90_000)));
+                (r.usage.input, r.usage.output) = (Some(1), Some(1));
+                r
+            }],
+            ..Batch::default()
+        })
+        .await
+        .unwrap();
+    check("by=user&sort=cost&limit=2", &["u99", "u12"], true);
+    // Of times the newest are shown.
+    let newest = api.admin("/api/usage?model=m&by=hour&limit=1");
+    assert_eq!(
+        (newest["groups"][0]["requests"].as_u64(), &newest["truncated"]),
+        (Some(1), &json!(true))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_series_cannot_show_is_refused() {
     let api = Api::start().await;
     let check = |query: &str, name: &str| {
@@ -103,6 +162,9 @@ async fn what_series_cannot_show_is_refused() {
     };
     check("usage/series?step=week", "step");
     check("usage/series?split=color", "split");
+    check("usage?sort=price", "sort");
+    check("usage?limit=0", "limit");
+    check("usage?limit=10001", "limit");
     check("usage/series?top=0", "top");
     check("usage/series?top=51", "top");
     check("usage/series?offset_s=1800", "offset_s");

@@ -1,12 +1,16 @@
-//! Lists of buckets, in the order of their names.
+//! Lists of buckets, in the order of their names or of their use.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
-use sluice_shared::quota::unsigned;
+use sluice_shared::quota::{Unit, unsigned};
 use sluice_shared::units::UnixMicros;
+use sluice_shared::wire::control::Bucket;
 
 use super::rows::{ACCOUNT, NAME, Stored, leases, name};
-use super::{Among, BucketId, BucketQuery, BucketRow};
+use super::{Among, BucketId, BucketOrder, BucketQuery, BucketRow, used_ppm};
 use crate::store::StoreError;
 use crate::store::detail::int;
 
@@ -32,13 +36,16 @@ pub(in crate::store) fn buckets(
         None => all.into(),
         Some(among) => among.iter().map(Stretch::of).collect(),
     };
+    if query.order == BucketOrder::Used {
+        return most_used(connection, query, &stretches, now);
+    }
     let mut rows = Vec::new();
     for stretch in &stretches {
-        read(connection, query, stretch, &mut rows)?;
+        read(connection, query, stretch, &mut |found| rows.push(found))?;
     }
     // Each was read as if it were alone.
     let order = |row: &(u64, _, Stored)| {
-        let bucket: &sluice_shared::wire::control::Bucket = &row.1;
+        let bucket: &Bucket = &row.1;
         (bucket.name.clone(), bucket.quota.clone(), bucket.unit)
     };
     if stretches.len() > 1 {
@@ -49,6 +56,44 @@ pub(in crate::store) fn buckets(
     rows.into_iter()
         .map(|found| finish(connection, found, now))
         .collect()
+}
+
+/// Those that are used most. Use changes with the time, so there is no index of it: all that may be meant are looked at, and no
+/// more of them kept than are asked for.
+fn most_used(
+    connection: &Connection,
+    query: &BucketQuery,
+    stretches: &[Stretch<'_>],
+    now: UnixMicros,
+) -> Result<Vec<BucketRow>, StoreError> {
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let place = |ppm: u64, bucket: &Bucket| {
+        let Bucket { quota, name, unit } = bucket.clone();
+        (Reverse(ppm), name, quota, unit)
+    };
+    let after = query.after.as_ref().map(|(ppm, bucket)| place(*ppm, bucket));
+    let mut largest: BTreeMap<(Reverse<u64>, String, String, Unit), Found> = BTreeMap::new();
+    for stretch in stretches {
+        read(connection, query, stretch, &mut |found| {
+            let mut account = found.2.account;
+            account.refill(now);
+            let ppm = used_ppm(&account);
+            let last = largest.last_key_value().map(|((Reverse(least), ..), _)| *least);
+            if largest.len() >= limit && last.is_some_and(|least| ppm < least) {
+                return;
+            }
+            let place = place(ppm, &found.1);
+            if after.as_ref().is_some_and(|after| place <= *after) {
+                return;
+            }
+            largest.insert(place, found);
+            if largest.len() > limit {
+                largest.pop_last();
+            }
+        })?;
+    }
+    let found = largest.into_values();
+    found.map(|found| finish(connection, found, now)).collect()
 }
 
 /// The bucket of a number, refilled up to now.
@@ -87,13 +132,13 @@ fn finish(
     })
 }
 
-type Found = (u64, sluice_shared::wire::control::Bucket, Stored);
+type Found = (u64, Bucket, Stored);
 
 fn read(
     connection: &Connection,
     query: &BucketQuery,
     stretch: &Stretch<'_>,
-    out: &mut Vec<Found>,
+    each: &mut dyn FnMut(Found),
 ) -> Result<(), StoreError> {
     let mut bound: Vec<Value> = Vec::new();
     let mut filter = vec!["1".to_owned()];
@@ -122,7 +167,12 @@ fn read(
     if let Some(unit) = query.unit {
         must("unit =", Value::Integer(i64::from(unit as u8)));
     }
-    if let Some(after) = &query.after {
+    if let Some(search) = &query.search {
+        bound.push(text(&search.to_ascii_lowercase()));
+        filter.push(format!("instr(lower(name), ?{}) > 0", bound.len()));
+    }
+    let by_name = query.order == BucketOrder::Name;
+    if let Some((_, after)) = query.after.as_ref().filter(|_| by_name) {
         for value in [text(&after.name), text(&after.quota)] {
             bound.push(value);
         }
@@ -134,16 +184,18 @@ fn read(
             last - 1
         ));
     }
-    bound.push(Value::Integer(i64::from(query.limit)));
-    let sql = format!(
-        "SELECT {NAME},id,{ACCOUNT} FROM buckets WHERE {} ORDER BY name, quota, unit LIMIT ?{}",
-        filter.join(" AND "),
-        bound.len()
+    let mut sql = format!(
+        "SELECT {NAME},id,{ACCOUNT} FROM buckets WHERE {}",
+        filter.join(" AND ")
     );
+    if by_name {
+        bound.push(Value::Integer(i64::from(query.limit)));
+        sql += &format!(" ORDER BY name, quota, unit LIMIT ?{}", bound.len());
+    }
     let mut select = connection.prepare(&sql)?;
     let mut rows = select.query(params_from_iter(bound))?;
     while let Some(row) = rows.next()? {
-        out.push((row.get(3)?, name(row, 0)?, Stored::read(row, 4)?));
+        each((row.get(3)?, name(row, 0)?, Stored::read(row, 4)?));
     }
     Ok(())
 }

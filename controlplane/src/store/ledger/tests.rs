@@ -728,6 +728,90 @@ async fn a_clock_that_jumps_brings_no_refill_beyond_the_ceiling() {
 }
 
 #[tokio::test]
+async fn the_fullest_use_comes_first_whatever_the_unit() {
+    let (_folder, store) = open().await;
+    // Ceiling and what is asked for, so that the order is neither that of names nor that of amounts.
+    let uses: [(&str, u64, u64); 6] = [
+        ("daily:Alice", 100, 30),
+        ("daily:bob", 1_000, 299),
+        ("daily:carol", 10, 9),
+        ("daily:dave", 100, 30),
+        ("daily:erin", 5, 0),
+        ("s:alice/1", 3, 3),
+    ];
+    for (holder, (name, capacity, used)) in (1..).zip(uses) {
+        let quota = if name.starts_with("s:") {
+            "s:<session>"
+        } else {
+            "daily:<user>"
+        };
+        let it = bucket(quota, name);
+        let mut plane = Plane::new(holder);
+        plane
+            .ask(&store, &it, terms(capacity, 0), used.max(1), at(0))
+            .await;
+        let record = spent(holder, at(0), &[(plane.id, Unit::Usd, used)]);
+        ingest(&store, holder, vec![record], at(0)).await;
+    }
+    let list = async |query: BucketQuery| {
+        let mut found = Vec::new();
+        let mut query = BucketQuery {
+            limit: 2,
+            order: BucketOrder::Used,
+            ..query
+        };
+        loop {
+            let page = store.buckets(&query, at(0)).await.unwrap();
+            let Some(last) = page.last() else { return found };
+            query.after = Some((last.used_ppm(), last.bucket.clone()));
+            found.extend(
+                page.into_iter()
+                    .map(|row| (row.bucket.name.clone(), row.used_ppm())),
+            );
+        }
+    };
+    let expected = [
+        ("s:alice/1", 1_000_000),
+        ("daily:carol", 900_000),
+        ("daily:Alice", 300_000),
+        ("daily:dave", 300_000),
+        ("daily:bob", 299_000),
+        ("daily:erin", 0),
+    ];
+    let named = |keep: &dyn Fn(&str) -> bool| -> Vec<(String, u64)> {
+        let kept = expected.iter().filter(|(name, _)| keep(name));
+        kept.map(|(name, ppm)| ((*name).to_owned(), *ppm)).collect()
+    };
+    assert_eq!(list(BucketQuery::default()).await, named(&|_| true));
+    let search = |text: &str| BucketQuery {
+        search: Some(text.to_owned()),
+        ..BucketQuery::default()
+    };
+    assert_eq!(
+        list(search("ALICE")).await,
+        named(&|name| name.to_lowercase().contains("alice"))
+    );
+    assert_eq!(list(search("%")).await, []);
+    let own = BucketQuery {
+        among: Some(vec![
+            Among::Name {
+                quota: "daily:<user>".into(),
+                name: "daily:dave".into(),
+            },
+            Among::Prefix {
+                quota: "s:<session>".into(),
+                prefix: "s:alice".into(),
+            },
+        ]),
+        ..BucketQuery::default()
+    };
+    assert_eq!(
+        list(own).await,
+        named(&|name| name == "daily:dave" || name == "s:alice/1")
+    );
+}
+
+#[tokio::test]
 async fn lists_come_in_order_by_page_and_hold_what_may_be_seen() {
     let (_folder, store) = open().await;
     let mut all = Vec::new();
@@ -756,7 +840,7 @@ async fn lists_come_in_order_by_page_and_hold_what_may_be_seen() {
             let page = store.buckets(&query, at(0)).await.unwrap();
             assert!(page.len() <= 4);
             let Some(last) = page.last() else { return found };
-            query.after = Some(last.bucket.clone());
+            query.after = Some((last.used_ppm(), last.bucket.clone()));
             found.extend(page.into_iter().map(|row| row.bucket));
         }
     };

@@ -103,15 +103,16 @@ function TopModels({ series }: { series: ReturnType<typeof useSeries> }) {
 }
 
 function TopPeople({ span }: { span: TimeSpan }) {
-  const usage = useApi('/api/usage', { query: { by: 'user', since: span.since, until: span.until } });
+  const usage = useApi('/api/usage', {
+    query: { by: 'user', sort: 'cost', limit: SHOWN, since: span.since, until: span.until },
+  });
   return (
     <Top title="Top people" query={usage} none="No requests in this range.">
       {data => {
-        const used = [...data.groups].sort((a, b) => b.cost_nanousd - a.cost_nanousd).slice(0, SHOWN);
-        if (used.length === 0) return null;
+        if (data.groups.length === 0) return null;
         return (
           <BarList
-            items={used.map(group => ({
+            items={data.groups.map(group => ({
               key: group.key,
               label: <Text text={group.key || 'Nobody known'} />,
               value: group.cost_nanousd,
