@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::cli::{AuditCommand, AuditList, AuditOptions};
-use crate::client::{Client, columns, printable, query};
+use crate::client::{Client, array, columns, printable, query, text};
 use crate::usage;
 
 /// Does what the subcommand says. A chain that is broken makes `verify` fail.
@@ -106,17 +106,6 @@ fn verdict(answer: &Value) -> String {
 
 fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or_default()
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value
-        .get(name)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

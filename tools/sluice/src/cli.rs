@@ -73,6 +73,10 @@ pub(crate) enum Command {
     Session(SessionOptions),
     /// List what administrators did, and check that the list is whole
     Audit(AuditOptions),
+    /// Say how deliveries to hooks stand, deliver again or remove what could not be delivered
+    Hook(HookOptions),
+    /// Say how exporters stand, and run one now
+    Exporter(ExporterOptions),
     /// Say what a model costs, how its price was found, and what given usage costs
     Price(PriceOptions),
     /// Run the mock provider: every API kind, JSON and streams, settable sizes, gaps and faults
@@ -781,6 +785,78 @@ pub(crate) struct AuditList {
     /// Print the API's JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `sluice hook`.
+#[derive(Args, Debug)]
+pub(crate) struct HookOptions {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: HookCommand,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
+}
+
+/// What `sluice hook` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HookCommand {
+    /// List hooks with what waits for them and what became of the rest
+    List {
+        /// Print the API's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List events that could not be delivered (dead letters), newest first
+    Dead {
+        /// Of this hook
+        #[arg(long, value_name = "NAME")]
+        hook: Option<String>,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Print the API's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a dead letter wait for delivery again
+    Retry {
+        /// Id, as `dead` shows it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Remove a dead letter
+    Remove {
+        /// Id, as `dead` shows it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+/// Options of `sluice exporter`.
+#[derive(Args, Debug)]
+pub(crate) struct ExporterOptions {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: ExporterCommand,
+    #[command(flatten)]
+    pub(crate) instance: InstanceOptions,
+}
+
+/// What `sluice exporter` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExporterCommand {
+    /// List exporters with what they sent and what waits
+    List {
+        /// Print the API's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run one without waiting for its time
+    Run {
+        /// Name in the document
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
 }
 
 /// Options of `sluice mock`.

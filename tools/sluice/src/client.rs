@@ -11,6 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::usage::thousands;
+
 /// Patience with the control plane.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest answer that is read, in bytes.
@@ -141,6 +143,25 @@ impl Answer {
                 str::to_owned,
             )
     }
+}
+
+/// A member that is a text; empty where there is none.
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A member that is a list; empty where there is none.
+pub(crate) fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// A member that counts something; `-` where it is not known.
+pub(crate) fn number(value: &Value, name: &str) -> String {
+    let number = value.get(name).and_then(Value::as_u64);
+    number.map_or_else(|| "-".to_owned(), thousands)
 }
 
 /// A query of named values, percent-encoded.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::{ConfigCommand, ConfigOptions};
-use crate::client::{Client, columns, printable};
+use crate::client::{Client, columns, printable, text};
 
 /// Longest document that is read, in bytes; the control plane's own bound is the same.
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
@@ -165,10 +165,6 @@ fn list(answer: &Value) -> String {
         ]);
     }
     columns(&rows)
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_default()
 }
 
 #[cfg(test)]

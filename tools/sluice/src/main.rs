@@ -19,6 +19,8 @@ mod config;
 mod environment;
 mod explain;
 mod export;
+mod exporter;
+mod hook;
 mod logging;
 mod meter;
 mod mock;
@@ -81,6 +83,8 @@ fn main() -> ExitCode {
         Command::Quota(options) => quota::run(&options),
         Command::Session(options) => session::run(&options),
         Command::Audit(options) => audit::run(&options),
+        Command::Hook(options) => hook::run(&options),
+        Command::Exporter(options) => exporter::run(&options),
         Command::Price(options) => price::run(&options),
         Command::Mock(options) => mock::run(options),
         Command::Meter(options) => meter::run(&options),

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::cli::{QuotaCommand, QuotaFilter, QuotaOptions, QuotaRefill, QuotaWatch};
-use crate::client::{Client, columns, printable, query};
+use crate::client::{Client, columns, printable, query, text};
 
 /// Buckets that are listed; whoever has more names one.
 const BUCKETS_MAX: usize = 10_000;
@@ -312,10 +312,6 @@ fn spent(amount: u64, unit: &str) -> String {
         amount / 1_000_000_000,
         rest.trim_end_matches('0')
     )
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_default()
 }
 
 #[cfg(test)]

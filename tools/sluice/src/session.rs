@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::cli::{SessionCommand, SessionList, SessionOptions};
-use crate::client::{Client, columns, encoded, printable, query};
+use crate::client::{Client, array, columns, encoded, number, printable, query, text};
 use crate::usage;
 
 /// Does what the subcommand says.
@@ -118,22 +118,6 @@ fn line(name: &str, sums: &Value) -> Vec<String> {
 fn cost(sums: &Value) -> String {
     let nano = sums.get("cost_nanousd").and_then(Value::as_u64);
     nano.map_or_else(|| "-".to_owned(), usage::dollars)
-}
-
-fn number(value: &Value, name: &str) -> String {
-    let number = value.get(name).and_then(Value::as_u64);
-    number.map_or_else(|| "-".to_owned(), usage::thousands)
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value
-        .get(name)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

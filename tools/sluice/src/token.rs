@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::cli::{TokenCommand, TokenCreate, TokenOptions};
-use crate::client::{Client, columns, encoded, printable};
+use crate::client::{Client, columns, encoded, printable, text};
 use crate::usage;
 
 /// Does what the subcommand says.
@@ -146,10 +146,6 @@ fn table(answer: &Value) -> String {
         ]);
     }
     columns(&rows)
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -326,3 +326,41 @@ fn sessions_and_the_audit_are_listed_shown_and_checked() {
         noted.out
     );
 }
+
+#[test]
+fn hooks_and_exporters_are_listed_and_what_is_not_there_is_named() {
+    let gateway = Gateway::start(&[]);
+    let data = gateway.data();
+    let sluice = |args: &[&str]| {
+        let mut all = args.to_vec();
+        all.extend(["--data", data.as_str()]);
+        output(&all)
+    };
+    for (args, head) in [
+        (&["hook", "list"][..], "name"),
+        (&["hook", "dead", "--hook", "x"], "id"),
+        (&["exporter", "list"], "name"),
+    ] {
+        let listed = sluice(args);
+        assert_eq!(
+            (listed.status, listed.out.lines().count()),
+            (Some(0), 1),
+            "{}",
+            listed.err
+        );
+        assert!(listed.out.starts_with(head), "{}", listed.out);
+    }
+    for args in [
+        &["hook", "retry", "7"][..],
+        &["hook", "remove", "7"],
+        &["exporter", "run", "lake/../x"],
+    ] {
+        let missing = sluice(args);
+        assert_eq!(missing.status, Some(1), "{args:?}");
+        assert!(
+            missing.err.contains("no such") || missing.err.contains("there is no"),
+            "{args:?}: {}",
+            missing.err
+        );
+    }
+}
