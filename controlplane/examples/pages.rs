@@ -188,14 +188,18 @@ fn calls(socket: &Path) -> Vec<Call> {
             24 | 168 => "hour",
             _ => "day",
         };
+        // Of tools and rules nothing shorter is kept.
+        let rollup = if step == "minute" { "hour" } else { step };
         for split in ["none", "model", "provider", "user"] {
             let target = format!("/api/usage/series?step={step}&split={split}&since={from}&until={end}");
             add("overview", &format!("series {name} by {split}"), target, false);
         }
-        for by in ["model", "provider", "user", "api"] {
+        for by in ["model", "provider", "api"] {
             let target = format!("/api/usage?by={by}&since={from}&until={end}");
             add("overview", &format!("usage {name} by {by}"), target, false);
         }
+        let target = format!("/api/usage?by=user&sort=cost&limit=6&since={from}&until={end}");
+        add("overview", &format!("top people {name}"), target, false);
         let target = format!(
             "/api/usage/series?step={step}&split=model&since={from}&until={end}&user=alice%40example.com"
         );
@@ -215,13 +219,13 @@ fn calls(socket: &Path) -> Vec<Call> {
         add(
             "tools",
             &format!("summary {name}"),
-            format!("/api/tool-calls/summary?since={from}&until={end}&step={step}"),
+            format!("/api/tool-calls/summary?since={from}&until={end}&step={rollup}"),
             false,
         );
         add(
             "guardrails",
             &format!("rules {name}"),
-            format!("/api/guardrails?since={from}&until={end}&step={step}"),
+            format!("/api/guardrails?since={from}&until={end}&step={rollup}"),
             false,
         );
         add(
@@ -419,6 +423,18 @@ fn calls(socket: &Path) -> Vec<Call> {
     );
     add("people", "one", "/api/people/alice@example.com".into(), false);
     add("quotas", "list", "/api/quotas?limit=100".into(), false);
+    add(
+        "quotas",
+        "by use",
+        "/api/quotas?sort=used&limit=100".into(),
+        false,
+    );
+    add(
+        "quotas",
+        "by name",
+        "/api/quotas?sort=used&limit=100&search=alice".into(),
+        true,
+    );
     add("quotas", "events", "/api/quotas/events?limit=100".into(), false);
     add("audit", "list", "/api/audit".into(), false);
     add("settings", "document", "/api/config".into(), false);
