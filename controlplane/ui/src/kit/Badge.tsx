@@ -19,8 +19,9 @@ export function Badge({
   );
 }
 
-/** The status that a client got; 0 if it got none. */
-export function StatusBadge({ status }: { status: number }) {
+/** The status that a client got; 0 if it got none. `quiet`: in a list, where success is nothing that stands out. */
+export function StatusBadge({ status, quiet = false }: { status: number; quiet?: boolean }) {
+  if (quiet && status >= 200 && status < 300) return <span className="status-good">{status}</span>;
   const tone: Tone =
     status === 0 ? 'neutral' : status < 300 ? 'good' : status < 400 ? 'info' : status < 500 ? 'warn' : 'bad';
   return (

@@ -20,6 +20,24 @@ export function Money({ nanousd, unpriced = false }: { nanousd: Maybe; unpriced?
   );
 }
 
+/** A sum of costs that leaves out what is not known: `≥ $7.81`, and why on hover and focus. */
+export function AtLeast({
+  sums: { cost_nanousd: cost, unpriced, unknown },
+}: {
+  sums: { cost_nanousd: number; unpriced: number; unknown: number };
+}) {
+  if (unpriced + unknown === 0) return <Money nanousd={cost} />;
+  const parts = [
+    unpriced > 0 ? `${count(unpriced)} of models without a price` : '',
+    unknown > 0 ? `${count(unknown)} whose use is not known` : '',
+  ].filter(part => part !== '');
+  return (
+    <span className="figure nowrap" title={`${exactMoney(cost)}, without requests: ${parts.join(', ')}`}>
+      ≥ {money(cost)}
+    </span>
+  );
+}
+
 /** A number of model tokens: short, all digits on hover. */
 export function Tokens({ tokens }: { tokens: Maybe }) {
   if (tokens === null || tokens === undefined) return <span className="faint">unknown</span>;

@@ -12,6 +12,8 @@ export interface MenuItem {
   to?: string;
   params?: Record<string, string>;
   search?: Record<string, unknown>;
+  /** Or a file that the gateway gives. */
+  href?: string;
   /** Takes something away. */
   danger?: boolean;
   disabled?: boolean;
@@ -44,7 +46,7 @@ export function Menu({ label, items, trigger }: MenuProps) {
           collisionPadding={8}
           aria-label={label}
         >
-          {items.map(({ label, icon: Icon, run, to, params, search, danger, disabled }) => {
+          {items.map(({ label, icon: Icon, run, to, params, search, href, danger, disabled }) => {
             const inside = (
               <>
                 <span className="menu-check">{Icon !== undefined && <Icon size={14} aria-hidden />}</span>
@@ -57,9 +59,13 @@ export function Menu({ label, items, trigger }: MenuProps) {
                 className={danger ? 'menu-item menu-danger' : 'menu-item'}
                 disabled={disabled}
                 onSelect={run}
-                asChild={to !== undefined}
+                asChild={to !== undefined || href !== undefined}
               >
-                {to === undefined ? (
+                {href !== undefined ? (
+                  <a href={href} download>
+                    {inside}
+                  </a>
+                ) : to === undefined ? (
                   inside
                 ) : (
                   <Link to={to as never} params={params as never} search={search as never}>

@@ -1,4 +1,5 @@
 import { type ReactNode, useEffect } from 'react';
+import { ExactLine } from './Exact';
 
 export interface PageProps {
   title: string;
@@ -29,6 +30,7 @@ export function Page({ title, heading, description, actions, filters, children }
       </header>
       {filters}
       {children}
+      <ExactLine />
     </div>
   );
 }

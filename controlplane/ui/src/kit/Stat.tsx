@@ -1,4 +1,5 @@
 import type { ReactNode } from 'react';
+import { exact } from './Exact';
 
 export interface StatProps {
   label: string;
@@ -12,7 +13,7 @@ export interface StatProps {
 /** One figure that matters, in a `StatGrid`. */
 export function Stat({ label, value, hint, chart }: StatProps) {
   return (
-    <div className="stat">
+    <div className="stat" data-label={label}>
       <div className="stat-label">{label}</div>
       <div className="stat-value">{value}</div>
       {hint !== undefined && <div className="stat-hint">{hint}</div>}
@@ -22,5 +23,9 @@ export function Stat({ label, value, hint, chart }: StatProps) {
 }
 
 export function StatGrid({ children }: { children: ReactNode }) {
-  return <div className="stat-grid">{children}</div>;
+  return (
+    <div className="stat-grid" role="group" aria-label="Figures" {...exact}>
+      {children}
+    </div>
+  );
 }

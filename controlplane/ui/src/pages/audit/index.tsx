@@ -79,7 +79,7 @@ function Audit() {
           </>
         }
         columns={[
-          { id: 'seq', header: 'No.', value: entry => entry.seq, align: 'end' },
+          { id: 'seq', header: 'No.', rank: 1, value: entry => entry.seq, align: 'end' },
           {
             id: 'time',
             header: 'Time',
@@ -89,6 +89,7 @@ function Audit() {
           {
             id: 'actor',
             header: 'Who',
+            cut: true,
             value: entry => entry.actor,
             cell: entry => <Text text={entry.actor} clamp={60} />,
           },

@@ -70,6 +70,7 @@ export function Hits({
           {
             id: 'rule',
             header: 'Rule',
+            cut: true,
             value: hit => hit.verdict.name,
             cell: hit => <Text text={hit.verdict.name} clamp={60} />,
           },
@@ -78,7 +79,7 @@ export function Hits({
             header: 'Done',
             value: hit => words[hit.verdict.action],
             cell: hit => (
-              <span className="row nowrap">
+              <span className="row-tight">
                 <Badge tone={tones[hit.verdict.action]}>{words[hit.verdict.action]}</Badge>
                 {hit.verdict.shadow && <Badge tone="info">shadow</Badge>}
               </span>
@@ -91,17 +92,19 @@ export function Hits({
             value: hit => hit.verdict.what,
             cell: hit => <Text text={hit.verdict.what} clamp={80} />,
           },
-          { id: 'in', header: 'In', value: hit => (hit.verdict.on_answer ? 'answer' : 'request') },
-          { id: 'count', header: 'Times', align: 'end', value: hit => hit.verdict.count },
+          { id: 'in', header: 'In', rank: 2, value: hit => (hit.verdict.on_answer ? 'answer' : 'request') },
+          { id: 'count', header: 'Times', rank: 1, align: 'end', value: hit => hit.verdict.count },
           {
             id: 'user',
             header: 'User',
+            cut: true,
             value: hit => hit.user,
             cell: hit => <Text text={hit.user} clamp={60} />,
           },
           {
             id: 'model',
             header: 'Model',
+            cut: true,
             value: hit => hit.model,
             cell: hit => <Text text={hit.model} clamp={60} />,
           },

@@ -115,7 +115,7 @@ export function LiveTab({ search, admin }: { search: Search; admin: boolean }) {
                   </td>
                   <td>
                     <span className="row-tight">
-                      <StatusBadge status={row.status} />
+                      <StatusBadge status={row.status} quiet />
                       {row.ended !== 'complete' && <EndedBadge ended={row.ended} />}
                     </span>
                   </td>

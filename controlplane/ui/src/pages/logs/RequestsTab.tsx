@@ -49,16 +49,10 @@ export function RequestsTab({
         loading: list.isFetchingNextPage,
         load: () => void list.fetchNextPage(),
       }}
-      toolbar={
-        <a
-          className="button button-quiet button-small"
-          href={everything}
-          download
-          title={`Every request of the time range${search.user === undefined ? '' : ' and user'}, as CSV; the other filters do not apply. “Export” takes what is loaded.`}
-        >
-          Export the whole range
-        </a>
-      }
+      exportMore={{
+        label: `The whole range${search.user === undefined ? '' : ' of the user'}, other filters aside`,
+        href: everything,
+      }}
       empty={<NoRequests filtered={filtersSet(search).length > 0} onClear={() => onClear(noFilters())} />}
     />
   );

@@ -1,7 +1,7 @@
 import { Bot } from 'lucide-react';
 import { useMemo } from 'react';
 import { type Schema, useInfiniteApi } from '@/api';
-import { Button, type Column, DataTable, Duration, EmptyState, Money, Text, Time, Tokens } from '@/kit';
+import { AtLeast, Button, type Column, DataTable, Duration, EmptyState, Text, Time, Tokens } from '@/kit';
 import { count } from '@/kit/format';
 import type { TimeSpan } from '@/kit/range';
 import { clientName } from './common/words';
@@ -114,7 +114,7 @@ function sessionColumns(admin: boolean): Column<SessionRow>[] {
           <span className="session-name">
             <span>{clientName(row.client)}</span>
             <span className="faint mono">
-              <Text text={row.key} clamp={40} />
+              <Text text={row.key} clamp={19} />
             </span>
           </span>
         </span>
@@ -123,13 +123,10 @@ function sessionColumns(admin: boolean): Column<SessionRow>[] {
     admin && {
       id: 'user',
       header: 'User',
+      cut: true,
       sortable: false,
       value: row => row.user,
-      cell: row => (
-        <span className="clip cell-user">
-          <Text text={row.user} clamp={60} />
-        </span>
-      ),
+      cell: row => <Text text={row.user} clamp={60} />,
     },
     {
       id: 'last',
@@ -148,6 +145,7 @@ function sessionColumns(admin: boolean): Column<SessionRow>[] {
     {
       id: 'tools',
       header: 'Tool calls',
+      rank: 2,
       align: 'end',
       sortable: false,
       value: row => row.tool_calls,
@@ -156,6 +154,7 @@ function sessionColumns(admin: boolean): Column<SessionRow>[] {
     {
       id: 'errors',
       header: 'Errors',
+      rank: 1,
       align: 'end',
       sortable: false,
       value: row => row.errors,
@@ -180,18 +179,7 @@ function sessionColumns(admin: boolean): Column<SessionRow>[] {
       header: 'Cost',
       align: 'end',
       value: row => row.cost_nanousd / 1e9,
-      cell: row => (
-        <span
-          title={
-            row.unpriced + row.unknown > 0
-              ? `Without ${row.unpriced} unpriced requests and ${row.unknown} whose usage is not known`
-              : undefined
-          }
-        >
-          {row.unpriced + row.unknown > 0 ? '≥ ' : ''}
-          <Money nanousd={row.cost_nanousd} />
-        </span>
-      ),
+      cell: row => <AtLeast sums={row} />,
     },
     {
       id: 'duration',

@@ -10,15 +10,10 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
     admin && {
       id: 'user',
       header: 'User',
+      cut: true,
       value: row => row.user,
       cell: row =>
-        row.user === '' ? (
-          <span className="faint">unknown</span>
-        ) : (
-          <span className="clip cell-user">
-            <Text text={row.user} clamp={60} />
-          </span>
-        ),
+        row.user === '' ? <span className="faint">unknown</span> : <Text text={row.user} clamp={60} />,
     },
     {
       id: 'model',
@@ -33,6 +28,8 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
     {
       id: 'provider',
       header: 'Provider',
+      rank: 3,
+      cut: true,
       value: row => row.provider,
       cell: row =>
         row.provider === '' ? (
@@ -40,9 +37,7 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
             none
           </span>
         ) : (
-          <span className="clip cell-user">
-            <Text text={row.provider} clamp={40} />
-          </span>
+          <Text text={row.provider} clamp={40} />
         ),
     },
     {
@@ -51,12 +46,19 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
       value: row => row.status,
       cell: row => (
         <span className="row-tight" title={row.error ?? undefined}>
-          <StatusBadge status={row.status} />
+          <StatusBadge status={row.status} quiet />
           {row.ended !== 'complete' && <EndedBadge ended={row.ended} />}
         </span>
       ),
     },
-    { id: 'marks', header: 'Marks', sortable: false, value: marks, cell: row => <Marks row={row} /> },
+    {
+      id: 'marks',
+      header: 'Marks',
+      rank: 1,
+      sortable: false,
+      value: marks,
+      cell: row => <Marks row={row} />,
+    },
     { id: 'ended', header: 'Ended', hidden: true, value: row => row.ended },
     {
       id: 'error',
@@ -76,6 +78,7 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
     {
       id: 'cached',
       header: 'Cached',
+      rank: 2,
       align: 'end',
       hint: 'Tokens of the prompt read from the provider’s cache',
       value: row => row.cached_read,
@@ -108,6 +111,7 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
     {
       id: 'ttft',
       header: 'First byte',
+      rank: 4,
       align: 'end',
       hint: 'From the head of the request to the first byte of the answer',
       value: row => row.ttft_us,
@@ -132,19 +136,18 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
       id: 'session',
       header: 'Session',
       hidden: true,
+      cut: true,
       value: row => row.session ?? '',
-      cell: row => <Text text={row.session} clamp={14} mono />,
+      cell: row => <Text text={row.session} mono />,
     },
     {
       id: 'agent',
       header: 'Agent',
       hidden: true,
+      rank: 1,
+      cut: true,
       value: row => row.agent ?? '',
-      cell: row => (
-        <span className="clip cell-user">
-          <Text text={row.agent} clamp={60} mono />
-        </span>
-      ),
+      cell: row => <Text text={row.agent} clamp={60} mono />,
     },
     { id: 'api', header: 'API', hidden: true, value: row => API_NAMES[row.api] ?? row.api },
     {

@@ -37,6 +37,7 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
   {
     id: 'model',
     header: 'Model',
+    grow: true,
     value: row => row.model,
     cell: row => (
       <span className="model-name">
@@ -57,6 +58,7 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
   {
     id: 'providers',
     header: 'Provider',
+    cut: true,
     value: row => row.info.providers.map(provider => provider.id).join(' '),
     cell: row =>
       row.info.providers.length === 0 ? (
@@ -92,6 +94,7 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
   {
     id: 'cache',
     header: 'Cached',
+    rank: 4,
     align: 'end',
     hint: 'Dollars for a million tokens read from a cache',
     value: row => row.cacheRead,
@@ -117,6 +120,7 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
   {
     id: 'errors',
     header: 'Errors',
+    rank: 2,
     align: 'end',
     hint: 'Part of the requests of the last seven days that failed',
     value: row => row.errors,
@@ -142,6 +146,7 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
   {
     id: 'p50',
     header: 'First byte',
+    rank: 3,
     align: 'end',
     hint: 'Half of the answers of late began within this time',
     value: row => row.p50,
@@ -150,6 +155,7 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
   {
     id: 'p95',
     header: 'p95',
+    rank: 5,
     align: 'end',
     hint: '95 of 100 answers of late began within this time',
     value: row => row.p95,
@@ -158,6 +164,7 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
   {
     id: 'budget',
     header: 'Budget',
+    rank: 1,
     align: 'end',
     hint: 'Of the fullest of your budgets that a call is charged to',
     value: row => row.used,

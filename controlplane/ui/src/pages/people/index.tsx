@@ -2,7 +2,7 @@ import { Link } from '@tanstack/react-router';
 import { Users } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { type Schema, useInfiniteApi } from '@/api';
-import { DataTable, EmptyState, Money, Page, Text, Time, Tokens } from '@/kit';
+import { AtLeast, DataTable, EmptyState, Page, Text, Time, Tokens } from '@/kit';
 import { count } from '@/kit/format';
 import { useSearchState } from '@/kit/search';
 import type { Search } from './search';
@@ -83,7 +83,7 @@ export default function PeoplePage() {
               </Link>
             ),
           },
-          { id: 'kind', header: 'Kind', sortable: false, value: person => kinds[person.kind] },
+          { id: 'kind', header: 'Kind', rank: 2, sortable: false, value: person => kinds[person.kind] },
           {
             id: 'last',
             header: 'Last call',
@@ -100,6 +100,7 @@ export default function PeoplePage() {
           {
             id: 'errors',
             header: 'Errors',
+            rank: 1,
             align: 'end',
             value: person => person.errors,
             cell: person => count(person.errors),
@@ -117,18 +118,7 @@ export default function PeoplePage() {
             header: 'Cost',
             align: 'end',
             value: person => person.cost_nanousd,
-            cell: person => (
-              <span
-                title={
-                  person.unpriced + person.unknown > 0
-                    ? `Without ${count(person.unpriced + person.unknown)} requests whose cost is not known`
-                    : undefined
-                }
-              >
-                <Money nanousd={person.cost_nanousd} />
-                {person.unpriced + person.unknown > 0 && '+'}
-              </span>
-            ),
+            cell: person => <AtLeast sums={person} />,
           },
           {
             id: 'first',

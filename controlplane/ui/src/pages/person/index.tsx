@@ -1,11 +1,11 @@
 import { Link, useParams } from '@tanstack/react-router';
 import { type Schema, useApi } from '@/api';
 import {
+  AtLeast,
   BarList,
   Card,
   ErrorState,
   KeyValue,
-  Money,
   Page,
   Skeleton,
   Stat,
@@ -19,6 +19,7 @@ import {
 import { count, money } from '@/kit/format';
 import { useTimeRange } from '@/kit/range';
 import { useSearchState } from '@/kit/search';
+import { missing, nodeNames, requests } from './facts';
 import { Granted } from './Granted';
 import type { Search } from './search';
 import './person.css';
@@ -55,7 +56,7 @@ export default function PersonPage() {
         <>
           <StatGrid>
             <Stat label="Requests" value={count(data.requests)} hint={`${count(data.errors)} with errors`} />
-            <Stat label="Cost" value={<Money nanousd={data.cost_nanousd} />} hint={missing(data)} />
+            <Stat label="Cost" value={<AtLeast sums={data} />} hint={missing(data)} />
             <Stat label="Input" value={<Tokens tokens={data.input} />} hint="model tokens" />
             <Stat label="Output" value={<Tokens tokens={data.output} />} hint="model tokens" />
             <Stat
@@ -99,7 +100,7 @@ export default function PersonPage() {
                   key: group.key,
                   label: <Text text={group.key || 'no model'} clamp={60} />,
                   value: group.requests,
-                  text: count(group.requests),
+                  text: requests(group.requests),
                 }))}
               />
             </Card>
@@ -112,7 +113,7 @@ export default function PersonPage() {
                     data.nodes.length === 0 ? (
                       ''
                     ) : (
-                      <Text key="nodes" text={data.nodes.join(', ')} clamp={300} mono />
+                      <Text key="nodes" text={nodeNames(data.nodes)} clamp={300} mono />
                     ),
                   ],
                   [
@@ -153,12 +154,4 @@ function Clients({ clients }: { clients: Schema<'PersonDetail'>['clients'] }) {
       ))}
     </ul>
   );
-}
-
-function missing(sums: { unpriced: number; unknown: number }): string {
-  const parts = [
-    sums.unpriced > 0 ? `${count(sums.unpriced)} unpriced` : null,
-    sums.unknown > 0 ? `${count(sums.unknown)} unknown` : null,
-  ].filter(part => part !== null);
-  return parts.length === 0 ? 'all requests known' : `without ${parts.join(', ')}`;
 }

@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router';
 import { useApi } from '@/api';
 import { Card } from '@/kit';
+import { exact } from '@/kit/Exact';
 import { count } from '@/kit/format';
 import { visible } from '@/kit/visible';
 import type { RequestRow } from '../logs/common/parts';
@@ -14,7 +15,7 @@ export function Charges({ row }: { row: RequestRow }) {
     <Card title="Budgets">
       {!any && <p className="muted">No budget was charged for this request.</p>}
       {any && (
-        <table className="mini">
+        <table className="mini" {...exact}>
           <tbody>
             {row.charges.map(charge => {
               const bucket = quotas.data?.quotas.find(

@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router';
 import { useApi } from '@/api';
 import { Callout, Card, ErrorState, Skeleton } from '@/kit';
+import { exact } from '@/kit/Exact';
 import { count } from '@/kit/format';
 import { visible } from '@/kit/visible';
 import { Cost, type RequestRow } from '../logs/common/parts';
@@ -60,7 +61,7 @@ function Parts({ row, explained }: { row: RequestRow; explained: Explained }) {
   return (
     <>
       <div className="scroll-x" tabIndex={0} role="region" aria-label="Parts of the cost">
-        <table className="mini">
+        <table className="mini" {...exact}>
           <thead>
             <tr>
               <th>Part</th>

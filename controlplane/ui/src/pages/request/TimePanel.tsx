@@ -1,4 +1,5 @@
 import { Card } from '@/kit';
+import { exact } from '@/kit/Exact';
 import { micros } from '@/kit/format';
 import type { RequestRow } from '../logs/common/parts';
 import { segments } from './timeline';
@@ -30,7 +31,7 @@ export function TimePanel({ row }: { row: RequestRow }) {
           />
         ))}
       </div>
-      <table className="mini">
+      <table className="mini" {...exact}>
         <tbody>
           {parts.map(part => (
             <tr key={part.key}>

@@ -1,4 +1,5 @@
 import { Badge, Card } from '@/kit';
+import { exact } from '@/kit/Exact';
 import { count } from '@/kit/format';
 import { type RequestRow, Unknown } from '../logs/common/parts';
 import { KNOWN } from '../logs/common/words';
@@ -136,7 +137,7 @@ export function TokenPanel({ row }: { row: RequestRow }) {
           />
         ))}
       </div>
-      <table className="mini">
+      <table className="mini" {...exact}>
         <tbody>
           {list.map(part => (
             <tr key={part.key}>

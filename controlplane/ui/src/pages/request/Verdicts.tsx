@@ -1,4 +1,5 @@
 import { Badge, Card } from '@/kit';
+import { exact } from '@/kit/Exact';
 import { count, micros } from '@/kit/format';
 import { visible } from '@/kit/visible';
 import type { RequestRow } from '../logs/common/parts';
@@ -28,7 +29,7 @@ export function Verdicts({ row, captured }: { row: RequestRow; captured: boolean
       {row.verdicts.length === 0 ? (
         <p className="muted">None of them said anything about this request.</p>
       ) : (
-        <table className="mini">
+        <table className="mini" {...exact}>
           <tbody>
             {row.verdicts.map((verdict, index) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: a record does not change

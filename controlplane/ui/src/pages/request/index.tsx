@@ -54,10 +54,12 @@ function Shown({ row }: { row: RequestRow }) {
     >
       <Summary row={row} admin={admin} />
       <div className="request-grid">
-        <TimePanel row={row} />
-        <TokenPanel row={row} />
-        <CostPanel row={row} />
         <div className="stack">
+          <TimePanel row={row} />
+          <CostPanel row={row} />
+        </div>
+        <div className="stack">
+          <TokenPanel row={row} />
           <Charges row={row} />
           <Verdicts row={row} captured={captured} />
         </div>

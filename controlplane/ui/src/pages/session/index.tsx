@@ -3,9 +3,11 @@ import { ArrowLeft } from 'lucide-react';
 import { useMemo, useState } from 'react';
 import { useApi, useInfiniteApi, useIsAdmin } from '@/api';
 import {
+  AtLeast,
   Button,
   Card,
   type Column,
+  CopyButton,
   DataTable,
   Duration,
   EmptyState,
@@ -70,7 +72,6 @@ function Shown({ session }: { session: SessionDetail }) {
       requestColumns(false).map(column => (column.id === 'agent' ? { ...column, hidden: false } : column)),
     [],
   );
-  const unsure = session.unpriced + session.unknown;
   return (
     <Page
       title={`Session ${session.key.slice(0, 12)}`}
@@ -83,6 +84,7 @@ function Shown({ session }: { session: SessionDetail }) {
           </span>
         </>
       }
+      actions={<CopyButton text={session.key} label="Copy the session’s id" />}
     >
       <Facts
         facts={[
@@ -106,20 +108,7 @@ function Shown({ session }: { session: SessionDetail }) {
               {compact(session.output)} out
             </span>,
           ],
-          [
-            'Cost',
-            <span
-              key=""
-              title={
-                unsure > 0
-                  ? `Without ${session.unpriced} unpriced requests and ${session.unknown} whose usage is not known`
-                  : undefined
-              }
-            >
-              {unsure > 0 ? '≥ ' : ''}
-              <Money nanousd={session.cost_nanousd} />
-            </span>,
-          ],
+          ['Cost', <AtLeast key="" sums={session} />],
           session.parent !== null && [
             'Started by',
             <Link key="" to="/sessions/$id" params={{ id: session.parent }} className="mono">
@@ -254,9 +243,16 @@ function Tools({ session }: { session: SessionDetail }) {
         filter={false}
         exportHref={false}
         empty={
-          <EmptyState compact title="No tool was called">
-            Names of tools come from captures.
-          </EmptyState>
+          session.tool_calls === 0 ? (
+            <EmptyState compact title="No tool was called" />
+          ) : (
+            <EmptyState
+              compact
+              title={`${count(session.tool_calls)} ${session.tool_calls === 1 ? 'call was' : 'calls were'} made`}
+            >
+              Of which tools is not known: names come from captures, and none was kept.
+            </EmptyState>
+          )
         }
       />
     </Card>

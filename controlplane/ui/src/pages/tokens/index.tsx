@@ -85,12 +85,15 @@ export default function TokensPage() {
           {
             id: 'whose',
             header: 'Whose',
+            cut: true,
             value: whose,
             cell: token => <Text text={whose(token)} clamp={80} />,
           },
           {
             id: 'limits',
             header: 'Limited to',
+            rank: 2,
+            cut: true,
             value: limits,
             cell: token =>
               limits(token) === '' ? (
@@ -104,6 +107,7 @@ export default function TokensPage() {
           {
             id: 'created',
             header: 'Made',
+            rank: 1,
             value: token => token.created_at,
             cell: token => (
               <span title={`by ${token.created_by}`}>

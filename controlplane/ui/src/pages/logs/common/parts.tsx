@@ -2,6 +2,7 @@ import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import type { Schema } from '@/api';
 import { Text } from '@/kit';
+import { exact } from '@/kit/Exact';
 import { exactMoney, money } from '@/kit/format';
 import { KNOWN } from './words';
 import './logs.css';
@@ -68,7 +69,7 @@ export function Models({ row }: { row: Pick<RequestRow, 'model_asked' | 'model_a
 /** Names and values side by side. */
 export function Facts({ facts }: { facts: readonly (readonly [name: string, value: ReactNode] | false)[] }) {
   return (
-    <dl className="facts">
+    <dl className="facts" {...exact}>
       {facts.map(
         fact =>
           fact !== false && (
