@@ -45,6 +45,15 @@ fn a_telephone_number_ends_where_it_is_complete() {
     check("(212) 456. 78", &[]);
 }
 
+/// A colon at the very beginning has nothing before it to look at.
+#[test]
+fn a_text_may_begin_with_the_end_of_an_address() {
+    let set = set(rule(&["all"]));
+    for text in [":g0", ".g0:", ":0", "::0", ":.1:", "1:", "1::."] {
+        assert_eq!(found(&set, text), [], "{text}");
+    }
+}
+
 /// What no detector at all may find.
 #[test]
 fn what_only_looks_like_one_is_left() {

@@ -479,7 +479,8 @@ proptest! {
 
     #[test]
     fn a_redacted_body_is_json_and_clean_and_the_rest_of_it_untouched(
-        texts in prop::collection::vec("[ -~\n\u{e4}\u{1F600}]{0,24}", 1..6),
+        // Without two letters, which the words have that say that numbers are a version and no address.
+        texts in prop::collection::vec("[ -DF-UW-df-uw-~\n\u{e4}\u{1F600}]{0,24}", 1..6),
         picks in prop::collection::vec(0_usize..60, 1..6),
         escape in prop::collection::vec(any::<bool>(), 1..9),
     ) {

@@ -62,10 +62,12 @@ pub(super) fn v6(view: View<'_>, start: usize, end: usize, sink: &mut Sink<'_>) 
     let text = view.slice(from..to);
     let trimmed = text.trim_ascii_end();
     let mut to = from + trimmed.len();
-    while to > from
-        && (view.at(to - 1) == Some(b'.') || view.at(to - 1) == Some(b':') && view.at(to - 2) != Some(b':'))
-    {
-        to -= 1;
+    while let Some(last) = to.checked_sub(1).filter(|last| *last >= from) {
+        let single = view.at(last) == Some(b':') && !colon(last.checked_sub(1));
+        if view.at(last) != Some(b'.') && !single {
+            break;
+        }
+        to = last;
     }
     let text = view.slice(from..to);
     let first = text.split(|byte| *byte == b':').next().unwrap_or_default();
