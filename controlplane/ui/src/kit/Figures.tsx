@@ -1,3 +1,5 @@
+import { type AmountUnit, amount, exactAmount } from './amounts';
+import { type Costs, costOf } from './cost';
 import { compact, count, exactMoney, micros, money } from './format';
 
 type Maybe = number | null | undefined;
@@ -38,6 +40,12 @@ export function AtLeast({
   );
 }
 
+/** What requests cost together: unknown where nothing of it is known, at least what is. */
+export function Cost({ of }: { of: Costs }) {
+  const { nanousd, why } = costOf(of);
+  return nanousd === null ? <Money nanousd={null} unpriced={why === 'unpriced'} /> : <AtLeast sums={of} />;
+}
+
 /** A number of model tokens: short, all digits on hover. */
 export function Tokens({ tokens }: { tokens: Maybe }) {
   if (tokens === null || tokens === undefined) return <span className="faint">unknown</span>;
@@ -54,6 +62,15 @@ export function Duration({ us }: { us: Maybe }) {
   return (
     <span className="figure nowrap" title={`${count(us)} µs`}>
       {micros(us)}
+    </span>
+  );
+}
+
+/** An amount of a budget in its unit: short, all digits on hover. */
+export function Amount({ unit, value }: { unit: AmountUnit; value: number }) {
+  return (
+    <span className="figure nowrap" title={exactAmount(unit, value)}>
+      {amount(unit, value)}
     </span>
   );
 }

@@ -53,7 +53,11 @@ table<number | null>('micros', micros, [
   [185_000_000, '3 min 5 s'],
   [null, 'unknown'],
 ]);
-table<number>('milliseconds', milliseconds, [[999.6, '1 s']]);
+table<number>('milliseconds', milliseconds, [
+  [999.6, '1 s'],
+  [0, '<1 ms'],
+  [0.4, '400 µs'],
+]);
 table<number>('seconds', seconds, [
   [60, '1 min'],
   [7_800, '2 h 10 min'],

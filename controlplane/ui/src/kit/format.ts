@@ -60,12 +60,14 @@ export function exactMoney(nanousd: Maybe): string {
 }
 
 /** Microseconds: `820 µs`, `42 ms`, `1.24 s`, `3 min 5 s`, `2 h 10 min`. */
-export const micros = (us: Maybe): string => (known(us) ? milliseconds(us / 1000) : UNKNOWN);
+export const micros = (us: Maybe): string =>
+  us === 0 ? '0 ms' : known(us) ? milliseconds(us / 1000) : UNKNOWN;
 
-/** Milliseconds, as `micros`. */
+/** Milliseconds, as `micros`; clocks of whole milliseconds say 0 of what took less than one. */
 export function milliseconds(ms: Maybe): string {
   if (!known(ms)) return UNKNOWN;
-  if (ms !== 0 && Math.abs(ms) < 1) return `${Math.round(ms * 1000)} µs`;
+  if (ms === 0) return '<1 ms';
+  if (Math.abs(ms) < 1) return `${Math.round(ms * 1000)} µs`;
   if (Math.abs(ms) < 999.5) return `${digits(ms)} ms`;
   return seconds(ms / 1000);
 }

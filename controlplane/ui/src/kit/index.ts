@@ -16,7 +16,7 @@ export { EmptyState, type EmptyStateProps } from './EmptyState';
 export { ErrorBoundary, type ErrorBoundaryProps } from './ErrorBoundary';
 export { ErrorState, type ErrorStateProps } from './ErrorState';
 export { Field, type FieldProps, Input, Select, type SelectProps } from './Field';
-export { AtLeast, Duration, Money, Tokens } from './Figures';
+export { Amount, AtLeast, Cost, Duration, Money, Tokens } from './Figures';
 export { type Filter, FilterBar, type FilterBarProps } from './FilterBar';
 export { IconButton, type IconButtonProps } from './IconButton';
 export { Kbd } from './Kbd';

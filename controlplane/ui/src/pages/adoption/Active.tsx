@@ -54,12 +54,12 @@ export function Active({ data }: { data: Adoption }) {
           sub={
             grown === null
               ? part(users.active_7d)
-              : `${grown < 0 ? '−' : '+'}${percent(Math.abs(grown) / 100)} a day`
+              : `${percent(Math.abs(grown) / 100)} ${grown < 0 ? 'fewer' : 'more'} than before`
           }
           about={
             grown === null
               ? 'People with a request in the last seven days.'
-              : 'People with a request in the last seven days. Below: the mean of active people a day in the last seven whole days, against the seven before.'
+              : 'People with a request in the last seven days. Below: people active on a mean day of the last seven whole days, against the seven days before those.'
           }
         />
         <Metric

@@ -1,6 +1,6 @@
 import { Link } from '@tanstack/react-router';
 import { apiUrl, type Schema, useInfiniteApi } from '@/api';
-import { type Column, DataTable, Input, Money, Text, Time, Tokens } from '@/kit';
+import { type Column, Cost, DataTable, Input, Text, Time, Tokens } from '@/kit';
 import { count, percent, share } from '@/kit/format';
 import { type Search, SORTS } from './search';
 
@@ -43,12 +43,7 @@ const columns: readonly Column<Person>[] = [
     align: 'end',
     hint: 'Known cost in the range',
     value: person => person.cost_nanousd,
-    cell: person => (
-      <Money
-        nanousd={person.requests > 0 && person.unpriced === person.requests ? null : person.cost_nanousd}
-        unpriced
-      />
-    ),
+    cell: person => <Cost of={person} />,
   },
   {
     id: 'days',

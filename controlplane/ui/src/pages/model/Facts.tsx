@@ -1,20 +1,23 @@
 import type { Schema } from '@/api';
 import { Card, Metric, Metrics } from '@/kit';
+import { costOf } from '@/kit/cost';
 import { compact, count, exactMoney, milliseconds, money, percent, share } from '@/kit/format';
 
 /** The figures of one model in a range of time. */
 export function Facts({ info, label }: { info: Schema<'Model'>; label: string }) {
   const { usage, health } = info;
   const failed = share(usage?.errors, usage?.requests);
-  const allUnpriced = usage !== null && usage.requests > 0 && usage.unpriced === usage.requests;
-  const missing = (usage?.unpriced ?? 0) + (usage?.unknown ?? 0);
+  const cost = usage === null ? null : costOf(usage);
   return (
     <Card title={label}>
       <Metrics>
         <Metric
           label="Spend"
-          value={usage === null ? '$0' : allUnpriced ? null : money(usage.cost_nanousd)}
-          sub={allUnpriced ? 'unpriced' : missing > 0 ? `without ${compact(missing)} requests` : ''}
+          value={cost === null ? '$0' : cost.nanousd === null ? null : money(cost.nanousd)}
+          sub={
+            cost?.why ??
+            (cost !== null && cost.missing > 0 ? `without ${compact(cost.missing)} requests` : '')
+          }
           about={
             usage === null
               ? 'Nobody called it in this range.'

@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router';
 import { type Schema, useApi } from '@/api';
-import { Badge, Card, Ring, Text } from '@/kit';
+import { Amount, Badge, Card, Ring, Text } from '@/kit';
+import { unitName } from '@/kit/amounts';
 import { StateBadge } from '../providers/StateBadge';
 
 /** Who serves the model, in the order in which they are tried, and the viewer's budgets that a call is charged to. */
@@ -56,11 +57,23 @@ export function Served({ info, admin }: { info: Schema<'Model'>; admin: boolean 
               <li key={`${quota.quota} ${quota.bucket} ${quota.unit}`} className="served-quota">
                 <Ring
                   percent={quota.percent_used}
-                  label={`${quota.bucket}: ${quota.percent_used === null ? 'unknown' : `${quota.percent_used} % used`}`}
+                  label={`${quota.bucket}, ${unitName(quota.unit)}: ${quota.percent_used === null ? 'unknown' : `${quota.percent_used} % used`}`}
                 />
-                <Link to="/quotas" search={{ q: quota.bucket } as never}>
-                  <Text text={quota.bucket} />
-                </Link>
+                <div className="served-budget">
+                  <Link to="/quotas" search={{ q: quota.bucket } as never}>
+                    <Text text={quota.bucket} />
+                  </Link>
+                  <div className="muted">
+                    {quota.balance === null ? (
+                      `${unitName(quota.unit)}: what is left is unknown`
+                    ) : (
+                      <>
+                        {unitName(quota.unit)}: <Amount unit={quota.unit} value={quota.balance} /> of{' '}
+                        <Amount unit={quota.unit} value={quota.capacity} /> left
+                      </>
+                    )}
+                  </div>
+                </div>
               </li>
             ))}
           </ul>

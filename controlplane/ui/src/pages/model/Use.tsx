@@ -1,9 +1,11 @@
 import { useState } from 'react';
 import { useApi } from '@/api';
 import { BarList, Card, ErrorState, Skeleton, Tabs, Text, TimeSeries } from '@/kit';
+import { costOf } from '@/kit/cost';
 import { compact, count, exactMoney, money } from '@/kit/format';
 import type { TimeSpan } from '@/kit/range';
 import { tokenKinds } from '../overview/kinds';
+import { spend } from '../overview/spend';
 import { offsetSeconds } from '../overview/useUsage';
 
 const HEIGHT = 210;
@@ -55,7 +57,7 @@ export function Use({ model, span, admin }: { model: string; span: TimeSpan; adm
                 stacked
                 height={HEIGHT}
                 format={money}
-                series={[{ label: 'Spend', values: data.total.cost_nanousd }]}
+                series={[{ label: 'Spend', values: spend(data.total) }]}
               />
             )}
             {view === 'requests' && (
@@ -93,7 +95,7 @@ export function Use({ model, span, admin }: { model: string; span: TimeSpan; adm
                 value: totals.cost_nanousd > 0 ? totals.cost_nanousd : totals.requests,
                 text: (
                   <span title={`${exactMoney(totals.cost_nanousd)}, ${count(totals.unpriced)} unpriced`}>
-                    {money(totals.cost_nanousd)} · {compact(totals.requests)} requests
+                    {costOf(totals).why ?? money(totals.cost_nanousd)} · {compact(totals.requests)} requests
                   </span>
                 ),
                 to: key ? '/people/$login' : undefined,

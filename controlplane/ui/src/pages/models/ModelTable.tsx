@@ -1,7 +1,7 @@
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import type { Schema } from '@/api';
-import { Badge, type Column, DataTable, Money, Text, Time } from '@/kit';
+import { Badge, type Column, Cost, DataTable, Text, Time } from '@/kit';
 import { compact, count, milliseconds, percent } from '@/kit/format';
 import { showRate } from './price';
 import type { ModelRow } from './rows';
@@ -132,16 +132,7 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
     align: 'end',
     hint: 'Known cost of the last seven days',
     value: row => row.cost,
-    cell: row => {
-      const usage = row.info.usage;
-      if (usage === null) return none;
-      return (
-        <Money
-          nanousd={usage.requests > 0 && usage.unpriced === usage.requests ? null : usage.cost_nanousd}
-          unpriced
-        />
-      );
-    },
+    cell: row => (row.info.usage === null ? none : <Cost of={row.info.usage} />),
   },
   {
     id: 'p50',

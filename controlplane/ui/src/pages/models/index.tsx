@@ -4,7 +4,7 @@ import { EmptyState, ErrorState, Input, Page } from '@/kit';
 import { useSearchState } from '@/kit/search';
 import { ModelTable } from './ModelTable';
 import { Patterns } from './Patterns';
-import { matches, modelRow, SHOWS, type Show } from './rows';
+import { byUse, matches, modelRow, SHOWS, type Show } from './rows';
 import type { Search } from './search';
 import './models.css';
 
@@ -23,7 +23,7 @@ export default function ModelsPage() {
   const models = useApi('/api/models', undefined, { refetchInterval: 30_000 });
   const show = search.show ?? 'all';
   const rows = models.data?.models.map(modelRow);
-  const shown = rows?.filter(row => matches(row, show, search.q ?? ''));
+  const shown = rows?.filter(row => matches(row, show, search.q ?? '')).sort(byUse);
   const kinds = SHOWS.filter(kind => admin || kind !== 'denied');
   if (models.isError && models.data === undefined) {
     return (

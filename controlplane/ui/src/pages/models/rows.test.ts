@@ -1,16 +1,24 @@
 import { describe, expect, it } from 'vitest';
-import { type ModelInfo, matches, modelRow, type Show } from './rows';
+import { byUse, type ModelInfo, matches, modelRow, type Show } from './rows';
 
 const offer = (id: string, input: string | null) => ({
   id,
   name: id.toUpperCase(),
   price: input === null ? null : { input, output: '15', cache_read: null },
 });
+const usage = (requests: number, errors: number, cost_nanousd: number, unpriced = 0) => ({
+  requests,
+  errors,
+  unpriced,
+  unknown: 0,
+  cost_nanousd,
+  last: null,
+});
 const info = (more: Partial<ModelInfo> = {}): ModelInfo => ({
   model: 'claude-sonnet-4-5',
   granted: true,
   providers: [offer('dear', '3'), offer('cheap', '2')],
-  usage: { requests: 8, errors: 1, cost_nanousd: 900, last: null },
+  usage: usage(8, 1, 900),
   health: { error_share: 0.1, ttft_p50_ms: 300, ttft_p95_ms: null },
   quotas: [
     { bucket: 'a', percent_used: 20 },
@@ -47,10 +55,19 @@ describe('a row', () => {
       p50: null,
       used: null,
     });
-    expect(
-      modelRow(info({ usage: { requests: 0, errors: 0, cost_nanousd: 0, last: null } })).errors,
-    ).toBeNull();
+    expect(modelRow(info({ usage: usage(0, 0, 0) })).errors).toBeNull();
   });
+});
+
+describe('the order', () => {
+  it('is by requests, unused ones last by their names', () => {
+    const row = (model: string, requests: number | null) =>
+      modelRow(info({ model, usage: requests === null ? null : usage(requests, 0, 0) }));
+    const rows = [row('z', null), row('b', 3), row('y', 0), row('a', 30)];
+    expect(rows.sort(byUse).map(({ model }) => model)).toEqual(['a', 'b', 'y', 'z']);
+  });
+  it('takes what has no price for unknown, though some requests failed', () =>
+    expect(modelRow(info({ usage: usage(128, 2, 0, 126) })).cost).toBeNull());
 });
 
 describe('narrowing', () => {

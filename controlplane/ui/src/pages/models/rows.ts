@@ -1,3 +1,4 @@
+import { type Costs, costOf } from '@/kit/cost';
 import { type Offer, type PriceState, priceState, pricesDiffer, rateNumber } from './price';
 
 /** A model as the gateway lists it, as far as this page reads it. */
@@ -6,7 +7,7 @@ export interface ModelInfo {
   granted: boolean;
   /** In the order in which they are tried. */
   providers: readonly (Offer & { id: string; name: string })[];
-  usage: { requests: number; errors: number; cost_nanousd: number; last: string | null } | null;
+  usage: (Costs & { last: string | null }) | null;
   health: { error_share: number | null; ttft_p50_ms: number | null; ttft_p95_ms: number | null } | null;
   quotas: readonly { bucket: string; percent_used: number | null }[];
 }
@@ -47,7 +48,7 @@ export function modelRow<M extends ModelInfo>(info: M): ModelRow<M> {
     cacheRead: rate('cache_read'),
     requests: usage?.requests ?? null,
     errors: usage !== null && usage.requests > 0 ? (100 * usage.errors) / usage.requests : null,
-    cost: usage?.cost_nanousd ?? null,
+    cost: usage === null ? null : costOf(usage).nanousd,
     p50: health?.ttft_p50_ms ?? null,
     p95: health?.ttft_p95_ms ?? null,
     used: fullest(info.quotas),
@@ -59,6 +60,10 @@ function fullest(quotas: ModelInfo['quotas']): number | null {
   const used = quotas.flatMap(({ percent_used }) => percent_used ?? []);
   return used.length === 0 ? null : Math.max(...used);
 }
+
+/** Those with most requests first; those without any last, by their names. */
+export const byUse = (a: ModelRow, b: ModelRow): number =>
+  (b.requests ?? 0) - (a.requests ?? 0) || a.model.localeCompare(b.model);
 
 /** What the page can be narrowed to. */
 export const SHOWS = ['all', 'used', 'unpriced', 'denied'] as const;

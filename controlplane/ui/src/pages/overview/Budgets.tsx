@@ -1,8 +1,8 @@
 import { Link } from '@tanstack/react-router';
 import { asProblem } from '@/api';
-import { Card, ErrorState, Ring, Skeleton } from '@/kit';
-import { money } from '@/kit/format';
-import { emptyIn } from './budgets';
+import { Amount, Card, ErrorState, Ring, Skeleton } from '@/kit';
+import { rate, unitName } from '@/kit/amounts';
+import { emptyIn, inUse } from './budgets';
 import type { useBudgets } from './useSituation';
 import './budgets.css';
 
@@ -39,10 +39,10 @@ export function Budgets({ view, admin }: { view: View; admin: boolean }) {
       ) : (
         <>
           <List budgets={own.slice(0, OWN)} none="None of these budgets is yours." />
-          {others.length > 0 && (
+          {admin && (
             <>
               <h3 className="budgets-more">Fullest of others</h3>
-              <List budgets={others.slice(0, OTHERS)} />
+              <List budgets={inUse(others).slice(0, OTHERS)} none="Nobody else is near their limit." />
             </>
           )}
         </>
@@ -51,22 +51,23 @@ export function Budgets({ view, admin }: { view: View; admin: boolean }) {
   );
 }
 
-function List({ budgets, none }: { budgets: readonly Bucket[]; none?: string }) {
-  if (budgets.length === 0) return none === undefined ? null : <p className="muted">{none}</p>;
+function List({ budgets, none }: { budgets: readonly Bucket[]; none: string }) {
+  if (budgets.length === 0) return <p className="muted">{none}</p>;
   return (
     <ul className="budgets">
       {budgets.map(budget => (
         <li key={budget.id} className="budget">
-          <Ring percent={budget.percent_used} label={`${budget.bucket}: ${budget.percent_used} % used`} />
+          <Ring
+            percent={budget.percent_used}
+            label={`${budget.bucket}, ${unitName(budget.unit)}: ${budget.percent_used} % used`}
+          />
           <div className="budget-text">
             <Link to="/quotas" search={{ q: budget.bucket } as never} className="budget-name">
               <bdi>{budget.bucket}</bdi>
             </Link>
             <div className="budget-left">
-              <span title={budget.display.balance}>
-                {budget.unit === 'usd' ? money(budget.balance) : budget.display.balance}
-              </span>{' '}
-              of {budget.display.capacity} left
+              {capital(unitName(budget.unit))}: <Amount unit={budget.unit} value={budget.balance} /> of{' '}
+              <Amount unit={budget.unit} value={budget.capacity} /> left
             </div>
             <div className="budget-when">{when(budget)}</div>
           </div>
@@ -76,10 +77,13 @@ function List({ budgets, none }: { budgets: readonly Bucket[]; none?: string }) 
   );
 }
 
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** When it is empty at the present pace; else how it fills up. */
 function when(budget: Bucket): string {
   const empty = emptyIn(budget.empty_at, Date.now());
-  const refill = budget.display.rate === null ? 'Does not refill' : `Refills ${budget.display.rate}`;
+  const fills = rate(budget.unit, budget.rate);
+  const refill = fills === null ? 'Does not refill' : `Refills ${fills}`;
   if (budget.balance <= 0) return `Used up. ${refill}`;
   return empty === null ? refill : `Empty ${empty} at this pace`;
 }

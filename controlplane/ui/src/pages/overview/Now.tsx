@@ -25,6 +25,8 @@ function caption(second: Second | null, peak: number): string {
 export function Now({ view, everybody }: { view: LiveView; everybody: boolean }) {
   const { state, live, spentToday, missing } = view;
   const { now, seconds } = live;
+  // Nothing has come yet: it is on its way as long as the connection is not lost.
+  const first = now === null && state !== 'lost' && state !== 'paused' ? undefined : null;
   return (
     <Card
       title="Now"
@@ -38,7 +40,7 @@ export function Now({ view, everybody }: { view: LiveView; everybody: boolean })
       <Metrics>
         <Metric
           label="Requests"
-          value={now === null ? null : perSecond(now.requests_per_s)}
+          value={now === null ? first : perSecond(now.requests_per_s)}
           unit="/s"
           sub={now?.in_flight == null ? 'mean of 10 s' : `${count(now.in_flight)} running`}
           about="Requests that ended, each second; mean of the last 10 seconds."
@@ -46,21 +48,21 @@ export function Now({ view, everybody }: { view: LiveView; everybody: boolean })
         {everybody && (
           <Metric
             label="Streams"
-            value={now?.streams == null ? null : count(now.streams)}
+            value={now === null ? first : now.streams === null ? null : count(now.streams)}
             sub="open answers"
             about="Answers that are being streamed at this moment, as the data plane counts them."
           />
         )}
         <Metric
           label="Model tokens"
-          value={now === null ? null : compact(now.input_per_s + now.output_per_s)}
+          value={now === null ? first : compact(now.input_per_s + now.output_per_s)}
           unit="/s"
           sub={now === null ? '' : `${compact(now.input_per_s)} in, ${compact(now.output_per_s)} out`}
           about="Model tokens that providers reported, in and out, each second; mean of the last 10 seconds."
         />
         <Metric
           label="Errors"
-          value={now === null ? null : perSecond(now.errors_per_s)}
+          value={now === null ? first : perSecond(now.errors_per_s)}
           unit="/s"
           sub={errorsOf(seconds)}
           tone={now !== null && now.errors_per_s > 0 ? 'bad' : undefined}
@@ -68,7 +70,7 @@ export function Now({ view, everybody }: { view: LiveView; everybody: boolean })
         />
         <Metric
           label="Spend today"
-          value={spentToday === null ? null : money(spentToday)}
+          value={spentToday === null ? (view.failed ? null : undefined) : money(spentToday)}
           sub={now?.cost_nanousd_per_h == null ? '' : `${money(now.cost_nanousd_per_h)} an hour now`}
           about={`Known cost since midnight in your time zone, counted up as requests end and asked for again every minute.${
             missing > 0 ? ` ${count(missing)} requests have no known cost and are not in it.` : ''

@@ -1,8 +1,8 @@
 import { type DataOf, useApi } from '@/api';
 import { Card, Metric, Metrics } from '@/kit';
+import { costOf } from '@/kit/cost';
 import { compact, count, exactMoney, money, percent, share } from '@/kit/format';
 import { cacheSaving } from './saving';
-import { spentOn } from './spend';
 
 type Series = DataOf<'/api/usage/series'>;
 type ByModel = DataOf<'/api/usage'>;
@@ -34,7 +34,7 @@ export function Summary({
         <Metric
           label="Spend"
           value={known(sums => {
-            const spent = spentOn(sums);
+            const spent = costOf(sums).nanousd;
             return spent === null ? null : money(spent);
           })}
           sub={known(() => (missing > 0 ? `without ${compact(missing)} requests` : 'all requests priced'))}

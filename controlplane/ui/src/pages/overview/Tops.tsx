@@ -1,9 +1,9 @@
 import type { ReactNode } from 'react';
 import { type ApiProblem, asProblem, useApi } from '@/api';
 import { BarList, Card, ErrorState, Skeleton, Text, Time } from '@/kit';
+import { costOf } from '@/kit/cost';
 import { count, exactMoney, money } from '@/kit/format';
 import type { TimeSpan } from '@/kit/range';
-import { spentOn } from './spend';
 import type { useSeries } from './useUsage';
 
 const SHOWN = 6;
@@ -89,7 +89,7 @@ function TopModels({ series }: { series: ReturnType<typeof useSeries> }) {
                 <span
                   title={`${exactMoney(totals.cost_nanousd)}, ${count(totals.requests)} requests, ${count(totals.unpriced)} of them unpriced`}
                 >
-                  {spentOn(totals) === null ? 'unpriced' : money(totals.cost_nanousd)}
+                  {costOf(totals).why ?? money(totals.cost_nanousd)}
                 </span>
               ),
               to: key ? '/models/$' : undefined,
@@ -118,7 +118,7 @@ function TopPeople({ span }: { span: TimeSpan }) {
               value: group.cost_nanousd,
               text: (
                 <span title={`${exactMoney(group.cost_nanousd)}, ${count(group.requests)} requests`}>
-                  {money(group.cost_nanousd)}
+                  {costOf(group).why ?? money(group.cost_nanousd)}
                 </span>
               ),
               to: group.key === '' ? undefined : '/people/$login',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Budget, divided, emptyIn, fullestFirst, ownNames } from './budgets';
+import { type Budget, divided, emptyIn, fullestFirst, inUse, ownNames } from './budgets';
 
 const budget = (
   id: number,
@@ -38,6 +38,9 @@ describe('budgets', () => {
     const list = [budget(1, 'b', 50), budget(2, 'a', 50), budget(3, 'c', 50, 'c', soon), budget(1, 'b', 50)];
     expect(fullestFirst(list).map(({ id }) => id)).toEqual([3, 2, 1]);
   });
+
+  it('are in use when something of them is used', () =>
+    expect(inUse([budget(1, 'a', 0), budget(2, 'b', 3)]).map(({ id }) => id)).toEqual([2]));
 
   it('run out in words', () => {
     const now = Date.parse('2026-01-01T00:00:00Z');

@@ -41,6 +41,10 @@ export function divided<B extends Budget>(budgets: readonly B[], login: string):
   return { own: sorted.filter(mine), others: sorted.filter(budget => !mine(budget)) };
 }
 
+/** Those of which something is used: a list of the fullest is not one of the untouched. */
+export const inUse = <B extends Budget>(budgets: readonly B[]): B[] =>
+  budgets.filter(budget => budget.percent_used > 0);
+
 /** Time until a budget is empty, in words: `in 3 h`, `now`; `null`: it does not run out, or that is not known. */
 export function emptyIn(emptyAt: string | null | undefined, nowMs: number): string | null {
   const ms = emptyAt ? Date.parse(emptyAt) - nowMs : Number.NaN;

@@ -1,28 +1,25 @@
+import { type Costs, costOf } from '@/kit/cost';
+
 /** Sums of one group over time, as far as its cost goes. */
-export interface SpendSeries {
-  requests: readonly number[];
-  unpriced: readonly number[];
-  cost_nanousd: readonly number[];
-}
+export type SpendSeries = { [K in keyof Costs]: readonly number[] };
 
-/** Cost over time; `null` where there were requests and none of them has a price: that is unknown, not 0. */
-export function spend({ requests, unpriced, cost_nanousd }: SpendSeries): (number | null)[] {
-  return cost_nanousd.map((cost, at) => {
-    const all = requests[at] ?? 0;
-    return cost === 0 && all > 0 && (unpriced[at] ?? 0) >= all ? null : cost;
-  });
-}
-
-/** The known cost of a group; `null` if none of its requests has a price. */
-export function spentOn(totals: { requests: number; unpriced: number; cost_nanousd: number }): number | null {
-  return totals.cost_nanousd === 0 && totals.requests > 0 && totals.unpriced >= totals.requests
-    ? null
-    : totals.cost_nanousd;
+/** Cost over time; `null` where there were requests and of none is it known: that is unknown, not 0. */
+export function spend(of: SpendSeries): (number | null)[] {
+  return of.cost_nanousd.map(
+    (cost_nanousd, at) =>
+      costOf({
+        cost_nanousd,
+        requests: of.requests[at] ?? 0,
+        errors: of.errors[at] ?? 0,
+        unpriced: of.unpriced[at] ?? 0,
+        unknown: of.unknown[at] ?? 0,
+      }).nanousd,
+  );
 }
 
 interface Named extends SpendSeries {
   key: string | null;
-  totals: { requests: number; unpriced: number; cost_nanousd: number };
+  totals: Costs;
 }
 
 /** Lines of a chart of spend: groups that cost something, or of which that is not known; then what is left. */
@@ -30,7 +27,7 @@ export function spendLines(usage: {
   series: readonly Named[];
   other: Named | null;
 }): { label: string; values: (number | null)[]; color?: number }[] {
-  const tells = ({ totals }: Named) => totals.cost_nanousd > 0 || spentOn(totals) === null;
+  const tells = ({ totals }: Named) => totals.cost_nanousd > 0 || costOf(totals).why !== null;
   const named = usage.series.map((line, at) => ({ line, color: at + 1 })).filter(({ line }) => tells(line));
   const lines = named.map(({ line, color }) => ({
     label: line.key || 'No provider reached',

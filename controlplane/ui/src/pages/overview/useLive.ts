@@ -12,6 +12,8 @@ export interface LiveView {
   spentToday: number | null;
   /** Requests since midnight whose cost is not in it. */
   missing: number;
+  /** The sum could not be had: it is unknown, and not on its way. */
+  failed: boolean;
 }
 
 /** The live figures of somebody, or of everybody (`undefined`), for as long as the page is looked at. */
@@ -49,5 +51,5 @@ export function useLive(user: string | undefined, enabled: boolean): LiveView {
     setBase(sum === undefined ? undefined : { nanousd: sum, seenThen: seen.current });
   }, [sum, arrived]);
 
-  return { state, live, spentToday: spendNow(base, live.seenNanousd), missing };
+  return { state, live, spentToday: spendNow(base, live.seenNanousd), missing, failed: today.isError };
 }
