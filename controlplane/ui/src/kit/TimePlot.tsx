@@ -1,6 +1,7 @@
 import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
+import { marks } from './axis';
 import { stack } from './series';
 import { colorOf, type TimeSeriesProps } from './TimeSeries';
 
@@ -8,14 +9,16 @@ interface TimePlotProps extends TimeSeriesProps {
   height: number;
   /** Milliseconds between points. */
   step: number;
-  /** The point that is looked at. */
+  /** The point that is looked at, however it was chosen. */
+  at: number | null;
   onPoint: (index: number | null) => void;
 }
 
 /** The canvas of a chart over time. */
 export default function TimePlot(props: TimePlotProps) {
   const place = useRef<HTMLDivElement>(null);
-  const { times, series, stacked = false, format, height, step, sync, onPoint } = props;
+  const { times, series, stacked = false, format, height, step, sync, at, onPoint } = props;
+  const chart = useRef<uPlot>(undefined);
   const point = useRef(onPoint);
   point.current = onPoint;
   // What is drawn, as a text: a new chart only if that changed, and not with every answer that says the same.
@@ -31,6 +34,7 @@ export default function TimePlot(props: TimePlotProps) {
     const draw = () => {
       plot?.destroy();
       plot = new uPlot(options(element), data(), element);
+      chart.current = plot;
     };
     const data = (): uPlot.AlignedData => {
       const { times, series } = drawn.current;
@@ -48,6 +52,10 @@ export default function TimePlot(props: TimePlotProps) {
         grid: { stroke: color('--grid'), width: 1 },
         ticks: { show: false },
       };
+      const whole = series.every(line =>
+        line.values.every(value => value === null || Number.isInteger(value)),
+      );
+      const scale = (max: number) => marks(max, height - 30, whole);
       const font = `11px ${style.fontFamily}`;
       const lines = series.map((line, index): uPlot.Series => {
         const stroke = color(colorOf(line, index));
@@ -84,16 +92,16 @@ export default function TimePlot(props: TimePlotProps) {
             time: true,
             range: (_, min, max) => (stacked ? [min - step / 2000, max + step / 2000] : [min, max]),
           },
-          y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] },
+          y: { range: (_, __, max) => [0, scale(max).at(-1) ?? 1] },
         },
         axes: [
-          { ...axis, font, size: 28, grid: { show: false }, space: 70, values: ticks },
+          { ...axis, font, size: 22, grid: { show: false }, space: 70, values: ticks },
           {
             ...axis,
             font,
             size: (_, values) => 14 + Math.max(0, ...(values ?? []).map(value => value.length)) * 6.4,
             values: (_, splits) => splits.map(split => format(split)),
-            space: 36,
+            splits: (_, __, ___, max) => scale(max),
           },
         ],
         series: [{}, ...(stacked ? lines.reverse() : lines)],
@@ -116,6 +124,13 @@ export default function TimePlot(props: TimePlotProps) {
       plot?.destroy();
     };
   }, [content]);
+
+  useEffect(() => {
+    const plot = chart.current;
+    if (plot === undefined || (plot.cursor.idx ?? null) === at) return;
+    const x = at === null ? undefined : plot.data[0][at];
+    plot.setCursor(x === undefined ? { left: -10, top: -10 } : { left: plot.valToPos(x, 'x'), top: 0 });
+  }, [at]);
 
   return <div className="chart-plot" style={{ height }} ref={place} />;
 }

@@ -1,5 +1,6 @@
 import { Table2 } from 'lucide-react';
-import { lazy, Suspense, useState } from 'react';
+import { type KeyboardEvent, lazy, Suspense, useState } from 'react';
+import { pointAfter } from './axis';
 import { IconButton } from './IconButton';
 import { Skeleton } from './Skeleton';
 import { pointLabel, total, type Values } from './series';
@@ -50,6 +51,15 @@ export function TimeSeries(props: TimeSeriesProps) {
   const moment = (index: number) => pointLabel(Date.parse(times[index] ?? ''), step);
   const said = (value: number | null | undefined) =>
     value === null || value === undefined ? 'unknown' : format(value);
+  const told = (index: number) =>
+    [moment(index), ...series.map(line => `${line.label} ${said(line.values[index])}`)].join(', ');
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.metaKey || event.ctrlKey || event.altKey) return;
+    const next = pointAfter(at, event.key, times.length);
+    if (next === undefined) return;
+    event.preventDefault();
+    setAt(next);
+  };
   return (
     <figure className="chart">
       <figcaption className="chart-head">
@@ -64,7 +74,6 @@ export function TimeSeries(props: TimeSeriesProps) {
             </li>
           ))}
         </ul>
-        <span className="chart-moment">{at === null ? '' : moment(at)}</span>
         <IconButton
           label={asTable ? `Show ${label} as a chart` : `Show ${label} as a table`}
           icon={Table2}
@@ -102,8 +111,22 @@ export function TimeSeries(props: TimeSeriesProps) {
         </section>
       ) : (
         <Suspense fallback={<Skeleton height={height} />}>
-          <div role="img" aria-label={summary(props)}>
-            <Plot {...props} height={height} step={step} onPoint={setAt} />
+          {/* Arrows walk over time, as those of a slider do, and it says where it stands. */}
+          <div
+            className="chart-body"
+            role="slider"
+            tabIndex={0}
+            aria-label={summary(props)}
+            aria-readonly="true"
+            aria-valuemin={0}
+            aria-valuemax={times.length - 1}
+            aria-valuenow={at ?? times.length - 1}
+            aria-valuetext={at === null ? 'No moment chosen; arrows choose one' : told(at)}
+            onKeyDown={onKeyDown}
+            onBlur={() => setAt(null)}
+          >
+            <Plot {...props} height={height} step={step} at={at} onPoint={setAt} />
+            {at !== null && <span className="chart-moment">{moment(at)}</span>}
           </div>
         </Suspense>
       )}
