@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use sluice_controlplane::store::{GroupBy, UsageQuery, open_read_only};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
 use sluice_shared::quota::ledger::Ask;
@@ -117,6 +118,18 @@ fn measure(records: u64, rate: Option<u64>, sessions: bool, budgets: bool) {
     let bytes = std::fs::metadata(data.path().join("store.sqlite")).map_or(0, |m| m.len());
     control.stop();
     println!("store: {} bytes a record", bytes / records);
+    let stored = stored(data.path());
+    assert_eq!(stored, records, "what was measured is not what was to be stored");
+}
+
+/// Requests that are in the store.
+fn stored(data: &Path) -> u64 {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let groups = runtime.block_on(async {
+        let store = open_read_only(data).await.unwrap();
+        store.usage(&UsageQuery::all(GroupBy::Api)).await.unwrap()
+    });
+    groups.iter().map(|group| group.totals.requests).sum()
 }
 
 fn report(records: u64, cpu: Duration, when: &str) {
