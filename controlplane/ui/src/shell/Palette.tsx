@@ -6,6 +6,7 @@ import { useEffect, useState } from 'react';
 import { useIsAdmin } from '@/api';
 import { Text } from '@/kit/Text';
 import { toast } from '@/kit/Toast';
+import { takeEarly } from './early';
 import { found } from './found';
 import { navFor } from './nav';
 import { setOverlay } from './overlays';
@@ -110,7 +111,7 @@ function useFound(query: string): { groups: readonly Group[]; searching: boolean
 }
 
 export default function Palette() {
-  const [text, setText] = useState('');
+  const [text, setText] = useState(takeEarly);
   const query = text.trim();
   const navigate = useNavigate();
   const admin = useIsAdmin() === true;

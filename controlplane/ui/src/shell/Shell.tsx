@@ -3,6 +3,7 @@ import { Menu, Search } from 'lucide-react';
 import { Dialog } from 'radix-ui';
 import { lazy, Suspense, useEffect, useRef } from 'react';
 import { Toaster } from '@/kit/Toast';
+import { EarlyPalette } from './EarlyPalette';
 import { openPalette, setOverlay, useOverlay } from './overlays';
 import { Brand, Sidebar } from './Sidebar';
 import { useShortcuts } from './shortcuts';
@@ -61,10 +62,8 @@ export function Shell() {
           </Dialog.Content>
         </Dialog.Portal>
       </Dialog.Root>
-      <Suspense fallback={null}>
-        {overlay === 'palette' && <Palette />}
-        {overlay === 'keys' && <KeyboardHelp />}
-      </Suspense>
+      <Suspense fallback={<EarlyPalette />}>{overlay === 'palette' && <Palette />}</Suspense>
+      <Suspense fallback={null}>{overlay === 'keys' && <KeyboardHelp />}</Suspense>
       <Toaster />
     </>
   );

@@ -1,4 +1,5 @@
 import { Link } from '@tanstack/react-router';
+import { Fragment } from 'react';
 import { asProblem } from '@/api';
 import { Amount, Card, ErrorState, Ring, Skeleton } from '@/kit';
 import { rate, unitName } from '@/kit/amounts';
@@ -63,7 +64,15 @@ function List({ budgets, none }: { budgets: readonly Bucket[]; none: string }) {
           />
           <div className="budget-text">
             <Link to="/quotas" search={{ q: budget.bucket } as never} className="budget-name">
-              <bdi>{budget.bucket}</bdi>
+              <bdi>
+                {budget.bucket.split(/(?<=[:/])/).map((part, at) => (
+                  // biome-ignore lint/suspicious/noArrayIndexKey: parts of one text
+                  <Fragment key={at}>
+                    {part}
+                    <wbr />
+                  </Fragment>
+                ))}
+              </bdi>
             </Link>
             <div className="budget-left">
               {capital(unitName(budget.unit))}: <Amount unit={budget.unit} value={budget.balance} /> of{' '}

@@ -1,10 +1,10 @@
 import { useQueries } from '@tanstack/react-query';
 import { apiKey, fetchApi, type Schema, useApi } from '@/api';
 import { attention, type Matter, type Situation } from './attention';
-import { divided, fullestFirst, ownNames } from './budgets';
+import { divided, fullestFirst } from './budgets';
 
-/** Buckets that are asked for at once; where there are more, those that passed marks are asked for by name. */
-const BUCKETS = 200;
+/** The fullest buckets that are asked for; where there are more, those of the viewer by name. */
+const BUCKETS = 100;
 const BY_NAME = 12;
 const EVERY_MS = 15_000;
 
@@ -12,19 +12,18 @@ type Bucket = Schema<'Bucket'>;
 
 /** Budgets of the viewer and, for admins, the fullest ones of others. */
 export function useBudgets(login: string | undefined, admin: boolean) {
-  const first = useApi('/api/quotas', { query: { limit: BUCKETS } }, { refetchInterval: EVERY_MS });
-  const cut = first.data !== undefined && first.data.next !== null;
-  const marks = useApi(
-    '/api/quotas/events',
-    { query: { limit: 100 } },
-    { enabled: admin && cut, refetchInterval: EVERY_MS },
+  const first = useApi(
+    '/api/quotas',
+    { query: { sort: 'used', limit: BUCKETS } },
+    { refetchInterval: EVERY_MS },
   );
+  const cut = first.data !== undefined && first.data.next !== null;
+  // Models name the buckets that the viewer's calls of them are charged to.
+  const models = useApi('/api/models', undefined, { enabled: cut, staleTime: 60_000 });
   const listed = first.data?.quotas ?? [];
+  const charged = models.data?.models.flatMap(({ quotas }) => quotas.map(({ bucket }) => bucket)) ?? [];
   const wanted = cut
-    ? [
-        ...ownNames(new Set(listed.map(({ quota }) => quota)), login ?? ''),
-        ...new Set((marks.data?.events ?? []).map(({ bucket }) => bucket)),
-      ].filter(name => !listed.some(({ bucket }) => bucket === name))
+    ? [...new Set(charged)].filter(name => !listed.some(({ bucket }) => bucket === name))
     : [];
   const more = useQueries({
     queries: wanted.slice(0, BY_NAME).map(bucket => {

@@ -2,6 +2,7 @@ import { X } from 'lucide-react';
 import { useState } from 'react';
 import { type Schema, useApi } from '@/api';
 import {
+  Amount,
   Button,
   Card,
   DataTable,
@@ -14,8 +15,9 @@ import {
   TimeRangePicker,
   TimeSeries,
 } from '@/kit';
+import { amount, rate, unitName } from '@/kit/amounts';
 import { type RangeSearch, useTimeRange } from '@/kit/range';
-import { amount, burnText, emptyText } from './figures';
+import { burnText, emptyText } from './figures';
 import { Refill } from './Refill';
 
 type Row = Schema<'Bucket'>;
@@ -35,13 +37,15 @@ export function Bucket({ bucket, admin, onClose }: { bucket: Row; admin: boolean
   const refills = useApi('/api/quotas/refills', { query: same });
   const events = useApi('/api/quotas/events', { query: same });
   const format = (value: number) => amount(bucket.unit, value);
+  const burn = burnText(bucket);
+  const empty = emptyText(bucket);
   const points = history.data?.points ?? [];
   return (
     <Card
       title={bucket.bucket}
       description={
         <>
-          Of the quota <bdi className="mono">{bucket.quota}</bdi>
+          Of the quota <bdi className="mono">{bucket.quota}</bdi>, counts {unitName(bucket.unit)}
         </>
       }
       actions={
@@ -58,15 +62,29 @@ export function Bucket({ bucket, admin, onClose }: { bucket: Row; admin: boolean
       <div className="stack">
         <KeyValue
           rows={[
-            ['Left', `${bucket.display.balance} of ${bucket.display.capacity}`],
-            ['Refilled', bucket.display.rate ?? 'never'],
+            [
+              'Left',
+              <>
+                <Amount unit={bucket.unit} value={bucket.balance} /> of{' '}
+                <Amount unit={bucket.unit} value={bucket.capacity} />
+              </>,
+            ],
+            ['Refilled', rate(bucket.unit, bucket.rate) ?? 'never'],
             [
               'Full again',
-              bucket.full_at === null ? 'not by itself' : <Time key="full" time={bucket.full_at} relative />,
+              bucket.full_at === null ? (
+                bucket.balance >= bucket.capacity ? (
+                  'it is full'
+                ) : (
+                  'not by itself'
+                )
+              ) : (
+                <Time key="full" time={bucket.full_at} relative />
+              ),
             ],
-            ['Burn', burnText(bucket) ?? 'unknown: there are no samples yet'],
-            ['Empty', emptyText(bucket) ?? <Time key="empty" time={bucket.empty_at} relative />],
-            ['Charged since it is there', format(bucket.charged)],
+            ['Burn', typeof burn === 'string' ? burn : `${burn.text}: ${burn.why}`],
+            ['Empty', empty === null ? <Time key="empty" time={bucket.empty_at} relative /> : empty.why],
+            ['Charged since it is there', <Amount key="charged" unit={bucket.unit} value={bucket.charged} />],
           ]}
         />
         {counts && (
@@ -125,21 +143,21 @@ export function Bucket({ bucket, admin, onClose }: { bucket: Row; admin: boolean
                 header: 'Before',
                 align: 'end',
                 value: refill => refill.before,
-                cell: refill => refill.display.before,
+                cell: refill => <Amount unit={refill.unit} value={refill.before} />,
               },
               {
                 id: 'added',
                 header: 'Added',
                 align: 'end',
                 value: refill => refill.added,
-                cell: refill => refill.display.added,
+                cell: refill => <Amount unit={refill.unit} value={refill.added} />,
               },
               {
                 id: 'after',
                 header: 'After',
                 align: 'end',
                 value: refill => refill.after,
-                cell: refill => refill.display.after,
+                cell: refill => <Amount unit={refill.unit} value={refill.after} />,
               },
             ]}
             empty={<EmptyState compact title="Nobody has refilled it" />}
@@ -173,7 +191,7 @@ export function Bucket({ bucket, admin, onClose }: { bucket: Row; admin: boolean
                 header: 'Left then',
                 align: 'end',
                 value: event => event.balance,
-                cell: event => event.display.balance,
+                cell: event => <Amount unit={event.unit} value={event.balance} />,
               },
             ]}
             empty={

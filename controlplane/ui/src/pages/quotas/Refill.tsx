@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'react';
 import { type Schema, useMutationApi } from '@/api';
 import { Button, Dialog, Field, Input, toast } from '@/kit';
+import { amount } from '@/kit/amounts';
 import { refillAmount } from './figures';
 
 /** Asks how much is to be added, and confirms what was. */
@@ -20,8 +21,8 @@ export function Refill({
     onSuccess: done => {
       onOpenChange(false);
       toast({
-        title: `${done.display.added} added`,
-        text: `${done.bucket}: ${done.display.before} before, ${done.display.after} now`,
+        title: `${amount(done.unit, done.added)} added`,
+        text: `${done.bucket}: ${amount(done.unit, done.before)} before, ${amount(done.unit, done.after)} now`,
       });
     },
   });
@@ -44,7 +45,7 @@ export function Refill({
   const what =
     'amount' in read && read.amount !== null
       ? read.amount
-      : `all that is missing, up to ${bucket.display.capacity}`;
+      : `all that is missing, up to ${amount(bucket.unit, bucket.capacity)}`;
   return (
     <Dialog
       open={open}
@@ -52,9 +53,9 @@ export function Refill({
       title="Refill"
       description={
         <>
-          <bdi className="mono">{bucket.bucket}</bdi> holds {bucket.display.balance} of{' '}
-          {bucket.display.capacity}. It is never filled above its ceiling. The refill goes on record with your
-          name.
+          <bdi className="mono">{bucket.bucket}</bdi> holds {amount(bucket.unit, bucket.balance)} of{' '}
+          {amount(bucket.unit, bucket.capacity)}. It is never filled above its ceiling. The refill goes on
+          record with your name.
         </>
       }
       footer={

@@ -1,20 +1,26 @@
 import { expect, test } from 'vitest';
-import { amount, burnText, emptyText, left, refillAmount } from './figures';
+import { burnText, emptyText, refillAmount } from './figures';
 
-test('amounts', () => {
-  expect([amount('usd', 1_500_000_000), amount('tokens', 12_345), amount('requests', 2)]).toEqual([
-    '$1.50',
-    '12.3k',
-    '2',
-  ]);
-  expect(burnText({ unit: 'usd', burn: { per_h: 250_000_000, window_s: 3600 } })).toBe('$0.25/h');
-  expect(burnText({ unit: 'usd', burn: null })).toBeNull();
-});
+const burn = (per_h: number) => ({ per_h, window_s: 3600 });
+const text = (said: ReturnType<typeof emptyText> | string) =>
+  said === null || typeof said === 'string' ? said : said.text;
 
-test('what is left of nothing is nothing', () => {
-  expect(left({ capacity: 0, balance: 0 } as never)).toBe(0);
-  expect(left({ capacity: 10, balance: 5 } as never)).toBe(0.5);
-});
+test.each([
+  [{ balance: 5, capacity: 10, burn: burn(250_000_000) }, '$0.25/h'],
+  [{ balance: 5, capacity: 10, burn: burn(0) }, '$0.00/h'],
+  [{ balance: 5, capacity: 10, burn: null }, 'unknown'],
+  [{ balance: 10, capacity: 10, burn: null }, 'idle'],
+  [{ balance: 10, capacity: 10, burn: burn(0) }, 'idle'],
+  [{ balance: 10, capacity: 10, burn: burn(250_000_000) }, '$0.25/h'],
+])('burn: %j', (bucket, expected) => expect(text(burnText({ unit: 'usd', ...bucket }))).toBe(expected));
+
+test.each([
+  [{ balance: 0, burn: null, empty_at: null }, 'now'],
+  [{ balance: 5, burn: null, empty_at: null }, 'unknown'],
+  [{ balance: 10, burn: null, empty_at: null }, '–'],
+  [{ balance: 5, burn: burn(1), empty_at: null }, 'not at this burn'],
+  [{ balance: 5, burn: burn(1), empty_at: '2026-11-22T12:00:00Z' }, null],
+])('empty: %j', (bucket, expected) => expect(text(emptyText({ capacity: 10, ...bucket }))).toBe(expected));
 
 test.each([
   ['', { amount: null }],
@@ -23,10 +29,3 @@ test.each([
   ['five', { problem: 'An amount such as $5.00, 200k or 30' }],
   ['-1', { problem: 'An amount such as $5.00, 200k or 30' }],
 ])('%j', (text, expected) => expect(refillAmount(text)).toEqual(expected));
-
-test.each([
-  [{ balance: 0, burn: null, empty_at: null }, 'now'],
-  [{ balance: 5, burn: null, empty_at: null }, 'unknown'],
-  [{ balance: 5, burn: { per_h: 1, window_s: 3600 }, empty_at: null }, 'not at this burn'],
-  [{ balance: 5, burn: { per_h: 1, window_s: 3600 }, empty_at: '2026-11-22T12:00:00Z' }, null],
-])('empty: %j', (bucket, expected) => expect(emptyText(bucket)).toBe(expected));

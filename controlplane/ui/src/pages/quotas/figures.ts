@@ -1,26 +1,35 @@
 import type { Schema } from '@/api';
-import { compact, count, money } from '@/kit/format';
+import { amount } from '@/kit/amounts';
 
 type Bucket = Schema<'Bucket'>;
 
-/** An amount in the unit of a bucket. */
-export function amount(unit: Bucket['unit'], value: number): string {
-  return unit === 'usd' ? money(value) : unit === 'tokens' ? compact(value) : count(value);
+/** A word for what is not a figure, and why. */
+export interface Said {
+  text: string;
+  why: string;
 }
 
-/** What is left, for ordering buckets of different units: as a share. */
-export const left = (bucket: Bucket): number =>
-  bucket.capacity === 0 ? 0 : bucket.balance / bucket.capacity;
+/** Whether nothing is missing and nothing was taken of late. */
+const idle = ({ balance, capacity, burn }: Pick<Bucket, 'balance' | 'capacity' | 'burn'>): boolean =>
+  balance >= capacity && (burn === null || burn.per_h === 0);
 
-/** What a bucket loses an hour; `null` if that is not known. */
-export const burnText = (bucket: Pick<Bucket, 'burn' | 'unit'>): string | null =>
-  bucket.burn === null ? null : `${amount(bucket.unit, bucket.burn.per_h)}/h`;
+/** What a bucket loses an hour, or why there is no figure. */
+export function burnText(bucket: Pick<Bucket, 'burn' | 'unit' | 'balance' | 'capacity'>): string | Said {
+  if (idle(bucket)) return { text: 'idle', why: 'It is full, and nothing was taken of late.' };
+  if (bucket.burn === null)
+    return { text: 'unknown', why: 'There are no samples yet: they are taken every five minutes.' };
+  return `${amount(bucket.unit, bucket.burn.per_h)}/h`;
+}
 
 /** When a bucket runs out, in words; `null` where there is a moment. */
-export function emptyText(bucket: Pick<Bucket, 'burn' | 'balance' | 'empty_at'>): string | null {
-  if (bucket.balance <= 0) return 'now';
+export function emptyText(bucket: Pick<Bucket, 'burn' | 'balance' | 'capacity' | 'empty_at'>): Said | null {
+  if (bucket.balance <= 0)
+    return { text: 'now', why: 'Nothing is left: calls are refused until it is refilled.' };
   if (bucket.empty_at !== null) return null;
-  return bucket.burn === null ? 'unknown' : 'not at this burn';
+  if (idle(bucket)) return { text: '–', why: 'It is full, and nothing was taken of late.' };
+  return bucket.burn === null
+    ? { text: 'unknown', why: 'How fast it is used is not known yet.' }
+    : { text: 'not at this burn', why: 'It is refilled as fast as it is used.' };
 }
 
 /** What somebody types as an amount, as the API takes it: `$5`, `5`, `200k`; empty means to the full. */

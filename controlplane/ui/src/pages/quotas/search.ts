@@ -1,8 +1,10 @@
-import { count, type SearchOf, searchParams, text } from '@/kit/search';
+import { count, oneOf, type SearchOf, searchParams, text } from '@/kit/search';
 
 const shape = {
   /** Words that a bucket's name holds. */
   q: text,
+  /** By what the buckets of each quota are ordered: by use if not said. */
+  sort: oneOf(['bucket']),
   /** Number of the bucket that is looked at. */
   id: count,
 };
