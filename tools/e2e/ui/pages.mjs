@@ -1,6 +1,6 @@
 // Every page of the dashboard, by name.
 
-/// `ids` are of a session and of a request that were made.
+/// `ids` are of a session and of a request that were made, and maybe of a person.
 export const pages = (ids) => ({
   overview: "/",
   sessions: "/logs",
@@ -16,7 +16,7 @@ export const pages = (ids) => ({
   quotas: "/quotas",
   guardrails: "/guardrails",
   people: "/people",
-  person: `/people/${encodeURIComponent("bob@example.com")}`,
+  person: `/people/${encodeURIComponent(ids.person ?? "bob@example.com")}`,
   tokens: "/tokens",
   audit: "/audit",
   settings: "/settings",

@@ -1,10 +1,8 @@
 // Every page, light, dark and narrow: it loads, axe finds nothing serious, the console is silent, nothing is too wide.
 //
-// SLUICE: the program. SCREENSHOTS: a folder that pictures of every page are put into.
+// SLUICE: the program.
 
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { launch, Tab, VIEWS } from "./browser.mjs";
@@ -33,22 +31,17 @@ after(async () => {
 const names = Object.keys(pages({ session: "", request: "" }));
 for (const [view, options] of Object.entries(VIEWS)) {
   for (const name of names) {
-    test(`${name}, ${view}`, async () => look(name, view, options, ADMIN));
+    test(`${name}, ${view}`, async () => look(name, options, ADMIN));
   }
 }
 for (const name of own) {
-  test(`${name}, for somebody who is no administrator`, async () => look(name, "light", VIEWS.light, USER, "-own"));
+  test(`${name}, for somebody who is no administrator`, async () => look(name, VIEWS.light, USER));
 }
 
-async function look(name, view, options, login, suffix = "") {
+async function look(name, options, login) {
   const tab = await Tab.open(browser, gateway, login, options);
   try {
     await tab.visit(pages(ids)[name]);
-    if (process.env.SCREENSHOTS) {
-      await mkdir(process.env.SCREENSHOTS, { recursive: true });
-      const path = join(process.env.SCREENSHOTS, `${name}-${view}${suffix}.png`);
-      await tab.page.screenshot({ path, fullPage: true });
-    }
     assert.deepEqual(tab.wrong, []);
     assert.equal(await tab.page.getByText("Something went wrong").count(), 0);
     assert.ok((await tab.overflow()) <= 0, `wider than the window by ${await tab.overflow()} px`);

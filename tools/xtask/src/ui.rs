@@ -35,17 +35,12 @@ pub(crate) fn sources(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Every page and every main action in Chromium. With `pictures`, a picture of each page goes into that folder.
+/// Every page and every main action in Chromium.
 ///
 /// # Errors
 /// If a test fails. A machine without npm or Chromium gets a line instead.
-pub(crate) fn pages(root: &Path, pictures: Option<PathBuf>) -> Result<()> {
-    if !has_node() {
-        println!("SKIPPED: the dashboard in a browser; npm with Node 20.19 or newer is missing");
-        return Ok(());
-    }
-    if std::env::var_os("CHROMIUM").is_none() && !BROWSERS.iter().any(|name| on_path(name)) {
-        println!("SKIPPED: the dashboard in a browser; Chromium is missing (Debian: chromium)");
+pub(crate) fn pages(root: &Path) -> Result<()> {
+    if !has_browser() {
         return Ok(());
     }
     let folder = root.join("tools/e2e/ui");
@@ -62,10 +57,44 @@ pub(crate) fn pages(root: &Path, pictures: Option<PathBuf>) -> Result<()> {
         .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
         .args(tests)
         .env("SLUICE", sluice);
-    if let Some(pictures) = pictures {
-        node.env("SCREENSHOTS", std::path::absolute(pictures)?);
-    }
     run(&mut node)
+}
+
+/// A picture of every page of a made-up organisation, light, dark and narrow, in a folder.
+///
+/// # Errors
+/// If a page cannot be opened. A machine without npm or Chromium gets a line instead.
+pub(crate) fn pictures(root: &Path, folder: &Path) -> Result<()> {
+    if !has_browser() {
+        return Ok(());
+    }
+    let scripts = root.join("tools/e2e/ui");
+    install(&scripts)?;
+    let sluice = e2e::build(root)?;
+    let mut build = Command::new("cargo");
+    run(build
+        .current_dir(root)
+        .args(["build", "-p", "sluice-controlplane", "--example", "seed"]))?;
+    let seed = sluice.with_file_name("examples").join("seed");
+    run(Command::new("node")
+        .current_dir(root)
+        .arg(scripts.join("pictures.mjs"))
+        .env("SLUICE", sluice)
+        .env("SEED", seed)
+        .env("PICTURES", std::path::absolute(folder)?))
+}
+
+/// Whether pages can be opened; says what is missing.
+fn has_browser() -> bool {
+    if !has_node() {
+        println!("SKIPPED: the dashboard in a browser; npm with Node 20.19 or newer is missing");
+        return false;
+    }
+    if std::env::var_os("CHROMIUM").is_none() && !BROWSERS.iter().any(|name| on_path(name)) {
+        println!("SKIPPED: the dashboard in a browser; Chromium is missing (Debian: chromium)");
+        return false;
+    }
+    true
 }
 
 /// What the lock file names, unless it is there already.
