@@ -73,7 +73,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   };
   const many = (rows?.length ?? 0) > MANY_ROWS;
   const filterable = (props.filter ?? many) || filter !== '';
-  const ordered = room.cards && (rows?.length ?? 0) > 1;
+  const ordered = room.cards && many;
   const choosable = many || shown.length < columns.length;
   const tools = toolbar !== undefined || filterable || ordered || choosable || props.exportHref !== false;
   return (

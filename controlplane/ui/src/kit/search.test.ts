@@ -18,6 +18,12 @@ describe('whatever stands in the address is read or left out', () => {
     ['?q=%ZZ', { q: '%ZZ' }],
     ['?__proto__=x&constructor=y', {}],
   ])('%s', (address, expected) => expect(read(parseSearch(address))).toEqual(expected));
+  test('what makes no sense does not show through, as the router lays what was read over the address', () => {
+    for (const address of ['?tab=constructor', '?page=x&tab=__proto__', '?tab=&all=maybe', '?tab=x&tab=y']) {
+      const raw = parseSearch(address);
+      expect({ ...raw, ...read(raw) }).toEqual({});
+    }
+  });
   test('a text has a bound', () => expect(read({ q: 'x'.repeat(5000) }).q).toHaveLength(2000));
 });
 

@@ -60,8 +60,8 @@ export function searchParams<const Shape extends Record<string, Param<unknown>>>
   return raw => {
     const found: Record<string, unknown> = {};
     for (const [name, param] of Object.entries(shape)) {
-      const value = raw[name] === undefined ? undefined : param.read(raw[name]);
-      if (value !== undefined) found[name] = value;
+      // The router lays this over what the address says: what makes no sense has to be taken away by name.
+      if (raw[name] !== undefined) found[name] = param.read(raw[name]);
     }
     return found as SearchOf<Shape>;
   };
