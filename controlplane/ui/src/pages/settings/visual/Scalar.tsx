@@ -1,3 +1,4 @@
+import { Switch } from 'radix-ui';
 import { useEffect, useId, useState } from 'react';
 import { alternatives, type Node } from '../schema';
 import { parse, written } from './scalar';
@@ -16,6 +17,8 @@ export function Scalar({ node, value, label, onChange }: ScalarProps) {
   const choices = all.every(one => one.enum !== undefined || one.type === 'boolean')
     ? all.flatMap(one => one.enum ?? [true, false])
     : null;
+  if (all.every(one => one.type === 'boolean' && one.enum === undefined))
+    return <OnOff node={node} value={value} label={label} onChange={onChange} />;
   if (choices === null) return <Typed node={node} value={value} label={label} onChange={onChange} />;
   const usual = node.default === undefined ? 'not set' : `${written(node.default)} (default)`;
   return (
@@ -32,6 +35,23 @@ export function Scalar({ node, value, label, onChange }: ScalarProps) {
         </option>
       ))}
     </select>
+  );
+}
+
+/** True or false. What is not in the document stands as its default, and says so. */
+function OnOff({ node, value, label, onChange }: ScalarProps) {
+  const on = typeof value === 'boolean' ? value : node.default === true;
+  const usual = value !== undefined ? '' : node.default === undefined ? ', not set' : ', by default';
+  return (
+    <div className="switch-row">
+      <Switch.Root className="switch" aria-label={label} checked={on} onCheckedChange={onChange}>
+        <Switch.Thumb className="switch-thumb" />
+      </Switch.Root>
+      <span className={usual === '' ? undefined : 'faint'}>
+        {on ? 'on' : 'off'}
+        {usual}
+      </span>
+    </div>
   );
 }
 

@@ -1,8 +1,9 @@
-import { Plus, Trash2 } from 'lucide-react';
-import { useState } from 'react';
-import { Button, IconButton } from '@/kit';
-import { append, rename, set, show } from '../hujson';
-import { alternatives, below, blank, follow, type Node, type Path } from '../schema';
+import { Trash2 } from 'lucide-react';
+import { IconButton } from '@/kit';
+import { set, show } from '../hujson';
+import { alternatives, blank, follow, type Node, type Path } from '../schema';
+import { List, Named } from './Entries';
+import { Flags, isFlags } from './Flags';
 import { Scalar } from './Scalar';
 import { isScalar } from './scalar';
 
@@ -12,7 +13,7 @@ export interface Edit {
   change: (text: string) => void;
 }
 
-interface ValueProps extends Edit {
+export interface ValueProps extends Edit {
   path: Path;
   node: Node;
   value: unknown;
@@ -38,6 +39,7 @@ export function Value(props: ValueProps) {
     );
   if (one.type === 'array') return <List {...props} node={one} />;
   if (one.properties === undefined) return <Named {...props} node={one} />;
+  if (isFlags(one)) return <Flags {...props} node={one} />;
   return <Keys {...props} node={one} />;
 }
 
@@ -57,158 +59,6 @@ const onlyScalars = (node: Node): Node => ({
   $ref: undefined,
   anyOf: alternatives(node).filter(one => one.type !== 'object' && one.type !== 'array'),
 });
-
-/** A list: texts one a line, anything else one below the other. */
-function List({ path, node, value, text, change }: ValueProps) {
-  const items = Array.isArray(value) ? value : [];
-  const item = follow(node.items ?? {});
-  const name = show(path);
-  if (alternatives(item).every(one => one.type === 'string')) {
-    return (
-      <Lines
-        label={name}
-        lines={items.map(String)}
-        onChange={lines =>
-          change(set(text, path, lines.length === 0 && value === undefined ? undefined : lines))
-        }
-      />
-    );
-  }
-  return (
-    <div className="config-entries">
-      {items.map((entry, index) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: the place is what an entry of the document is known by
-        <section key={index} className="config-entry" aria-label={show([...path, index])}>
-          <div className="config-entry-head">
-            <strong>{summary(entry, index)}</strong>
-            <IconButton
-              label={`Remove ${show([...path, index])}`}
-              icon={Trash2}
-              onClick={() => change(set(text, [...path, index], undefined))}
-            />
-          </div>
-          <Value path={[...path, index]} node={item} value={entry} text={text} change={change} />
-        </section>
-      ))}
-      <div>
-        <Button size="small" icon={Plus} onClick={() => change(append(text, path, blank(item)))}>
-          Add to {name}
-        </Button>
-      </div>
-    </div>
-  );
-}
-
-/** What tells an entry of a list from the others. */
-function summary(entry: unknown, index: number): string {
-  if (entry !== null && typeof entry === 'object') {
-    for (const key of ['name', 'src', 'match', 'bucket', 'address', 'cidr', 'issuer', 'models', 'model']) {
-      const found = (entry as Record<string, unknown>)[key];
-      if (typeof found === 'string') return found;
-      if (Array.isArray(found)) return found.join(', ');
-    }
-  }
-  return `${index + 1}.`;
-}
-
-function Lines({
-  label,
-  lines,
-  onChange,
-}: {
-  label: string;
-  lines: string[];
-  onChange: (lines: string[]) => void;
-}) {
-  const joined = lines.join('\n');
-  const [draft, setDraft] = useState<string | null>(null);
-  return (
-    <textarea
-      className="input config-lines"
-      aria-label={label}
-      placeholder="One a line"
-      spellCheck={false}
-      rows={Math.min(Math.max(lines.length, 1), 8)}
-      value={draft ?? joined}
-      onChange={event => setDraft(event.target.value)}
-      onBlur={() => {
-        const next = (draft ?? joined)
-          .split('\n')
-          .map(line => line.trim())
-          .filter(line => line !== '');
-        setDraft(null);
-        if (next.join('\n') !== joined) onChange(next);
-      }}
-    />
-  );
-}
-
-/** Entries by name: providers, quotas. */
-function Named({ path, node, value, text, change }: ValueProps) {
-  const entries = Object.entries((value as Record<string, unknown> | undefined) ?? {});
-  const [name, setName] = useState('');
-  const taken = entries.some(([other]) => other === name);
-  const where = show(path);
-  const add = () => {
-    const [child] = below(node, name);
-    change(set(text, [...path, name], blank(child ?? {})));
-    setName('');
-  };
-  return (
-    <div className="config-entries">
-      {entries.map(([key, entry]) => (
-        <section key={key} className="config-entry" aria-label={show([...path, key])}>
-          <div className="config-entry-head">
-            <input
-              className="input config-name"
-              aria-label={`Name of ${show([...path, key])}`}
-              defaultValue={key}
-              spellCheck={false}
-              onBlur={event => {
-                const next = event.target.value.trim();
-                if (next === '' || next === key || entries.some(([other]) => other === next))
-                  event.target.value = key;
-                else change(rename(text, [...path, key], next));
-              }}
-            />
-            <IconButton
-              label={`Remove ${show([...path, key])}`}
-              icon={Trash2}
-              onClick={() => change(set(text, [...path, key], undefined))}
-            />
-          </div>
-          <Value
-            path={[...path, key]}
-            node={below(node, key)[0] ?? {}}
-            value={entry}
-            text={text}
-            change={change}
-          />
-        </section>
-      ))}
-      <form
-        className="row"
-        onSubmit={event => {
-          event.preventDefault();
-          if (name.trim() !== '' && !taken) add();
-        }}
-      >
-        <input
-          className="input config-name"
-          aria-label={`New name in ${where}`}
-          placeholder="name"
-          spellCheck={false}
-          value={name}
-          onChange={event => setName(event.target.value)}
-        />
-        <Button type="submit" size="small" icon={Plus} disabled={name.trim() === '' || taken}>
-          Add to {where}
-        </Button>
-        {taken && <span className="field-error">There is one of this name.</span>}
-      </form>
-    </div>
-  );
-}
 
 /** An object with keys of its own: those that are there, and a way to the others. */
 function Keys({ path, node, value, text, change }: ValueProps) {
