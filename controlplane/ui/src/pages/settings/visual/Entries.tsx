@@ -112,7 +112,7 @@ export function Named({ path, node, value, text, change }: ValueProps) {
           >
             <div className="config-key config-key-line">
               <div>
-                <code className="config-key-name">Name</code>
+                <code className="config-key-name">id</code>
                 <p className="config-key-about">What the rest of the document calls it.</p>
               </div>
               {field}
