@@ -80,7 +80,7 @@ export class Tab {
 
   async settled() {
     await this.page.locator("main h1").first().waitFor();
-    await this.page.waitForFunction(() => !document.querySelector('[aria-busy="true"]'));
+    await this.page.waitForFunction(() => !document.querySelector('[aria-busy="true"], main .skeleton'));
     await this.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
   }
 

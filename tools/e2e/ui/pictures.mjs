@@ -24,6 +24,7 @@ async function documentOf(data) {
       .split(/(?=^ {4}"\w+": \{)/m)
       .map((part) => part.replaceAll("http://127.0.0.1:9", /"(openai_chat|ollama)"/.test(part) ? `${mock}/v1` : mock))
       .join("")
+      .replace(`"captures": { "share": "10%" },`, "")
       .replace(`"sources": ["loopback"] }`, identity)
       .replace(`"(loopback)"`, `"${ADMIN}"`);
 }
