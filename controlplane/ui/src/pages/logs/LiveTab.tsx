@@ -1,9 +1,9 @@
-import { Link } from '@tanstack/react-router';
 import { Pause, Play, Radio } from 'lucide-react';
-import { useEffect, useRef, useState } from 'react';
-import { Badge, Button, Duration, EmptyState, EndedBadge, StatusBadge, Text, Time, Tokens } from '@/kit';
+import { useEffect, useMemo, useRef, useState } from 'react';
+import { Badge, Button, DataTable, EmptyState } from '@/kit';
 import { compact } from '@/kit/format';
-import { Cost, Models, type RequestRow } from './common/parts';
+import { requestColumns } from './columns';
+import type { RequestRow } from './common/parts';
 import { filters } from './filters';
 import type { Search } from './search';
 import { type StreamState, serializeLive, useStream } from './stream';
@@ -26,6 +26,7 @@ export function LiveTab({ search, admin }: { search: Search; admin: boolean }) {
   const came = useRef<RequestRow[]>([]);
   const isPaused = useRef(paused);
   isPaused.current = paused;
+  const columns = useMemo(() => requestColumns(admin), [admin]);
   const url = serializeLive(filters(search));
   const state = useStream(url, {
     now: data => setRate((data as { requests_per_s: number }).requests_per_s),
@@ -73,69 +74,15 @@ export function LiveTab({ search, admin }: { search: Search; admin: boolean }) {
           Requests appear here in the moment in which they end. Those of before are under Requests.
         </EmptyState>
       ) : (
-        <div className="table-scroll" tabIndex={0} role="region" aria-label="Live requests">
-          <table className="table live-table" aria-label="Live requests">
-            <thead>
-              <tr>
-                <th scope="col">Time</th>
-                {admin && <th scope="col">User</th>}
-                <th scope="col">Model</th>
-                <th scope="col">Status</th>
-                <th scope="col" className="cell-end">
-                  In
-                </th>
-                <th scope="col" className="cell-end">
-                  Out
-                </th>
-                <th scope="col" className="cell-end">
-                  Cost
-                </th>
-                <th scope="col" className="cell-end">
-                  Took
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {tail.rows.map(row => (
-                <tr key={row.request_id} className="live-row">
-                  <td>
-                    <Link to="/requests/$id" params={{ id: row.request_id }}>
-                      <Time time={row.time} />
-                    </Link>
-                  </td>
-                  {admin && (
-                    <td>
-                      <span className="clip cell-user">
-                        <Text text={row.user} clamp={60} />
-                      </span>
-                    </td>
-                  )}
-                  <td>
-                    <Models row={row} />
-                  </td>
-                  <td>
-                    <span className="row-tight">
-                      <StatusBadge status={row.status} quiet />
-                      {row.ended !== 'complete' && <EndedBadge ended={row.ended} />}
-                    </span>
-                  </td>
-                  <td className="cell-end">
-                    <Tokens tokens={row.input} />
-                  </td>
-                  <td className="cell-end">
-                    <Tokens tokens={row.output} />
-                  </td>
-                  <td className="cell-end">
-                    <Cost row={row} />
-                  </td>
-                  <td className="cell-end">
-                    <Duration us={row.duration_us} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <DataTable
+          label="Live requests"
+          columns={columns}
+          rows={tail.rows}
+          rowId={row => row.request_id}
+          href={row => ({ to: '/requests/$id', params: { id: row.request_id } })}
+          filter={false}
+          exportHref={false}
+        />
       )}
     </div>
   );
