@@ -97,7 +97,7 @@ export function Hits({
           {
             id: 'user',
             header: 'User',
-            cut: true,
+            grow: true,
             value: hit => hit.user,
             cell: hit => <Text text={hit.user} clamp={60} />,
           },

@@ -123,7 +123,7 @@ function sessionColumns(admin: boolean): Column<SessionRow>[] {
     admin && {
       id: 'user',
       header: 'User',
-      cut: true,
+      grow: true,
       sortable: false,
       value: row => row.user,
       cell: row => <Text text={row.user} clamp={60} />,

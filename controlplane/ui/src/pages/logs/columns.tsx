@@ -10,7 +10,7 @@ export function requestColumns(admin: boolean): Column<RequestRow>[] {
     admin && {
       id: 'user',
       header: 'User',
-      cut: true,
+      grow: true,
       value: row => row.user,
       cell: row =>
         row.user === '' ? <span className="faint">unknown</span> : <Text text={row.user} clamp={60} />,
