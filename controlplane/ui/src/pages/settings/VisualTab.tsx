@@ -1,9 +1,10 @@
-import { Braces } from 'lucide-react';
-import { EmptyState } from '@/kit';
+import { Braces, Gauge } from 'lucide-react';
+import { Button, EmptyState } from '@/kit';
 import type { Draft } from './draft';
 import { read, valueAt } from './hujson';
 import { Messages } from './Messages';
 import { sections } from './schema';
+import { withBudget } from './start';
 import { Value } from './visual/Value';
 
 const names: Record<string, string> = {
@@ -72,6 +73,21 @@ export function VisualTab({
         <h2 id="config-section-title">{names[chosen.key] ?? chosen.key}</h2>
         <p className="muted">{chosen.node.description}</p>
         <Messages messages={messages} />
+        {chosen.key === 'quotas' && !entries(present) && (
+          <EmptyState
+            compact
+            icon={Gauge}
+            title="No budgets yet"
+            action={
+              <Button onClick={() => draft.change(withBudget(draft.text))}>
+                Begin with one for each person
+              </Button>
+            }
+          >
+            Ten dollars, refilled by five a day, and a grant that holds everybody to it. Change it before you
+            save.
+          </EmptyState>
+        )}
         <Value
           path={[chosen.key]}
           node={chosen.node}
