@@ -65,8 +65,15 @@ export function Histogram({
     <ol className="histogram" aria-label={label} style={{ height }} tabIndex={0}>
       {bins.map((bin, index) => (
         <li key={bin.label} title={`${bin.label}: ${bin.text}`}>
-          <span className="histogram-value figure">{bin.text}</span>
-          <span className="histogram-bar" style={{ height: `${(shares[index] ?? 0) * 100}%` }} aria-hidden />
+          <span className="histogram-place">
+            <span className="histogram-value figure">{bin.text}</span>
+            {/* Of what the figure above leaves: else the highest bars would all be as high as there is room. */}
+            <span
+              className="histogram-bar"
+              style={{ height: `calc((100% - 18px) * ${shares[index] ?? 0})` }}
+              aria-hidden
+            />
+          </span>
           <span className="histogram-label">{bin.label}</span>
         </li>
       ))}

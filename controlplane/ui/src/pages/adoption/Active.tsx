@@ -54,7 +54,7 @@ export function Active({ data }: { data: Adoption }) {
           sub={
             grown === null
               ? part(users.active_7d)
-              : `${percent(Math.abs(grown) / 100)} ${grown < 0 ? 'fewer' : 'more'} than before`
+              : `daily use ${grown < 0 ? 'down' : 'up'} ${percent(Math.abs(grown) / 100)}`
           }
           about={
             grown === null

@@ -3,6 +3,7 @@ import type { ReactNode } from 'react';
 import type { Schema } from '@/api';
 import { Badge, type Column, Cost, DataTable, Text, Time } from '@/kit';
 import { compact, count, milliseconds, percent } from '@/kit/format';
+import { visible } from '@/kit/visible';
 import { showRate } from './price';
 import type { ModelRow } from './rows';
 
@@ -41,7 +42,7 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
     value: row => row.model,
     cell: row => (
       <span className="model-name">
-        <Link to="/models/$" params={{ _splat: row.model }}>
+        <Link to="/models/$" params={{ _splat: row.model }} title={visible(row.model)}>
           <Text text={row.model} mono clamp={80} />
         </Link>
         {row.info.alias_of !== null && (
@@ -146,6 +147,7 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
   {
     id: 'p95',
     header: 'p95',
+    hidden: true,
     rank: 5,
     align: 'end',
     hint: '95 of 100 answers of late began within this time',
