@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'react';
 import { type Schema, useInfiniteApi } from '@/api';
 import { Amount, type Column, DataTable, Text, Time } from '@/kit';
 import { rate, unitName } from '@/kit/amounts';
@@ -118,6 +119,11 @@ export function Section({
     { refetchInterval: 10_000 },
   );
   const chosen = list.rows.find(row => row.id === search.id);
+  const panel = useRef<HTMLDivElement>(null);
+  // It stands below a list that may be long.
+  useEffect(() => {
+    if (chosen?.id !== undefined) panel.current?.scrollIntoView({ block: 'start' });
+  }, [chosen?.id]);
   const words = limits(list.rows);
   return (
     <section className="quota" aria-label={`Quota ${quota}`}>
@@ -154,7 +160,9 @@ export function Section({
         }
       />
       {chosen !== undefined && (
-        <Bucket bucket={chosen} admin={admin} onClose={() => set({ id: undefined })} />
+        <div className="quota-chosen" ref={panel}>
+          <Bucket bucket={chosen} admin={admin} onClose={() => set({ id: undefined })} />
+        </div>
       )}
     </section>
   );
