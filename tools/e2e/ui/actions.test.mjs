@@ -97,8 +97,14 @@ acts("budgets: refill with confirmation", async (page, tab) => {
   await page.getByText(/added$/).first().waitFor();
   const { refills } = await gateway.get("/api/quotas/refills");
   assert.equal(refills[0].author, ADMIN);
-  const served = await gateway.call(POOR, "/v1/chat/completions", { model: "gpt-5-mini", messages: [{ role: "user", content: "And now?" }] });
-  assert.equal(served.status, 200);
+  // A shard that has just heard that nothing is left asks again after a second at most.
+  const end = Date.now() + 20_000;
+  let status;
+  do {
+    const again = { model: "gpt-5-mini", messages: [{ role: "user", content: "And now?" }] };
+    ({ status } = await gateway.call(POOR, "/v1/chat/completions", again));
+  } while (status === 429 && Date.now() < end);
+  assert.equal(status, 200);
 });
 
 acts("settings: edit as fields, review, save, and roll back", async (page, tab) => {

@@ -1,18 +1,13 @@
 import { useLayoutEffect, useRef } from 'react';
-import { keepEarly, takeEarly } from './early';
+import { beginEarly, keepEarly } from './early';
 import { setOverlay } from './overlays';
 
-/** The palette's field, there at once: what is typed while the rest of it loads is not lost. */
+/** The palette's field, there at once and until the palette has the focus: what is typed while it loads is not lost. */
 export function EarlyPalette() {
   const field = useRef<HTMLInputElement>(null);
   useLayoutEffect(() => {
-    takeEarly();
-    const before = document.activeElement;
+    beginEarly(document.activeElement);
     field.current?.focus();
-    // Given back, so that the palette, when it is closed, knows where the focus was.
-    return () => {
-      if (before instanceof HTMLElement) before.focus({ preventScroll: true });
-    };
   }, []);
   return (
     <>

@@ -6,7 +6,7 @@ import { useEffect, useState } from 'react';
 import { useIsAdmin } from '@/api';
 import { Text } from '@/kit/Text';
 import { toast } from '@/kit/Toast';
-import { takeEarly } from './early';
+import { focusBefore, takeEarly } from './early';
 import { found } from './found';
 import { navFor } from './nav';
 import { setOverlay } from './overlays';
@@ -110,8 +110,9 @@ function useFound(query: string): { groups: readonly Group[]; searching: boolean
   };
 }
 
-export default function Palette() {
-  const [text, setText] = useState(takeEarly);
+/** `onReady`: the field has the focus, and what was typed before. */
+export default function Palette({ onReady }: { onReady: () => void }) {
+  const [text, setText] = useState('');
   const query = text.trim();
   const navigate = useNavigate();
   const admin = useIsAdmin() === true;
@@ -154,7 +155,15 @@ export default function Palette() {
     <Dialog.Root open onOpenChange={() => setOverlay(null)}>
       <Dialog.Portal>
         <Dialog.Overlay className="scrim" />
-        <Dialog.Content className="palette" aria-describedby={undefined}>
+        <Dialog.Content
+          className="palette"
+          aria-describedby={undefined}
+          onCloseAutoFocus={event => {
+            event.preventDefault();
+            const before = focusBefore();
+            if (before instanceof HTMLElement) before.focus({ preventScroll: true });
+          }}
+        >
           <Dialog.Title className="visually-hidden">Go to</Dialog.Title>
           <Command shouldFilter={false} loop label="Go to">
             <Command.Input
@@ -162,6 +171,12 @@ export default function Palette() {
               onValueChange={setText}
               placeholder="A page, model, person, or an id"
               autoFocus
+              onFocus={() => {
+                // In the same moment in which keys begin to arrive here: none falls between the two fields.
+                const early = takeEarly();
+                if (early !== '') setText(early);
+                onReady();
+              }}
             />
             <Command.List>
               <Command.Empty>{searching ? 'Searching…' : 'Nothing is called that.'}</Command.Empty>

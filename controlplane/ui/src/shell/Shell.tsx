@@ -1,7 +1,7 @@
 import { Outlet, useRouterState } from '@tanstack/react-router';
 import { Menu, Search } from 'lucide-react';
 import { Dialog } from 'radix-ui';
-import { lazy, Suspense, useEffect, useRef } from 'react';
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from 'react';
 import { Toaster } from '@/kit/Toast';
 import { EarlyPalette } from './EarlyPalette';
 import { openPalette, setOverlay, useOverlay } from './overlays';
@@ -62,9 +62,23 @@ export function Shell() {
           </Dialog.Content>
         </Dialog.Portal>
       </Dialog.Root>
-      <Suspense fallback={<EarlyPalette />}>{overlay === 'palette' && <Palette />}</Suspense>
+      {overlay === 'palette' && <PaletteSoon />}
       <Suspense fallback={null}>{overlay === 'keys' && <KeyboardHelp />}</Suspense>
       <Toaster />
+    </>
+  );
+}
+
+/** The palette, and its early field until it has taken over. */
+function PaletteSoon() {
+  const [ready, setReady] = useState(false);
+  const onReady = useCallback(() => setReady(true), []);
+  return (
+    <>
+      {!ready && <EarlyPalette />}
+      <Suspense fallback={null}>
+        <Palette onReady={onReady} />
+      </Suspense>
     </>
   );
 }

@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest';
-import { keepEarly, takeEarly } from './early';
+import { beginEarly, keepEarly, takeEarly } from './early';
 
 test('what was typed early is handed over, whole and once', () => {
   expect(takeEarly()).toBe('');
   keepEarly('p');
   keepEarly('prov');
   expect(takeEarly()).toBe('prov');
+  expect(takeEarly()).toBe('');
+  keepEarly('left over');
+  beginEarly(null);
   expect(takeEarly()).toBe('');
 });
