@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'react';
 import { asProblem, useApi, useMe } from '@/api';
 import { ErrorState, Page, TimeRangePicker } from '@/kit';
 import { useTimeRange } from '@/kit/range';
@@ -41,6 +42,18 @@ export default function OverviewPage() {
   );
   const unpriced = byModel.data?.groups.map(({ key, unpriced: requests }) => ({ model: key, requests }));
   const matters = useMatters(admin, admin ? budgets.all : budgets.own, unpriced);
+  const first = user === undefined && !live.live.any && any.data?.requests.length === 0;
+
+  // What was asked before the first request says that there is nothing, and would say so until it is asked again.
+  const waited = useRef(false);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the moment counts, not what is asked then
+  useEffect(() => {
+    if (waited.current && !first) {
+      void series.refetch();
+      void byModel.refetch();
+    }
+    waited.current = first;
+  }, [first]);
 
   if (me.isError) {
     return (
@@ -49,7 +62,6 @@ export default function OverviewPage() {
       </Page>
     );
   }
-  const first = user === undefined && !live.live.any && any.data?.requests.length === 0;
   return (
     <Page
       title="Overview"
