@@ -42,4 +42,6 @@ export const theme = EditorView.theme({
   '.cm-deletedChunk': { backgroundColor: 'var(--bad-soft) !important' },
   '.cm-deletedChunk .cm-deletedText': { background: 'none !important' },
   '.cm-collapsedLines': { background: 'var(--bg-sunken)', color: 'var(--text-2)' },
+  // The sign of the library is in few fonts.
+  '.cm-collapsedLines:before, .cm-collapsedLines:after': { content: '"⋯" !important' },
 });
