@@ -16,14 +16,17 @@
     reason = "a measurement fails loudly"
 )]
 
+#[path = "../tests/support/child.rs"]
+mod child;
+
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use child::Control;
 use sluice_controlplane::store::{GroupBy, UsageQuery, open_read_only};
 use sluice_shared::api::ApiKind;
 use sluice_shared::ids::{Epoch, RequestId, ShardId};
@@ -36,7 +39,6 @@ use sluice_shared::wire::journal::{
     END_OF_SEGMENT, Entry, SEGMENT_HEADER_BYTES, SegmentHeader, encode, record_bytes, record_tail,
 };
 
-const CHILD: &str = "SLUICE_INGEST_COST_CHILD";
 const SEGMENT_BYTES: u64 = 8 << 20;
 const SHARDS: u16 = 2;
 const USERS: u64 = 40;
@@ -49,8 +51,8 @@ const DOCUMENT: &str = r#"{
 }"#;
 
 fn main() {
-    if let Some(data) = std::env::var_os(CHILD) {
-        return child(PathBuf::from(data));
+    if child::was() {
+        return;
     }
     let mut arguments = std::env::args()
         .skip(1)
@@ -137,26 +139,6 @@ fn report(records: u64, cpu: Duration, when: &str) {
     println!("{records} records {when}: {cpu:?} CPU, {each:.2} µs a record");
 }
 
-fn child(data: PathBuf) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let options = sluice_controlplane::Options {
-        config_file: Some(data.join("sluice.hujson")),
-        data_dir: data,
-        ..sluice_controlplane::Options::default()
-    };
-    let (closed, on_close) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        let _ = closed.send(());
-    });
-    let shutdown = async {
-        let _ = on_close.await;
-    };
-    runtime
-        .block_on(sluice_controlplane::run(options, shutdown))
-        .expect("the control plane runs");
-}
-
 /// Opens the budgets of all users, two for each, one after the other; their numbers.
 fn open_buckets(data: &Path) -> Vec<u64> {
     let mut control = Control::start(data);
@@ -226,20 +208,13 @@ fn open_buckets(data: &Path) -> Vec<u64> {
     buckets
 }
 
-struct Control {
-    process: Child,
+/// What the kernel says of a process.
+trait Measured {
+    fn cpu(&self) -> Duration;
+    fn resident(&self) -> u64;
 }
 
-impl Control {
-    fn start(data: &Path) -> Self {
-        let process = Command::new(std::env::current_exe().unwrap())
-            .env(CHILD, data)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { process }
-    }
-
+impl Measured for Control {
     /// User and system time, in steps of the kernel's clock (10 ms).
     fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
@@ -257,11 +232,6 @@ impl Control {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-
-    fn stop(&mut self) {
-        drop(self.process.stdin.take());
-        assert!(self.process.wait().unwrap().success());
     }
 }
 

@@ -16,17 +16,18 @@
     reason = "a measurement fails loudly"
 )]
 
+#[path = "../tests/support/child.rs"]
+mod child;
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use child::Control;
 use serde_json::Value;
 use sluice_loadtest::organisation::Draw;
-
-const CHILD: &str = "SLUICE_PAGES_CHILD";
 
 /// A call of a page.
 #[derive(Clone)]
@@ -42,8 +43,8 @@ struct Call {
 }
 
 fn main() {
-    if let Some(data) = std::env::var_os(CHILD) {
-        return child(PathBuf::from(data));
+    if child::was() {
+        return;
     }
     let mut arguments = BTreeMap::new();
     let mut words = std::env::args().skip(1);
@@ -472,44 +473,4 @@ fn ask(socket: &Path, target: &str) -> Option<(u16, String)> {
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n")?;
     Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
-
-fn child(data: PathBuf) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let options = sluice_controlplane::Options {
-        config_file: Some(data.join("sluice.hujson")),
-        data_dir: data,
-        ..sluice_controlplane::Options::default()
-    };
-    let (closed, on_close) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        let _ = closed.send(());
-    });
-    let shutdown = async {
-        let _ = on_close.await;
-    };
-    runtime
-        .block_on(sluice_controlplane::run(options, shutdown))
-        .expect("the control plane runs");
-}
-
-struct Control {
-    process: Child,
-}
-
-impl Control {
-    fn start(data: &Path) -> Self {
-        let process = Command::new(std::env::current_exe().unwrap())
-            .env(CHILD, data)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { process }
-    }
-
-    fn stop(&mut self) {
-        drop(self.process.stdin.take());
-        assert!(self.process.wait().unwrap().success());
-    }
 }

@@ -16,15 +16,17 @@
     reason = "a measurement fails loudly"
 )]
 
+#[path = "../tests/support/child.rs"]
+mod child;
 #[path = "../tests/support/journal.rs"]
 mod journal;
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use child::Control;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use sluice_shared::api::ApiKind;
@@ -35,7 +37,6 @@ use sluice_shared::usage::{Ended, Known, SessionSource, UsageRecord};
 /// A table: its name, its columns, its rows.
 type Table = (&'static str, Vec<String>, Vec<Vec<Value>>);
 
-const CHILD: &str = "SLUICE_SESSION_LIST_CHILD";
 /// Requests that are ingested.
 const BASE: u64 = 20_000;
 const ASKED: usize = 200;
@@ -49,8 +50,8 @@ const DOCUMENT: &str = r#"{
 }"#;
 
 fn main() {
-    if let Some(data) = std::env::var_os(CHILD) {
-        return child(PathBuf::from(data));
+    if child::was() {
+        return;
     }
     let mut arguments = std::env::args().skip(1);
     let data = PathBuf::from(arguments.next().expect("a directory for the store"));
@@ -315,44 +316,4 @@ fn ask(socket: &Path, login: &str, role: &str, target: &str) -> Option<(u16, Str
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
-
-fn child(data: PathBuf) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let options = sluice_controlplane::Options {
-        config_file: Some(data.join("sluice.hujson")),
-        data_dir: data,
-        ..sluice_controlplane::Options::default()
-    };
-    let (closed, on_close) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        let _ = closed.send(());
-    });
-    let shutdown = async {
-        let _ = on_close.await;
-    };
-    runtime
-        .block_on(sluice_controlplane::run(options, shutdown))
-        .expect("the control plane runs");
-}
-
-struct Control {
-    process: Child,
-}
-
-impl Control {
-    fn start(data: &Path) -> Self {
-        let process = Command::new(std::env::current_exe().unwrap())
-            .env(CHILD, data)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { process }
-    }
-
-    fn stop(&mut self) {
-        drop(self.process.stdin.take());
-        assert!(self.process.wait().unwrap().success());
-    }
 }

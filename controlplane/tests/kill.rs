@@ -10,6 +10,8 @@
 #![allow(clippy::print_stdout, reason = "a program that reports what it counted")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+#[path = "support/child.rs"]
+mod child;
 #[path = "support/http.rs"]
 mod http;
 #[path = "support/journal.rs"]
@@ -18,12 +20,12 @@ mod journal;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use child::Control;
 use journal::Writer;
 use serde_json::Value;
 use sluice_shared::api::ApiKind;
@@ -36,7 +38,6 @@ use sluice_shared::wire::control::{Bucket, BucketRef, HEADER_BYTES, Header, Leas
 use sluice_shared::wire::inflight::Counter;
 use sluice_shared::wire::journal::Entry;
 
-const CHILD: &str = "SLUICE_KILL_CHILD";
 /// A budget for each of the users, which nothing refills.
 const DOCUMENT: &str = r#"{
     "providers": {"mock": {"baseurl": "http://127.0.0.1:1", "models": ["m"]}},
@@ -48,39 +49,9 @@ const CAPACITY: i64 = 1_000_000_000_000;
 const USERS: u64 = 5;
 
 fn main() {
-    match std::env::var_os(CHILD) {
-        Some(data) => child(PathBuf::from(data)),
-        None => parent(),
+    if !child::was() {
+        parent();
     }
-}
-
-/// The control plane; ends by being killed, or when its parent closes its input.
-fn child(data: PathBuf) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let options = sluice_controlplane::Options {
-        config_file: Some(data.join("sluice.hujson")),
-        data_dir: data,
-        ..sluice_controlplane::Options::default()
-    };
-    let (closed, on_close) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        let _ = closed.send(());
-    });
-    let shutdown = async {
-        let _ = on_close.await;
-    };
-    runtime
-        .block_on(sluice_controlplane::run(options, shutdown))
-        .expect("the control plane runs");
-}
-
-fn start(data: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .env(CHILD, data)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap()
 }
 
 /// xorshift64: the moments are random, and the same again for the same seed.
@@ -118,23 +89,19 @@ fn parent() {
     };
     let mut random = Random(seed);
     for _ in 0..kills {
-        let mut control = start(data.path());
+        let mut control = Control::start(data.path());
         // From before its first file is open to well into its work.
         std::thread::sleep(Duration::from_millis(random.below(300)));
-        control.kill().unwrap();
-        control.wait().unwrap();
+        control.process.kill().unwrap();
+        control.process.wait().unwrap();
     }
     stop.store(true, Ordering::Relaxed);
     let (expected, charged) = feeder.join().unwrap();
 
-    let mut control = start(data.path());
+    let mut control = Control::start(data.path());
     let found = settle(data.path(), &expected);
     let budgets = http::get(&data.path().join("api.sock"), "/api/quotas").expect("an answer");
-    drop(control.stdin.take());
-    assert!(
-        control.wait().unwrap().success(),
-        "a control plane that is told to stop, stops"
-    );
+    control.stop();
     compare(&expected, &found);
     let kept = compare_budgets(&budgets, &charged);
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();

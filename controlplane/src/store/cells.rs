@@ -308,17 +308,7 @@ mod tests {
             }
         }
         for statement in statements {
-            let writer = store.writer();
-            let mut explain = writer
-                .connection
-                .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
-                .unwrap();
-            let plan: Vec<String> = explain
-                .raw_query()
-                .mapped(|row| row.get(3))
-                .collect::<Result<_, _>>()
-                .unwrap();
-            assert!(!plan.is_empty());
+            let plan = super::super::tests::plan(&store, &statement);
             for step in &plan {
                 let scan =
                     step.starts_with("SCAN") && !step.contains("SCAN b") && !step.contains("CONSTANT ROW");

@@ -527,3 +527,25 @@ async fn readers_find_the_store_or_say_what_is_wrong() {
         Err(StoreError::Newer { found: 99, .. })
     ));
 }
+
+/// The steps of a statement, none of which may look at a whole table or sort what it found.
+pub(super) fn assert_bounded(store: &Sqlite, sql: &str) {
+    let plan = plan(store, sql);
+    for step in &plan {
+        let walks = step.starts_with("SCAN") || step.contains("TEMP B-TREE");
+        assert!(!walks, "{sql}: {plan:?}");
+    }
+}
+
+/// What SQLite would do for a statement, step by step.
+pub(super) fn plan(store: &Sqlite, sql: &str) -> Vec<String> {
+    let writer = store.writer();
+    let mut statement = writer
+        .connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .unwrap();
+    let plan = statement.raw_query().mapped(|row| row.get(3));
+    let plan: Vec<String> = plan.collect::<Result<_, _>>().unwrap();
+    assert!(!plan.is_empty(), "{sql}");
+    plan
+}

@@ -247,16 +247,7 @@ mod tests {
             for size in [Size::Cost, Size::Requests, Size::Tokens] {
                 let index = index(has(0).is_some());
                 let sql = list(size, &filter, index, values.len(), has(3).is_some());
-                let writer = store.writer();
-                let mut explain = writer
-                    .connection
-                    .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-                    .unwrap();
-                let plan: Vec<String> = explain
-                    .raw_query()
-                    .mapped(|row| row.get(3))
-                    .collect::<Result<_, _>>()
-                    .unwrap();
+                let plan = crate::store::tests::plan(&store, &sql);
                 let covering = format!("SEARCH s USING COVERING INDEX {index}");
                 assert!(
                     plan.iter().any(|step| step.starts_with(&covering)),

@@ -221,19 +221,6 @@ async fn no_list_is_sorted_or_scanned() {
             ..HitQuery::default()
         };
         let (sql, _) = hits_sql(&query, [has(0), has(1)]);
-        let writer = store.writer();
-        let mut statement = writer
-            .connection
-            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-            .unwrap();
-        let plan = statement.raw_query().mapped(|row| row.get(3));
-        let plan: Vec<String> = plan.collect::<Result<_, _>>().unwrap();
-        assert!(!plan.is_empty());
-        for step in &plan {
-            assert!(
-                !step.contains("TEMP B-TREE") && !step.starts_with("SCAN"),
-                "{sql}: {plan:?}"
-            );
-        }
+        crate::store::tests::assert_bounded(&store, &sql);
     }
 }
