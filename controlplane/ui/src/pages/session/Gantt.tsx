@@ -41,7 +41,7 @@ export function Gantt({ lanes, models }: { lanes: readonly Lane[]; models: reado
         {models.slice(0, COLOURS).map((model, index) => (
           <li key={model}>
             <span className="dot" style={{ background: `var(--series-${index + 1})` }} aria-hidden />
-            <Text text={model} clamp={50} mono />
+            {model === '' ? 'no provider reached' : <Text text={model} clamp={50} mono />}
           </li>
         ))}
         {scale.breaks.length > 0 && <li className="faint">Grey stretches are pauses, drawn narrow.</li>}

@@ -194,7 +194,12 @@ function Models({ session }: { session: SessionDetail }) {
       header: 'Model',
       grow: true,
       value: row => row.model,
-      cell: row => <Text text={row.model} clamp={60} mono />,
+      cell: row =>
+        row.model === '' ? (
+          <span className="faint">no provider reached</span>
+        ) : (
+          <Text text={row.model} clamp={60} mono />
+        ),
     },
     { id: 'requests', header: 'Requests', align: 'end', value: row => row.requests },
     { id: 'input', header: 'In', align: 'end', value: row => row.input, cell: row => compact(row.input) },
