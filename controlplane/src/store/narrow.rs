@@ -23,8 +23,9 @@ use crate::store::detail::TextId;
 use active::{ANY_MODEL, Active};
 use people::Person;
 
-/// Schema version from which the narrower sums are there.
-pub(super) const VERSION: usize = 9;
+/// Schema version from which the narrower sums are there, and that from which the sums of days are by model.
+const VERSION: usize = 9;
+pub(super) const BY_MODEL: usize = 12;
 
 /// What a batch holds of a user.
 type People = BTreeMap<TextId, Person>;
@@ -101,15 +102,22 @@ pub(super) fn amend(
     people::amend(connection, user, errors)
 }
 
-/// Fills what the schema's script cannot, from a store of an earlier version.
-pub(super) fn fill(connection: &Connection) -> Result<(), StoreError> {
-    people::refine(connection)?;
-    active::fill(connection)?;
-    let newest: Option<u64> =
-        connection.query_row("SELECT max(bucket) FROM rollups WHERE level = 60", [], |row| {
-            row.get(0)
-        })?;
-    newest.map_or(Ok(()), |newest| blocks::close(connection, newest))
+/// Fills what the script that brings the schema to a version cannot, from what is stored.
+pub(super) fn fill(connection: &Connection, version: usize) -> Result<(), StoreError> {
+    match version {
+        VERSION => {
+            people::refine(connection)?;
+            active::fill(connection)
+        }
+        BY_MODEL => {
+            let newest: Option<u64> =
+                connection.query_row("SELECT max(bucket) FROM rollups WHERE level = 60", [], |row| {
+                    row.get(0)
+                })?;
+            newest.map_or(Ok(()), |newest| blocks::close(connection, newest))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An insertion into a table of sums that adds to a row which is there; `set` says what else changes in it.

@@ -355,7 +355,7 @@ impl Reads {
             let connection = Connection::open_with_flags(path, flags)?;
             connection.busy_timeout(Duration::from_secs(10))?;
             let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            if check_version(found)? < super::narrow::VERSION {
+            if check_version(found)? < super::narrow::BY_MODEL {
                 return Err(StoreError::Older { found });
             }
             let view = connection.unchecked_transaction()?;

@@ -24,7 +24,7 @@ use super::zones::Zones;
 use super::{Amend, Cursor, Ingested, StoreError, When, rollup, seen};
 
 /// Schema changes, oldest first; the file's `user_version` says how many it has.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
@@ -36,6 +36,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("schema/0009.sql"),
     include_str!("schema/0010.sql"),
     include_str!("schema/0011.sql"),
+    include_str!("schema/0012.sql"),
 ];
 /// Bytes of a page: about forty records.
 const PAGE_BYTES: u32 = 8 << 10;
@@ -104,9 +105,7 @@ impl Writer {
         let found = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
         for (at, script) in MIGRATIONS.iter().enumerate().skip(check_version(found)?) {
             transaction.execute_batch(script)?;
-            if at + 1 == narrow::VERSION {
-                narrow::fill(&transaction)?;
-            }
+            narrow::fill(&transaction, at + 1)?;
             transaction.pragma_update(None, "user_version", at + 1)?;
         }
         transaction.commit()?;

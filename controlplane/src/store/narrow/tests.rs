@@ -274,11 +274,13 @@ async fn a_store_of_an_earlier_version_gets_the_same_tables() {
             "DROP TABLE totals; DROP TABLE people; DROP TABLE active; DROP TABLE user_sums; DROP TABLE user_sums_until;",
         )
         .unwrap();
-    writer
-        .connection
-        .execute_batch(include_str!("../schema/0009.sql"))
-        .unwrap();
-    fill(&writer.connection).unwrap();
+    for (version, script) in [
+        (VERSION, include_str!("../schema/0009.sql")),
+        (BY_MODEL, include_str!("../schema/0012.sql")),
+    ] {
+        writer.connection.execute_batch(script).unwrap();
+        fill(&writer.connection, version).unwrap();
+    }
     let after = Tables::stored(&writer.connection);
     assert!(after == Tables::expected(&all, after.until), "as the records say");
     assert_eq!(after.until, before.until);
@@ -492,7 +494,10 @@ async fn adoption_agrees_with_counting_people() {
         assert_eq!(found.days.len() as u64, (until - since) / DAY);
         for day in &found.days {
             let (from, to) = (day.time, day.time + DAY);
-            assert_eq!(day.active, count(from, to));
+            assert_eq!(
+                [day.active, day.active_7d, day.active_30d],
+                [1, 7, 30].map(|days| count(to.saturating_sub(days * DAY), to))
+            );
             assert_eq!(day.new, (known(to).len() - known(from).len()) as u64);
             assert_eq!(day.requests, (before(to).count() - before(from).count()) as u64);
         }

@@ -52,12 +52,10 @@ CREATE TABLE active (
     PRIMARY KEY (model, bucket, block)
 ) STRICT, WITHOUT ROWID;
 
--- What users add up to in days, weeks and stretches of four weeks that are over, whole multiples of their length since 1970,
--- by model and, with the model -1, altogether. A day is summed from `rollups` when a later one has begun; what comes for it
--- after that is added here as well.
+-- What users add up to in days, weeks and stretches of four weeks that are over: whole multiples of their length since 1970.
+-- A day is summed from `rollups` when a later one has begun; what comes for it after that is added here as well.
 CREATE TABLE user_sums (
     level INTEGER NOT NULL,
-    model INTEGER NOT NULL,
     bucket INTEGER NOT NULL,
     user INTEGER NOT NULL,
     requests INTEGER NOT NULL,
@@ -71,7 +69,7 @@ CREATE TABLE user_sums (
     output INTEGER NOT NULL,
     reasoning INTEGER NOT NULL,
     cost_nanousd INTEGER NOT NULL,
-    PRIMARY KEY (level, model, bucket, user)
+    PRIMARY KEY (level, bucket, user)
 ) STRICT, WITHOUT ROWID;
 
 -- Up to which moment, in Unix seconds, `user_sums` is there.
