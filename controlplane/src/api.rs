@@ -32,6 +32,7 @@ mod quotas;
 pub(crate) mod requests;
 mod routes;
 mod search;
+mod segment;
 mod series;
 mod sessions;
 mod sorted;

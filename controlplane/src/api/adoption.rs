@@ -42,7 +42,14 @@ pub(super) async fn show(State(shown): State<Arc<Shown>>, uri: Uri) -> Result<Js
     let found = shown.store.adoption(days).await?;
     let [day, week, month] = found.active_last;
     let on_days = found.days.iter().map(|day| {
-        json!({ "time": second(day.time), "active": day.active, "new": day.new, "requests": day.requests })
+        json!({
+            "time": second(day.time),
+            "active": day.active,
+            "active_7d": day.active_7d,
+            "active_30d": day.active_30d,
+            "new": day.new,
+            "requests": day.requests,
+        })
     });
     let models = found.models.iter().map(|model| {
         let sums = &model.group.totals;

@@ -13,6 +13,7 @@ use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::Principal;
 use super::problem::Problem;
+use super::segment;
 use crate::audit::action;
 use crate::export::View;
 use crate::export::by_hand::{ExportFormat, Lines, Selection};
@@ -50,6 +51,7 @@ pub(super) async fn run(
     uri: Uri,
 ) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
+    let name = segment::name("name", name)?;
     let known = shown
         .exports
         .list()

@@ -13,6 +13,7 @@ use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::{LOCAL, Principal, Role};
 use super::problem::Problem;
+use super::segment;
 use super::sorted::{Sort, Wanted};
 use super::usage::totals;
 use crate::store::people::{PersonDetail, PersonRow};
@@ -58,6 +59,7 @@ pub(super) async fn show(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     Parameters::read(&uri, &[])?;
+    let login = segment::name("login", login)?;
     let nobody = || Problem::not_found("nobody of this login has sent a request");
     if !principal.may_ask_for(Some(&login)) {
         return Err(nobody());

@@ -16,6 +16,7 @@ use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::{Principal, Role};
 use super::problem::Problem;
+use super::segment;
 use crate::live::health::{self, Figures, Histogram, View};
 use crate::reload;
 
@@ -57,6 +58,7 @@ pub(super) async fn show(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     Parameters::read(&uri, &[])?;
+    let id = segment::name("id", id)?;
     let now = reload::now();
     let standing = shown.link.standing().await;
     let none = || Problem::not_found("there is no such provider");

@@ -32,7 +32,9 @@ pub(super) use history::{events, refills};
 use own::View;
 pub(super) use refill::refill;
 
-const KNOWN: [&str; 7] = ["quota", "bucket", "unit", "search", "sort", "cursor", "limit"];
+const KNOWN: [&str; 8] = [
+    "id", "quota", "bucket", "unit", "search", "sort", "cursor", "limit",
+];
 /// Entries of a page, unless asked otherwise, and at most.
 const LIMIT: (u32, u32) = (100, 1_000);
 /// How often the store is asked for one page, where not all that it finds may be seen.
@@ -48,6 +50,7 @@ pub(super) async fn list(
     let view = View::of(&principal, &shown)?;
     let now = shown.ledger.now();
     let mut query = BucketQuery {
+        id: parameters.count("id")?,
         quota: parameters.text("quota").map(str::to_owned),
         name: parameters.text("bucket").map(str::to_owned),
         unit: parameters.text("unit").map(unit).transpose()?,

@@ -13,6 +13,9 @@ use super::{Pending, StoreError, Totals, UsageGroup, cells};
 
 /// Seconds of a day.
 pub(crate) const DAY: u64 = 86_400;
+/// Days of a week, and of what counts as a month.
+const WEEK: u64 = 7;
+const MONTH: u64 = 30;
 /// Most models of an answer.
 const MODELS_MAX: usize = 100;
 
@@ -47,6 +50,9 @@ pub(crate) struct Day {
     /// Its beginning, in Unix seconds.
     pub(crate) time: u64,
     pub(crate) active: u64,
+    /// Active on it or on the 6, and on the 29, days before.
+    pub(crate) active_7d: u64,
+    pub(crate) active_30d: u64,
     pub(crate) new: u64,
     pub(crate) requests: u64,
 }
@@ -126,22 +132,29 @@ fn together<'a>(sets: impl Iterator<Item = &'a Set>) -> Set {
 
 fn adoption(connection: &Connection, period: Days) -> Result<Adoption, StoreError> {
     let count = period.count();
-    let sets = actives(connection, period.until, count.max(30))?;
-    let last = |days: usize| together(sets.iter().rev().take(days)).count();
-    let days_of_period = usize::try_from(count).unwrap_or(0);
+    // Before the first day of the period stand those that its last 30 days begin with.
+    let sets = actives(connection, period.until, count.max(1).saturating_add(MONTH - 1))?;
+    // People of the last days behind whom `after` more days follow.
+    let last = |days: u64, after: u64| {
+        let (days, after) = (usize::try_from(days), usize::try_from(after));
+        let sets = sets.iter().rev().skip(after.unwrap_or(usize::MAX));
+        together(sets.take(days.unwrap_or(usize::MAX))).count()
+    };
     let mut answer = Adoption {
-        active_last: [last(1), last(7), last(30)],
-        active: last(days_of_period),
+        active_last: [1, WEEK, MONTH].map(|days| last(days, 0)),
+        active: last(count, 0),
         ..Adoption::default()
     };
-    answer.days = sets
-        .iter()
-        .skip(sets.len().saturating_sub(days_of_period))
-        .zip(0..)
-        .map(|(set, at): (&Set, u64)| Day {
-            time: period.since.saturating_add(at * DAY),
-            active: set.count(),
-            ..Day::default()
+    answer.days = (0..count)
+        .map(|at| {
+            let after = count - 1 - at;
+            Day {
+                time: period.since.saturating_add(at * DAY),
+                active: last(1, after),
+                active_7d: last(WEEK, after),
+                active_30d: last(MONTH, after),
+                ..Day::default()
+            }
         })
         .collect();
     let day_of =

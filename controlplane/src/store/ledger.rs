@@ -97,6 +97,8 @@ impl BucketOrder {
 /// Which buckets are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BucketQuery {
+    /// The one of this number.
+    pub(crate) id: Option<u64>,
     /// Name of the quota, with its templates.
     pub(crate) quota: Option<String>,
     /// Name of the bucket.

@@ -1,4 +1,5 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
+import { nameOf, segment } from '@/api/segment';
 import { parseSearch, stringifySearch } from '@/kit/search';
 import { search as adoption } from '@/pages/adoption/search';
 import { search as audit } from '@/pages/audit/search';
@@ -97,6 +98,10 @@ const pages = root.addChildren([
   }),
   createRoute({
     ...at('/people/$login'),
+    params: {
+      parse: ({ login }) => ({ login: nameOf(login) }),
+      stringify: ({ login }) => ({ login: segment(login) }),
+    },
     validateSearch: person,
     component: lazyRouteComponent(() => import('@/pages/person')),
   }),

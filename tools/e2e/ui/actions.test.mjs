@@ -188,6 +188,27 @@ acts("guardrails: what a rule in shadow mode would have changed", async (page, t
   assert.equal(await page.getByText("bob.builder@example.org").count(), 0);
 });
 
+acts("models: one whose name has slashes is opened, and what it links to", async (page, tab) => {
+  const model = "vendor/family/model-1";
+  await gateway.call(USER, "/v1/chat/completions", { model, messages: [{ role: "user", content: "Which one?" }] });
+  await gateway.eventually(`/api/requests?model=${model}`, (answer) => answer.requests.length === 1);
+  await tab.visit("/models");
+  await page.getByRole("link", { name: model, exact: true }).click();
+  await page.waitForURL(new RegExp(`/ui/models/${model}$`));
+  await page.reload();
+  await tab.settled();
+  await page.getByRole("heading", { name: model }).waitFor();
+  await page.getByRole("heading", { name: "Served by" }).waitFor();
+});
+
+acts("budgets: a link opens a bucket that is far down the list", async (page, tab) => {
+  const { quotas } = await gateway.get("/api/quotas?limit=1000");
+  const bucket = quotas.find(({ quota }) => quota === "trial:<user>");
+  // As if it were far down: what is searched for is on the page alone.
+  await tab.visit(`/quotas?id=${bucket.id}&q=nobody-is-called-this`);
+  await page.getByRole("button", { name: "Refill" }).waitFor();
+});
+
 acts("people: who may use which model, and by which grant", async (page, tab) => {
   await tab.visit("/people");
   await page.getByLabel("Search people").fill("erin");

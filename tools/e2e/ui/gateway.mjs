@@ -29,7 +29,7 @@ export const configuration = (mock, more = "") => `{
       "compatibility": { "anthropic_messages": true }, "description": "Claude, by way of the mock provider",
     },
     "openai": {
-      "baseurl": "${mock}/v1", "models": ["gpt-5.5", "gpt-5-mini", "*"], "auth_mode": "none", "preference": -1,
+      "baseurl": "${mock}/v1", "models": ["gpt-5.5", "gpt-5-mini", "vendor/family/model-1", "*"], "auth_mode": "none", "preference": -1,
       "compatibility": { "openai_chat": true, "openai_responses": true },
     },
     "google": {

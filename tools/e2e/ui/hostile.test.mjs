@@ -94,6 +94,26 @@ for (const name of Object.keys(pages({ session: "", request: "" }))) {
   }
 }
 
+test("everybody's own page, from the list and from its address", async () => {
+  const tab = await open(VIEWS.light);
+  try {
+    await tab.visit("/people");
+    const links = await tab.page.locator('main a[href*="/people/"]').all();
+    const addresses = await Promise.all(links.map((link) => link.getAttribute("href")));
+    assert.ok(addresses.length >= people.length, `${addresses.length} of ${people.length} people are listed`);
+    await links[0].click();
+    await tab.page.waitForURL(/\/people\/./);
+    tab.expected = undefined;
+    for (const address of addresses) {
+      await unharmed(tab, address.replace(/^\/ui/, ""));
+      await tab.page.getByRole("heading", { name: "Where from" }).waitFor();
+      assert.equal(await tab.page.getByRole("alert").count(), 0, address);
+    }
+  } finally {
+    await tab.close();
+  }
+});
+
 test("every request", async () => {
   for (const id of ids.requests.filter((_, index) => index % 3 === 0).slice(0, 24)) await look(`/requests/${id}`, VIEWS.light);
 });
@@ -106,6 +126,7 @@ test("hostile texts in the address", async () => {
       await unharmed(tab, `/logs?tab=requests&user=${word}&model=${word}&tab=${word}`);
       await unharmed(tab, `/logs?tab=${word}&range=${word}&sort=${word}&min_ms=${word}`);
       assert.equal(await tab.page.getByRole("tab", { name: "Sessions" }).getAttribute("aria-selected"), "true");
+      await unharmed(tab, `/people/~${Buffer.from(text.slice(0, 100)).toString("base64url")}`);
       const person = `/people/${encodeURIComponent(text.slice(0, 100).replaceAll("/", ""))}`;
       if (!refused(person)) {
         await unharmed(tab, person);

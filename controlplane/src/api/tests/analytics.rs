@@ -199,9 +199,12 @@ async fn adoption_counts_people_and_lists_them() {
     );
     assert_eq!(
         body["days"][0],
-        json!({"time": "2026-11-22T00:00:00.000000Z", "active": 6, "new": 6, "requests": 7})
+        json!({"time": "2026-11-22T00:00:00.000000Z", "active": 6, "active_7d": 6, "active_30d": 6, "new": 6, "requests": 7})
     );
-    assert_eq!(body["days"][1]["active"], 1);
+    assert_eq!(
+        ["active", "active_7d"].map(|name| body["days"][1][name].as_u64()),
+        [Some(1), Some(6)]
+    );
     let models: u64 = body["models"]
         .as_array()
         .unwrap()

@@ -164,6 +164,9 @@ fn read(
             must("name <", text(&end));
         }
     }
+    if let Some(id) = query.id {
+        must("id =", Value::Integer(int(id)));
+    }
     if let Some(unit) = query.unit {
         must("unit =", Value::Integer(i64::from(unit as u8)));
     }

@@ -1,6 +1,7 @@
 import createClient, { type Middleware } from 'openapi-fetch';
 import type { paths } from '#schema';
 import { problemOf } from './problem';
+import { filled } from './segment';
 
 /** Answers with an error status become thrown problems, so that callers see data or an `ApiProblem`. */
 const problems: Middleware = {
@@ -24,6 +25,7 @@ function query(parameters: Record<string, unknown>): string {
 export const client = createClient<paths>({
   baseUrl: window.location.origin,
   querySerializer: query,
+  pathSerializer: filled,
 });
 client.use(problems);
 

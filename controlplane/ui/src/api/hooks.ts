@@ -12,6 +12,7 @@ import {
 import type { paths } from '#schema';
 import { client, serializeQuery } from './client';
 import { type ApiProblem, asProblem } from './problem';
+import { filled } from './segment';
 import type { DataOf, Input, Method, Operation, Output, PathOf, WithInput } from './types';
 
 export interface ApiOptions {
@@ -153,9 +154,7 @@ export function apiUrl<P extends PathOf<'get'>>(
   ...[input]: WithInput<Operation<P, 'get'>, never>
 ): string {
   const { path: inPath = {}, query = {} } = (input ?? {}) as AnyInput;
-  const filled = String(path).replace(/\{([^}]+)\}/g, (_, name: string) =>
-    encodeURIComponent(String(inPath[name])),
-  );
+  const target = filled(String(path), inPath);
   const search = serializeQuery(query);
-  return search === '' ? filled : `${filled}?${search}`;
+  return search === '' ? target : `${target}?${search}`;
 }

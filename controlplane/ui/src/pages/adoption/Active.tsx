@@ -1,14 +1,24 @@
 import { Download } from 'lucide-react';
+import { useState } from 'react';
 import type { DataOf } from '@/api';
-import { Button, Card, Metric, Metrics, TimeSeries } from '@/kit';
+import { Button, Card, Metric, Metrics, Tabs, TimeSeries } from '@/kit';
 import { csv, download } from '@/kit/csv';
 import { compact, count, percent } from '@/kit/format';
 import { percentOf, trend } from './share';
 
 type Adoption = DataOf<'/api/adoption'>;
 
+const VIEWS = [
+  { value: 'days', label: 'Each day' },
+  { value: 'spans', label: '7 and 30 days' },
+] as const;
+type View = (typeof VIEWS)[number]['value'];
+
+const HEIGHT = 220;
+
 /** How many use it: now, in a week, in a month; and day by day. */
 export function Active({ data }: { data: Adoption }) {
+  const [view, setView] = useState<View>('days');
   const { users, days } = data;
   const grown = trend(
     days.map(day => day.active),
@@ -22,8 +32,8 @@ export function Active({ data }: { data: Adoption }) {
     download(
       'active-people.csv',
       csv(
-        ['day', 'active', 'new', 'requests'],
-        days.map(day => [day.time, day.active, day.new, day.requests]),
+        ['day', 'active', 'active in 7 days', 'active in 30 days', 'new', 'requests'],
+        days.map(day => [day.time, day.active, day.active_7d, day.active_30d, day.new, day.requests]),
       ),
     );
   return (
@@ -82,18 +92,35 @@ export function Active({ data }: { data: Adoption }) {
         />
       </Metrics>
       <div className="adoption-days">
-        <TimeSeries
-          label="Active people each day"
-          times={days.map(day => day.time)}
-          stacked
-          sums={false}
-          height={220}
-          format={compact}
-          series={[
-            { label: 'Came back', values: days.map(day => Math.max(0, day.active - day.new)), color: 1 },
-            { label: 'New', values: days.map(day => day.new), color: 2 },
-          ]}
-        />
+        <Tabs label="What is shown" tabs={VIEWS} value={view} onChange={setView}>
+          {view === 'days' ? (
+            <TimeSeries
+              label="Active people each day"
+              times={days.map(day => day.time)}
+              stacked
+              sums={false}
+              height={HEIGHT}
+              format={compact}
+              series={[
+                { label: 'Came back', values: days.map(day => Math.max(0, day.active - day.new)), color: 1 },
+                { label: 'New', values: days.map(day => day.new), color: 2 },
+              ]}
+            />
+          ) : (
+            <TimeSeries
+              label="People active within a time that ends with the day"
+              times={days.map(day => day.time)}
+              sums={false}
+              height={HEIGHT}
+              format={compact}
+              series={[
+                { label: '30 days', values: days.map(day => day.active_30d), color: 3 },
+                { label: '7 days', values: days.map(day => day.active_7d), color: 2 },
+                { label: 'The day', values: days.map(day => day.active), color: 1 },
+              ]}
+            />
+          )}
+        </Tabs>
       </div>
     </Card>
   );

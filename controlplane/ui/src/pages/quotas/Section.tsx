@@ -1,5 +1,5 @@
 import { useEffect, useRef } from 'react';
-import { type Schema, useInfiniteApi } from '@/api';
+import { type Schema, useApi, useInfiniteApi } from '@/api';
 import { Amount, type Column, DataTable, Text, Time } from '@/kit';
 import { rate, unitName } from '@/kit/amounts';
 import { Bucket } from './Bucket';
@@ -118,7 +118,14 @@ export function Section({
     page => ({ rows: page.quotas, next: page.next }),
     { refetchInterval: 10_000 },
   );
-  const chosen = list.rows.find(row => row.id === search.id);
+  const listed = list.rows.find(row => row.id === search.id);
+  // A link may lead to one that is far down the list.
+  const linked = useApi(
+    '/api/quotas',
+    { query: { id: search.id } },
+    { enabled: search.id !== undefined && listed === undefined && !list.isPending, refetchInterval: 10_000 },
+  );
+  const chosen = listed ?? linked.data?.quotas.find(row => row.id === search.id && row.quota === quota);
   const panel = useRef<HTMLDivElement>(null);
   // It stands below a list that may be long.
   useEffect(() => {
