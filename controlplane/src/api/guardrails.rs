@@ -176,14 +176,9 @@ pub(super) async fn hits(
         since: parameters.time("since")?,
         until: parameters.time("until")?,
         name: parameters.text("rule").map(str::to_owned),
-        judge: word(&parameters, "judge", Judge::ALL, Judge::name)?,
-        action: word(&parameters, "action", Action::ALL, Action::name)?,
-        shadow: match parameters.text("shadow") {
-            None => None,
-            Some("true") => Some(true),
-            Some("false") => Some(false),
-            Some(_) => return Err(Problem::bad_parameter("shadow", "must be true or false")),
-        },
+        judge: parameters.word("judge", Judge::ALL, Judge::name)?,
+        action: parameters.word("action", Action::ALL, Action::name)?,
+        shadow: parameters.flag("shadow")?,
         user: principal.only(asked.clone()),
         after: parameters.text("cursor").map(place).transpose()?,
         limit: limit + 1,
@@ -206,28 +201,6 @@ pub(super) async fn hits(
         .map(|(record, number)| hit(record, *number))
         .collect();
     Ok(Json(json!({ "hits": hits, "next_cursor": next })))
-}
-
-/// A parameter that is one of some words.
-fn word<T: Copy>(
-    parameters: &Parameters,
-    name: &str,
-    all: &[T],
-    word: impl Fn(T) -> &'static str,
-) -> Result<Option<T>, Problem> {
-    let Some(text) = parameters.text(name) else {
-        return Ok(None);
-    };
-    let found = all.iter().copied().find(|value| word(*value) == text);
-    let words = || {
-        all.iter()
-            .map(|value| word(*value))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    found
-        .map(Some)
-        .ok_or_else(|| Problem::bad_parameter(name, format_args!("must be one of {}", words())))
 }
 
 fn place(text: &str) -> Result<(UnixMicros, RequestId, u32), Problem> {

@@ -26,11 +26,7 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let known: Vec<&str> = requests::FILTERS.into_iter().chain(["tail"]).collect();
     let parameters = Parameters::read(&uri, &known)?;
-    let tail = match parameters.text("tail") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Problem::bad_parameter("tail", "must be true or false")),
-    };
+    let tail = parameters.flag("tail")?.unwrap_or(false);
     let (mut query, _) = requests::query(&parameters)?;
     if !principal.may_ask_for(query.filter.user.as_deref()) {
         return Err(Problem::not_found("there is nobody of this name"));

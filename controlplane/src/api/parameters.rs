@@ -93,9 +93,7 @@ impl Parameters {
             )),
         }
     }
-}
 
-impl Parameters {
     /// A count of 63 bits.
     pub(super) fn count(&self, name: &str) -> Result<Option<u64>, Problem> {
         let Some(text) = self.text(name) else {
@@ -138,7 +136,7 @@ impl Parameters {
         let words: Vec<&str> = all.iter().map(|it| word(*it)).collect();
         Err(Problem::bad_parameter(
             name,
-            format_args!("is not known; known are {}", words.join(", ")),
+            format_args!("must be one of {}", words.join(", ")),
         ))
     }
 }

@@ -30,8 +30,12 @@ pub(super) async fn show(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     let parameters = Parameters::read(&uri, &KNOWN)?;
-    let step = word(&parameters, "step", &Step::ALL, Step::name, Step::Hour)?;
-    let split = word(&parameters, "split", &Split::ALL, Split::name, Split::None)?;
+    let step = parameters
+        .word("step", &Step::ALL, Step::name)?
+        .unwrap_or(Step::Hour);
+    let split = parameters
+        .word("split", &Split::ALL, Split::name)?
+        .unwrap_or(Split::None);
     let until = match parameters.time("until")? {
         Some(time) => time,
         None => shown.ledger.now(),
@@ -86,26 +90,6 @@ pub(super) async fn show(
         "series": answer.series.iter().map(series).collect::<Vec<_>>(),
         "other": answer.other.as_ref().map(series),
     })))
-}
-
-/// One of some words.
-pub(super) fn word<T: Copy>(
-    parameters: &Parameters,
-    parameter: &str,
-    all: &[T],
-    name: fn(T) -> &'static str,
-    default: T,
-) -> Result<T, Problem> {
-    let Some(text) = parameters.text(parameter) else {
-        return Ok(default);
-    };
-    all.iter()
-        .copied()
-        .find(|word| name(*word) == text)
-        .ok_or_else(|| {
-            let known: Vec<&str> = all.iter().copied().map(name).collect();
-            Problem::bad_parameter(parameter, format_args!("must be one of {}", known.join(", ")))
-        })
 }
 
 /// Where days begin: seconds east of UTC, in whole hours.

@@ -38,7 +38,7 @@ pub(super) async fn list(
     let size = size(&parameters)?;
     let after = parameters.text("cursor").map(parse_cursor).transpose()?;
     let query = SessionQuery {
-        client: parameters.text("client").map(client).transpose()?,
+        client: parameters.word("client", Client::ALL, Client::name)?,
         model: text("model"),
         since: parameters.time("since")?,
         until: parameters.time("until")?,
@@ -132,16 +132,6 @@ async fn find(shown: &Shown, id: &str, principal: &Principal) -> Result<SessionD
 fn limit(parameters: &Parameters) -> Result<(u32, usize), Problem> {
     let limit = parameters.number("limit", 1, LIMIT.1, LIMIT.0)?;
     Ok((limit, usize::try_from(limit).unwrap_or(usize::MAX)))
-}
-
-fn client(text: &str) -> Result<Client, Problem> {
-    let names: Vec<&str> = Client::ALL.iter().map(|client| client.name()).collect();
-    Client::parse(text).ok_or_else(|| {
-        Problem::bad_parameter(
-            "client",
-            format_args!("is not known; known are {}", names.join(", ")),
-        )
-    })
 }
 
 /// What the list is sorted by; `None`: by the last request.

@@ -69,7 +69,7 @@ impl Wanted {
 
     /// Reads them, where the list may be sorted by `sorts`.
     pub(super) fn read(parameters: &Parameters, sorts: &[Sort], default: Sort) -> Result<Self, Problem> {
-        let sort = super::series::word(parameters, "sort", sorts, Sort::name, default)?;
+        let sort = parameters.word("sort", sorts, Sort::name)?.unwrap_or(default);
         let descending = match parameters.text("order") {
             None => sort != Sort::Login,
             Some("desc") => true,

@@ -11,7 +11,7 @@ use super::Shown;
 use super::parameters::{Parameters, show_time};
 use super::principal::Principal;
 use super::problem::Problem;
-use super::series::{second, word};
+use super::series::second;
 use crate::store::{GROUPS_MAX, GroupBy, Totals, UsageGroup, UsageQuery, UsageSort};
 
 const KNOWN: [&str; 8] = [
@@ -24,7 +24,9 @@ pub(super) async fn sums(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     let parameters = Parameters::read(&uri, &KNOWN)?;
-    let by = word(&parameters, "by", &GroupBy::ALL, GroupBy::name, GroupBy::Model)?;
+    let by = parameters
+        .word("by", &GroupBy::ALL, GroupBy::name)?
+        .unwrap_or(GroupBy::Model);
     let asked = parameters.text("user").map(str::to_owned);
     let allowed = principal.may_ask_for(asked.as_deref());
     let most = u32::try_from(GROUPS_MAX).unwrap_or(u32::MAX);
@@ -32,13 +34,9 @@ pub(super) async fn sums(
     let limit = usize::try_from(limit).unwrap_or(GROUPS_MAX);
     let query = UsageQuery {
         by,
-        sort: word(
-            &parameters,
-            "sort",
-            &UsageSort::ALL,
-            UsageSort::name,
-            UsageSort::Requests,
-        )?,
+        sort: parameters
+            .word("sort", &UsageSort::ALL, UsageSort::name)?
+            .unwrap_or(UsageSort::Requests),
         // One more tells whether there is more.
         limit: limit.saturating_add(1),
         since: parameters.time("since")?,

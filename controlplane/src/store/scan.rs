@@ -381,27 +381,16 @@ impl Scan<'_> {
     fn session_numbers(&self) -> Result<Vec<i64>, StoreError> {
         let filter = &self.query.filter;
         let asked = filter.session.as_deref().unwrap_or_default();
+        let of_user = filter.user.as_ref().map(|user| SessionId::of(user, asked));
+        let mut by_id = self
+            .view
+            .prepare_cached("SELECT number FROM sessions WHERE id = ?")?;
         let mut numbers = Vec::new();
-        if let Some(id) = SessionId::parse(asked) {
-            let mut select = self
-                .view
-                .prepare_cached("SELECT number FROM sessions WHERE id = ?")?;
-            numbers.extend(
-                select
-                    .query_row([id.0.as_slice()], |row| row.get::<_, i64>(0))
-                    .optional()?,
-            );
+        for id in SessionId::parse(asked).into_iter().chain(of_user) {
+            let number = by_id.query_row([id.0.as_slice()], |row| row.get::<_, i64>(0));
+            numbers.extend(number.optional()?);
         }
-        if let Some(user) = &filter.user {
-            let id = SessionId::of(user, asked);
-            let mut select = self
-                .view
-                .prepare_cached("SELECT number FROM sessions WHERE id = ?")?;
-            numbers.extend(
-                select
-                    .query_row([id.0.as_slice()], |row| row.get::<_, i64>(0))
-                    .optional()?,
-            );
+        if of_user.is_some() {
             return Ok(numbers);
         }
         let mut select = self

@@ -97,12 +97,6 @@ clients! {
     Curl = "curl",
 }
 
-impl Client {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|client| client.name() == text)
-    }
-}
-
 /// What requests add up to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sum {

@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import { exact } from './Exact';
 import { heights } from './series';
 
 export interface BarItem {
@@ -14,13 +15,13 @@ export interface BarItem {
   search?: Record<string, unknown>;
 }
 
-/** The largest of something, each with a bar by its share of the largest. */
+/** The largest of something, each with a bar by its share of the largest. The keyboard stops at each that leads somewhere, else at the list. */
 export function BarList({ items }: { items: readonly BarItem[] }) {
   const shares = heights(items.map(item => item.value));
   return (
-    <ol className="bar-list">
+    <ol className="bar-list" {...(items.some(item => item.to === undefined) ? exact : {})}>
       {items.map((item, index) => (
-        <li key={item.key}>
+        <li key={item.key} data-exact="">
           <div className="bar-line">
             <span className="bar-label">
               {item.to === undefined ? (

@@ -73,10 +73,12 @@ const isCut = (cell: HTMLElement): boolean =>
     part => part.clientWidth > 0 && part.scrollWidth > part.clientWidth,
   );
 
-/** The column, fact or figure that something belongs to. */
+/** The column, fact, figure or bar that something belongs to. */
 function labelOf(part: HTMLElement): string {
   const named = part.closest<HTMLElement>('[data-label]');
   if (named !== null) return named.dataset.label ?? '';
+  const bar = part.closest('.bar-line');
+  if (bar !== null) return bar.firstElementChild?.textContent?.trim() ?? '';
   const fact = part.closest('dd')?.previousElementSibling;
   const cell = part.closest('td');
   const head = cell?.previousElementSibling == null ? null : cell.parentElement?.firstElementChild;

@@ -1,7 +1,7 @@
 import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { marks } from './axis';
+import { labels, marks } from './axis';
 import { stack } from './series';
 import { colorOf, type TimeSeriesProps } from './TimeSeries';
 
@@ -100,7 +100,7 @@ export default function TimePlot(props: TimePlotProps) {
             ...axis,
             font,
             size: (_, values) => 14 + Math.max(0, ...(values ?? []).map(value => value.length)) * 6.4,
-            values: (_, splits) => splits.map(split => format(split)),
+            values: (_, splits) => labels(splits.map(split => format(split))),
             splits: (_, __, ___, max) => scale(max),
           },
         ],

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { marks, pointAfter } from './axis';
+import { labels, marks, pointAfter } from './axis';
 
 test.each([
   [36, 130, true, [0, 20, 40]],
@@ -22,6 +22,9 @@ test('no value stands over the topmost mark, and there are never many', () => {
     expect(found.length).toBeLessThan(7);
   }
 });
+
+test('no two marks say the same', () =>
+  expect(labels(['$0', '<$0.0001', '<$0.0001', '$0.0001'])).toEqual(['$0', '<$0.0001', '', '$0.0001']));
 
 test.each([
   [null, 'ArrowLeft', 9],

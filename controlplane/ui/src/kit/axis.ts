@@ -10,6 +10,10 @@ export function marks(most: number, pixels: number, whole: boolean): number[] {
   return Array.from({ length: count + 1 }, (_, at) => at * step);
 }
 
+/** Texts of marks, from 0 up: those that say the same as the mark below are left out, as amounts too small for their format do. */
+export const labels = (texts: readonly string[]): string[] =>
+  texts.map((text, at) => (text === texts[at - 1] ? '' : text));
+
 /** Where a key takes the point that is looked at; `undefined`: the key means nothing here. */
 export function pointAfter(at: number | null, key: string, count: number): number | null | undefined {
   const last = count - 1;

@@ -26,6 +26,7 @@ export { Menu, type MenuItem, type MenuProps } from './Menu';
 export { Metric, type MetricProps, Metrics } from './Metric';
 export { Page, type PageProps } from './Page';
 export { Progress, type ProgressProps } from './Progress';
+export { RowLink, type RowLinkProps } from './RowLink';
 export { Skeleton, type SkeletonProps } from './Skeleton';
 export { Stat, StatGrid, type StatProps } from './Stat';
 export { Switch, type SwitchProps } from './Switch';

@@ -41,7 +41,7 @@ export interface DataTableProps<Row> {
   onRetry?: () => void;
   /** Shown when there are no rows. */
   empty?: ReactNode;
-  /** Where a row leads: on a click and on Enter. The first column becomes a link. */
+  /** Where a row leads: on a click and on Enter. Its first cell holds a `RowLink` to the same place. */
   href?: (row: Row) => { to: string; params?: Record<string, string>; search?: Record<string, unknown> };
   /** Instead of `href`. */
   onOpen?: (row: Row) => void;

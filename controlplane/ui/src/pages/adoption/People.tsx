@@ -1,6 +1,5 @@
-import { Link } from '@tanstack/react-router';
 import { apiUrl, type Schema, useInfiniteApi } from '@/api';
-import { type Column, Cost, DataTable, Input, Text, Time, Tokens } from '@/kit';
+import { type Column, Cost, DataTable, Input, RowLink, Text, Time, Tokens } from '@/kit';
 import { count, percent, share } from '@/kit/format';
 import { type Search, SORTS } from './search';
 
@@ -15,9 +14,9 @@ const columns: readonly Column<Person>[] = [
     header: 'Person',
     value: person => person.login,
     cell: person => (
-      <Link to="/people/$login" params={{ login: person.login }}>
+      <RowLink to="/people/$login" params={{ login: person.login }}>
         <Text text={person.login} clamp={70} />
-      </Link>
+      </RowLink>
     ),
     grow: true,
   },

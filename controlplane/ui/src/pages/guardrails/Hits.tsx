@@ -1,8 +1,7 @@
-import { Link } from '@tanstack/react-router';
 import { ShieldCheck } from 'lucide-react';
 import { useState } from 'react';
 import { type Schema, useInfiniteApi } from '@/api';
-import { Badge, Button, DataTable, Dialog, EmptyState, Text, Time } from '@/kit';
+import { Badge, Button, DataTable, Dialog, EmptyState, RowLink, Text, Time } from '@/kit';
 import { Shadow } from './Shadow';
 
 type Hit = Schema<'GuardrailHit'>;
@@ -62,9 +61,9 @@ export function Hits({
             header: 'Time',
             value: hit => hit.time,
             cell: hit => (
-              <Link to="/requests/$id" params={{ id: hit.request_id }}>
+              <RowLink to="/requests/$id" params={{ id: hit.request_id }}>
                 <Time time={hit.time} />
-              </Link>
+              </RowLink>
             ),
           },
           {

@@ -1,7 +1,18 @@
 import { Bot } from 'lucide-react';
 import { useMemo } from 'react';
 import { type Schema, useInfiniteApi } from '@/api';
-import { AtLeast, Button, type Column, DataTable, Duration, EmptyState, Text, Time, Tokens } from '@/kit';
+import {
+  AtLeast,
+  Button,
+  type Column,
+  DataTable,
+  Duration,
+  EmptyState,
+  RowLink,
+  Text,
+  Time,
+  Tokens,
+} from '@/kit';
 import { count } from '@/kit/format';
 import type { TimeSpan } from '@/kit/range';
 import { clientName } from './common/words';
@@ -107,7 +118,7 @@ function sessionColumns(admin: boolean): Column<SessionRow>[] {
       sortable: false,
       value: row => row.key,
       cell: row => (
-        <span className="session-cell">
+        <RowLink to="/sessions/$id" params={{ id: row.id }} className="session-cell">
           <span className={`client client-${row.client}`} aria-hidden>
             {clientName(row.client).slice(0, 1)}
           </span>
@@ -117,7 +128,7 @@ function sessionColumns(admin: boolean): Column<SessionRow>[] {
               <Text text={row.key} clamp={19} />
             </span>
           </span>
-        </span>
+        </RowLink>
       ),
     },
     admin && {

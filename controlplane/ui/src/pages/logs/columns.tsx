@@ -1,12 +1,21 @@
 import { Camera, ShieldAlert, Wrench } from 'lucide-react';
-import { type Column, Duration, EndedBadge, StatusBadge, Text, Time, Tokens } from '@/kit';
+import { type Column, Duration, EndedBadge, RowLink, StatusBadge, Text, Time, Tokens } from '@/kit';
 import { Cost, isSameModel, Models, type RequestRow } from './common/parts';
 import { API_NAMES } from './common/words';
 
 /** The columns of lists of requests. */
 export function requestColumns(admin: boolean): Column<RequestRow>[] {
   const columns: (Column<RequestRow> | false)[] = [
-    { id: 'time', header: 'Time', value: row => row.time, cell: row => <Time time={row.time} /> },
+    {
+      id: 'time',
+      header: 'Time',
+      value: row => row.time,
+      cell: row => (
+        <RowLink to="/requests/$id" params={{ id: row.request_id }}>
+          <Time time={row.time} />
+        </RowLink>
+      ),
+    },
     admin && {
       id: 'user',
       header: 'User',

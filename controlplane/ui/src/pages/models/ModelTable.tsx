@@ -1,7 +1,6 @@
-import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import type { Schema } from '@/api';
-import { Badge, type Column, Cost, DataTable, Text, Time } from '@/kit';
+import { Badge, type Column, Cost, DataTable, RowLink, Text, Time } from '@/kit';
 import { compact, count, milliseconds, percent } from '@/kit/format';
 import { visible } from '@/kit/visible';
 import { showRate } from './price';
@@ -42,9 +41,9 @@ const columns = (admin: boolean): readonly Column<Row>[] => [
     value: row => row.model,
     cell: row => (
       <span className="model-name">
-        <Link to="/models/$" params={{ _splat: row.model }} title={visible(row.model)}>
+        <RowLink to="/models/$" params={{ _splat: row.model }} title={visible(row.model)}>
           <Text text={row.model} mono clamp={80} />
-        </Link>
+        </RowLink>
         {row.info.alias_of !== null && (
           <span className="faint">
             → <Text text={row.info.alias_of} mono clamp={60} />

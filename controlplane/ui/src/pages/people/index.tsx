@@ -2,7 +2,7 @@ import { Link } from '@tanstack/react-router';
 import { Users } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { type Schema, useInfiniteApi } from '@/api';
-import { AtLeast, DataTable, EmptyState, Page, Text, Time, Tokens } from '@/kit';
+import { AtLeast, DataTable, EmptyState, Page, RowLink, Text, Time, Tokens } from '@/kit';
 import { count } from '@/kit/format';
 import { useSearchState } from '@/kit/search';
 import type { Search } from './search';
@@ -78,9 +78,9 @@ export default function PeoplePage() {
             grow: true,
             value: person => person.login,
             cell: person => (
-              <Link to="/people/$login" params={{ login: person.login }}>
+              <RowLink to="/people/$login" params={{ login: person.login }}>
                 <Text text={person.login} clamp={80} />
-              </Link>
+              </RowLink>
             ),
           },
           { id: 'kind', header: 'Kind', rank: 2, sortable: false, value: person => kinds[person.kind] },
