@@ -584,6 +584,7 @@ fn request_line() {
         &[
             line("CONNECT a:443 HTTP/1.1"),
             line("TRACE / HTTP/1.1"),
+            line("QUERY / HTTP/1.1"),
             line("CONNECT / HTTP/1.1"),
         ],
     );
@@ -597,7 +598,6 @@ fn request_line() {
             line("GETS / HTTP/1.1"),
             line("POSTX / HTTP/1.1"),
             line("M-SEARCH * HTTP/1.1"),
-            line("QUERY / HTTP/1.1"),
             line("!#$ / HTTP/1.1"),
         ],
     );

@@ -394,6 +394,34 @@ fn unknown_paths_are_not_found() {
 }
 
 #[test]
+fn the_admin_api_takes_models_with_encoded_slashes_and_nothing_else() {
+    for path in [
+        "/api/models/openai%2Fgpt-5",
+        "/api/models/openai/gpt-5",
+        "/api/models/a%2fb%2Fc:free",
+        "/aperture/pricing/openai%2Fgpt-5",
+    ] {
+        let route = classify(Method::Get, path.as_bytes()).unwrap();
+        assert_eq!(route.endpoint, Endpoint::ControlPlane, "{path}");
+    }
+    for path in [
+        "/api/models/%2Fgpt-5",
+        "/api/models/gpt-5%2F",
+        "/api/models/a%2F%2Fb",
+        "/api/models/a%2F..%2Fb",
+        "/api/models/..%2Fhealth",
+        "/api/models/a%2Fb%3B",
+        "/api/models%2Fa",
+        "/api/people/a%2Fb",
+        "/api/modelsx/a%2Fb",
+        "/ui/models/a%2Fb",
+        "/aperture/config%2Fx",
+    ] {
+        assert_eq!(short(Method::Get, path), Err(PathError::BadPath), "{path}");
+    }
+}
+
+#[test]
 fn ambiguous_paths_are_refused() {
     for suffix in [
         "/v1/chat/completions",

@@ -388,6 +388,7 @@ fn request_lines() -> Vec<Vector> {
             "PO(ST /v1/chat/completions HTTP/1.1",
         ),
         line("trace", 405, "TRACE /v1/chat/completions HTTP/1.1"),
+        line("query", 405, "QUERY /api/requests HTTP/1.1"),
         line("connect", 405, "CONNECT a:443 HTTP/1.1"),
         target("absolute form", 400, "http://a/v1/chat/completions"),
         target("authority form", 400, "a:80"),

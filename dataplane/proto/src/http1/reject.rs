@@ -82,7 +82,7 @@ refusals! {
         TransferEncodingVersion = 400, "Transfer-Encoding is not part of HTTP/1.0";
         /// `Connection` is not a list of tokens, or an unreasonably long one.
         Connection = 400, "malformed Connection header";
-        /// CONNECT and TRACE, which are known and not served.
+        /// CONNECT, TRACE and QUERY, which are known and not served.
         MethodRefused = 405, "this method is not served";
         /// POST, PUT or PATCH without `Content-Length` and without chunks.
         LengthRequired = 411, "a Content-Length or chunked body is required";

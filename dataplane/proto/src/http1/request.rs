@@ -184,7 +184,7 @@ pub(super) fn parse_line(line: &[u8], limits: &HeadLimits) -> Result<Line, Rejec
         b"PATCH" => Method::Patch,
         b"DELETE" => Method::Delete,
         b"OPTIONS" => Method::Options,
-        b"CONNECT" | b"TRACE" => return Err(Reject::MethodRefused),
+        b"CONNECT" | b"TRACE" | b"QUERY" => return Err(Reject::MethodRefused),
         _ => return Err(Reject::MethodUnknown),
     };
     if target_len > limits.target_bytes_max {

@@ -13,6 +13,9 @@ const PREFIX_SEGMENTS_MAX: usize = 8;
 /// Most segments of a path that is looked at: prefix, version and the longest row.
 const SEGMENTS_MAX: usize = 24;
 
+/// Paths of the admin API that end with a model.
+const MODELS: [&str; 2] = ["/api/models/", "/aperture/pricing/"];
+
 /// Classifies a path (no query, no fragment).
 ///
 /// # Errors
@@ -30,7 +33,7 @@ pub fn classify(method: Method, path: &[u8]) -> Result<Route, PathError> {
     let segments = split(text);
     let first = segments.first().map_or("", |range| &text[range.clone()]);
     if ADMIN.contains(&first) {
-        if encoded_slash || has_empty_segment(text) {
+        if has_empty_segment(text) || encoded_slash && !names_model(text) {
             return Err(PathError::BadPath);
         }
         return Ok(plain(Endpoint::ControlPlane));
@@ -394,6 +397,14 @@ fn decode_model(text: &str) -> Option<String> {
         rest = tail;
     }
     valid_model(&name).then_some(name)
+}
+
+/// Whether what is asked of the admin API is about a model, which may be written with encoded slashes: a path is no model's
+/// beside this one however they are read.
+fn names_model(path: &str) -> bool {
+    let encoded = MODELS.iter().find_map(|before| path.strip_prefix(before));
+    let name = encoded.and_then(decode_model);
+    name.is_some_and(|name| name.split('/').all(|part| !part.is_empty()))
 }
 
 /// `[A-Za-z0-9._~-]+`
