@@ -45,7 +45,7 @@ const LOCAL_BYTES_MAX: u64 = 16 << 30;
 /// What tests change.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// Pause while little comes.
+    /// Pause while little comes; where nothing does, they become longer.
     pub(crate) idle: Duration,
     pub(crate) roll_bytes: u64,
     pub(crate) roll_us: u64,

@@ -20,6 +20,7 @@
 
 mod endings;
 mod incarnation;
+mod pace;
 pub(crate) mod price;
 mod segment;
 mod status;
@@ -42,6 +43,7 @@ use crate::reload;
 use crate::store::{Batch, Store, StoreError, When};
 pub(crate) use endings::{Endings, is_of_captures};
 use incarnation::{Incarnation, Progress};
+pub(crate) use pace::Pace;
 pub(crate) use status::Status;
 
 /// Records of one transaction: enough to make its fixed costs small, and about two megabytes in memory.
@@ -54,7 +56,7 @@ const DAMAGED: &str = "damaged";
 /// What tests change.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// Pause while little comes.
+    /// Pause while little comes; where nothing does, they become longer.
     pub(crate) idle: Duration,
     /// Pause under load. A record in the journal is safe from a kill of either process: the wait costs nobody anything
     /// but sight of it, and a transaction for many records costs little more than one for a few.
@@ -157,13 +159,14 @@ impl Ingest {
             tracing::warn!(error = %chain(&error), "what was going on before the start could not be read");
         }
         let mut last = Instant::now();
+        let mut pace = Pace::new(self.settings.idle, last);
         loop {
             let before = self.status.figures().records;
             let passed = self.pass();
             let came = self.status.figures().records.saturating_sub(before);
             let pause = match passed {
                 Ok(_) if self.is_load(came, last.elapsed()) => self.settings.gather,
-                Ok(_) => self.settings.idle,
+                Ok(found) => pace.pause(found, Instant::now()),
                 Err(error) => {
                     let text = chain(&error);
                     if self.status.failed(&text) {

@@ -1,6 +1,6 @@
 //! Names as parts of paths.
 //!
-//! The data plane takes no path that two readers could take for different ones, so `%2F`, `%5C`, `%25`, `%3B`, control
+//! The data plane takes no path that two readers could take for different ones, so `%2F` (but in models), `%5C`, `%25`, `%3B`, control
 //! characters and segments of dots are in none. A name that has them is written as `~` and its UTF-8 in base64url without padding; so is
 //! one that begins with `~`.
 

@@ -25,7 +25,7 @@ use super::assemble::{Raw, assemble};
 use super::status::{Side, Status};
 use super::{Killed, Settings, Step};
 use crate::files;
-use crate::ingest::{Endings, directory_name, is_of_captures, names, number_of};
+use crate::ingest::{Endings, Pace, directory_name, is_of_captures, names, number_of};
 use crate::link::chain;
 use crate::store::captures::Fate;
 use crate::store::{Store, StoreError};
@@ -113,9 +113,10 @@ impl CaptureIngest {
     pub(crate) fn run(mut self, stop: &Receiver<()>) {
         let mut stopping = false;
         let mut pause = self.settings.idle;
+        let mut pace = Pace::new(pause, Instant::now());
         loop {
             match self.pass(now()) {
-                Ok(_) => pause = self.settings.idle,
+                Ok(found) => pause = pace.pause(found, Instant::now()),
                 Err(error) => {
                     let text = chain(&error);
                     if self.status.failed(Side::Ingest, &text) {
