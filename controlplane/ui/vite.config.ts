@@ -60,7 +60,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     sourcemap: false,
     reportCompressedSize: false,
-    // The editor of settings is large, and loaded with that page alone.
+    // The editor of the document is large, and loaded where one is shown alone.
     chunkSizeWarningLimit: 600,
     rolldownOptions: {
       output: {

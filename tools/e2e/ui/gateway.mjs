@@ -6,7 +6,7 @@
 import { execFile, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 
@@ -108,6 +108,8 @@ export class Gateway {
   /// `grants`: more of them, as text. `document`: another one, made from the address of the mock provider.
   static async start(sluice, { data, grants, document = configuration } = {}) {
     const gateway = new Gateway();
+    // Programs run elsewhere.
+    sluice = resolve(sluice);
     gateway.sluice = sluice;
     gateway.folder = await mkdtemp(join(tmpdir(), "sluice-ui-"));
     gateway.data = data ?? join(gateway.folder, "data");
