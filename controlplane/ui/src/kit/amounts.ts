@@ -19,8 +19,7 @@ const dollars = new Intl.NumberFormat('en-US', { minimumFractionDigits: 2, maxim
 /** `$60,000.00`, `60M`, `1,200`: dollars grouped and with cents, tokens short; what is less than a cent is never written as nothing. */
 export function amount(unit: AmountUnit, value: number | null | undefined): string {
   if (typeof value !== 'number' || !Number.isFinite(value)) return UNKNOWN;
-  if (unit === 'tokens') return compact(value);
-  if (unit !== 'usd') return count(value);
+  if (unit !== 'usd') return (unit === 'tokens' ? compact(value) : count(value)).replace('-', '−');
   const size = Math.abs(value) / 1e9;
   if (size > 0 && size < 0.005) return money(value);
   return `${value < 0 ? '−' : ''}$${dollars.format(size)}`;
